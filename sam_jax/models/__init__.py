@@ -1,0 +1,42 @@
+"""The model: Flax Linen modules, one file for each box of the paper's figure."""
+
+from sam_jax.models.compute import ON_ACCELERATOR, ON_CPU, Compute, default_compute
+from sam_jax.models.image_encoder import ImageEncoderConfig
+from sam_jax.models.mask_decoder import MaskDecoderConfig
+from sam_jax.models.prompt_encoder import PromptEncoderConfig
+from sam_jax.models.sam import (
+    TINY,
+    VIT_B,
+    VIT_H,
+    VIT_L,
+    Model,
+    Sam,
+    SamConfig,
+    abstract_variables,
+    decode_masks,
+    encode_image,
+    encode_prompts,
+    init_variables,
+)
+
+__all__ = [
+    "ON_ACCELERATOR",
+    "ON_CPU",
+    "TINY",
+    "VIT_B",
+    "VIT_H",
+    "VIT_L",
+    "Compute",
+    "ImageEncoderConfig",
+    "MaskDecoderConfig",
+    "Model",
+    "PromptEncoderConfig",
+    "Sam",
+    "SamConfig",
+    "abstract_variables",
+    "decode_masks",
+    "default_compute",
+    "encode_image",
+    "encode_prompts",
+    "init_variables",
+]

@@ -1,0 +1,59 @@
+"""How a model is computed, as against what it computes: same weights, same numbers, another speed and memory."""
+
+from dataclasses import dataclass, fields
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+
+from sam_jax.types import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compute:
+    """Choices that trade speed, memory and precision; the defaults suit a CPU.
+
+    Attributes:
+        dtype: of activations and products; normalisation and softmax are always float32, and so are stored weights.
+        remat: the encoder's blocks are computed again in the backward pass instead of kept.
+        scan_blocks: a run of windowed blocks between global ones is one compiled block in a loop.
+        heads_at_once, rows_at_once: how much of global attention's scores exists at a time (heads, rows of the grid).
+        windows_at_once: windows that are attended to in one product.
+        tokens_at_once: image tokens that pass through a block's MLP together.
+        prompts_at_once: prompts that are decoded together.
+    """
+
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    remat: bool = False
+    scan_blocks: bool = False
+    heads_at_once: int = 1
+    rows_at_once: int = 4
+    windows_at_once: int = 1
+    tokens_at_once: int = 512
+    prompts_at_once: int = 1
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("float32", "bfloat16"):
+            raise InputError(f"dtype is float32 or bfloat16, not {self.dtype!r}")
+        for field in fields(self):
+            if field.name.endswith("_at_once") and getattr(self, field.name) < 1:
+                raise InputError(f"{field.name} is at least 1, not {getattr(self, field.name)}")
+
+    @property
+    def jax_dtype(self) -> jnp.dtype:
+        return jnp.dtype(self.dtype)
+
+
+ON_CPU = Compute()
+ON_ACCELERATOR = Compute(
+    heads_at_once=16,
+    rows_at_once=16,
+    windows_at_once=4096,
+    tokens_at_once=1 << 20,
+    prompts_at_once=64,
+)
+
+
+def default_compute() -> Compute:
+    """What suits the devices that JAX found."""
+    return ON_CPU if jax.default_backend() == "cpu" else ON_ACCELERATOR

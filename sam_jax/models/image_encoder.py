@@ -1,0 +1,222 @@
+"""The image encoder: a ViT with windowed and a few global attention blocks (ViTDet; SAM, section 3 and appendix A)."""
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sam_jax.models.compute import Compute
+from sam_jax.models.layers import NORM_EPSILON, LayerNorm, Projection, TwoLayerMLP, gelu
+from sam_jax.ops.attention import attend_globally, attend_in_windows
+from sam_jax.ops.batching import map_in_batches
+from sam_jax.types import InputError
+
+@dataclass(frozen=True, kw_only=True)
+class ImageEncoderConfig:
+    """Sizes of the encoder.
+
+    Attributes:
+        image_size: (h, w) of the padded input in pixels, multiples of `patch_size`.
+        patch_size: side of a patch in pixels.
+        width, depth, num_heads: of the transformer.
+        mlp_ratio: hidden width of a block's MLP over `width`.
+        window_size: side of a window in patches.
+        global_blocks: indices of the blocks that attend globally, rising.
+        out_channels: width of the image embedding.
+    """
+
+    image_size: tuple[int, int] = (1024, 1024)
+    patch_size: int = 16
+    width: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float = 4.0
+    window_size: int = 14
+    global_blocks: tuple[int, ...]
+    out_channels: int = 256
+
+    def __post_init__(self) -> None:
+        if any(side < self.patch_size or side % self.patch_size for side in self.image_size):
+            height, width = self.image_size
+            raise InputError(
+                f"image_size {height}x{width} (height x width) must be multiples of the patch size, {self.patch_size}"
+            )
+        if self.width % self.num_heads:
+            raise InputError(f"width {self.width} is not divisible by num_heads {self.num_heads}")
+        blocks = self.global_blocks
+        if list(blocks) != sorted(set(blocks)) or not all(0 <= i < self.depth for i in blocks):
+            raise InputError(f"global_blocks {blocks} must rise within 0..{self.depth - 1}")
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(gh, gw): patches down and across."""
+        return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.num_heads
+
+
+class PatchEmbed(nn.Module):
+    """A convolution whose stride is its size, which is a matrix product over patches."""
+
+    patch_size: int
+    width: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, pixels: Float[Array, "b h w c"]) -> Float[Array, "b gh gw d"]:
+        b, h, w, c = pixels.shape
+        side = self.patch_size
+        kernel = self.param(
+            "kernel", nn.initializers.lecun_normal(), (side, side, c, self.width)
+        ).astype(self.dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.width,)).astype(self.dtype)
+        patches = pixels.astype(self.dtype).reshape(b, h // side, side, w // side, side, c)
+        patches = patches.swapaxes(2, 3).reshape(b, h // side, w // side, side * side * c)
+        return patches @ kernel.reshape(-1, self.width) + bias.reshape(1, 1, 1, -1)
+
+
+class RelativeAttention(nn.Module):
+    """Multi-head attention with decomposed relative position, in windows or over the whole grid."""
+
+    config: ImageEncoderConfig
+    compute: Compute
+    is_global: bool
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b gh gw d"]) -> Float[Array, "b gh gw d"]:
+        config, compute, dtype = self.config, self.compute, self.compute.jax_dtype
+        b, gh, gw, width = x.shape
+        heads, d = config.num_heads, config.head_width
+        kernel, bias = Projection(width, 3 * width, name="qkv")()
+        qkv, bias = x @ kernel.astype(dtype), bias.astype(dtype)
+
+        def relative_table(name: str, side: int) -> Array:
+            table = self.param(name, nn.initializers.zeros, (2 * side - 1, d))
+            return table.astype(dtype)
+
+        if self.is_global:
+            q, k, v = jnp.moveaxis(
+                (qkv + bias.reshape(1, 1, 1, -1)).reshape(b, gh, gw, 3, heads, d), 3, 0
+            )
+            mixed = attend_globally(
+                q,
+                k,
+                v,
+                relative_table("rel_pos_h", gh),
+                relative_table("rel_pos_w", gw),
+                heads_at_once=compute.heads_at_once,
+                rows_at_once=compute.rows_at_once,
+            )
+        else:
+            mixed = attend_in_windows(
+                qkv,
+                bias,
+                relative_table("rel_pos_h", config.window_size),
+                relative_table("rel_pos_w", config.window_size),
+                heads=heads,
+                window=config.window_size,
+                windows_at_once=compute.windows_at_once,
+            )
+        return nn.Dense(width, name="proj", dtype=dtype)(mixed.reshape(b, gh, gw, width))
+
+
+class Block(nn.Module):
+    """Attention and MLP, each on normalised input and added to what came in."""
+
+    config: ImageEncoderConfig
+    compute: Compute
+    is_global: bool
+
+    def setup(self) -> None:
+        config, dtype = self.config, self.compute.jax_dtype
+        self.norm1 = LayerNorm(NORM_EPSILON, dtype)
+        self.attn = RelativeAttention(config, self.compute, self.is_global)
+        self.norm2 = LayerNorm(NORM_EPSILON, dtype)
+        self.mlp = TwoLayerMLP(int(config.width * config.mlp_ratio), gelu, dtype)
+
+    def __call__(self, x: Float[Array, "b gh gw d"]) -> Float[Array, "b gh gw d"]:
+        x = x + self.attn(self.norm1(x))
+        if self.is_initializing():
+            return x + self.mlp(self.norm2(x))
+        (norm, of_norm), (mlp, of_mlp) = self.norm2.unbind(), self.mlp.unbind()
+
+        def add_mlp(token: Float[Array, " d"]) -> Float[Array, " d"]:
+            return token + mlp.apply(of_mlp, norm.apply(of_norm, token))
+
+        tokens = x.reshape(-1, x.shape[-1])
+        return map_in_batches(add_mlp, tokens, self.compute.tokens_at_once).reshape(x.shape)
+
+
+class Neck(nn.Module):
+    """Brings the transformer's width to that of the image embedding; no biases."""
+
+    channels: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b gh gw d"]) -> Float[Array, "b gh gw c"]:
+        x = nn.Dense(self.channels, use_bias=False, dtype=self.dtype, name="conv1")(x)
+        x = LayerNorm(NORM_EPSILON, self.dtype, name="norm1")(x)
+        x = nn.Conv(self.channels, (3, 3), use_bias=False, dtype=self.dtype, name="conv2")(x)
+        return LayerNorm(NORM_EPSILON, self.dtype, name="norm2")(x)
+
+
+class ImageEncoder(nn.Module):
+    """Turns normalised, padded images into image embeddings."""
+
+    config: ImageEncoderConfig
+    compute: Compute
+
+    def setup(self) -> None:
+        config, dtype = self.config, self.compute.jax_dtype
+        self.patch_embed = PatchEmbed(config.patch_size, config.width, dtype)
+        self.pos_embed = self.param(
+            "pos_embed", nn.initializers.normal(0.02), (*config.grid, config.width)
+        )
+        block_class = nn.remat(Block) if self.compute.remat else Block
+        self.blocks = [
+            block_class(config, self.compute, i in config.global_blocks)
+            for i in range(config.depth)
+        ]
+        self.neck = Neck(config.out_channels, dtype)
+
+    def __call__(self, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b gh gw c"]:
+        if pixels.shape[1:3] != self.config.image_size:
+            raise InputError(
+                f"the encoder takes images padded to {self.config.image_size} (h, w), not {pixels.shape[1:3]}; "
+                f"load the weights with image_size={pixels.shape[1:3]}, or resize and pad"
+            )
+        x = self.patch_embed(pixels)
+        x = x + self.pos_embed.astype(x.dtype)[None]
+        for run in self._runs():
+            if self.compute.scan_blocks and len(run) > 1 and not self.is_initializing():
+                x = self._scan(run, x)
+            else:
+                for index in run:
+                    x = self.blocks[index](x)
+        return self.neck(x)
+
+    def _runs(self) -> list[list[int]]:
+        """Blocks in order, cut into single global blocks and runs of windowed ones."""
+        runs: list[list[int]] = []
+        for index in range(self.config.depth):
+            if index in self.config.global_blocks or not runs or runs[-1][-1] in self.config.global_blocks:
+                runs.append([index])
+            else:
+                runs[-1].append(index)
+        return runs
+
+    def _scan(self, run: list[int], x: Float[Array, "b gh gw d"]) -> Float[Array, "b gh gw d"]:
+        """The blocks of a run as one loop over their stacked parameters; the stored tree stays one entry a block."""
+        unbound = [self.blocks[index].unbind() for index in run]
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[leaves for _, leaves in unbound])
+        block = unbound[0][0]
+
+        def step(x: Array, variables: dict) -> tuple[Array, None]:
+            return block.apply(variables, x), None  # pyright: ignore[reportReturnType]
+
+        return jax.lax.scan(step, x, stacked)[0]

@@ -1,0 +1,56 @@
+"""Layers that several parts of the model share."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+NORM_EPSILON = 1e-6
+"""In the image encoder and in every 2-D norm; the two-way transformer has another."""
+
+
+def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The exact GELU, by the error function; Flax's default is the tanh approximation."""
+    return jax.nn.gelu(x, approximate=False)
+
+
+class LayerNorm(nn.Module):
+    """Normalises the last axis, in float32. SAM's 2-D norms are the same, over channels at every place."""
+
+    epsilon: float
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+        normalise = nn.LayerNorm(self.epsilon, jnp.float32, use_fast_variance=False)
+        nn.share_scope(self, normalise)
+        return normalise(x.astype(jnp.float32)).astype(self.dtype)
+
+
+class TwoLayerMLP(nn.Module):
+    """Linear, activation, linear; the width stays."""
+
+    hidden_width: int
+    activation: Callable[[Array], Array]
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*shape d"]) -> Float[Array, "*shape d"]:
+        hidden = self.activation(nn.Dense(self.hidden_width, name="lin1", dtype=self.dtype)(x))
+        return nn.Dense(x.shape[-1], name="lin2", dtype=self.dtype)(hidden)
+
+
+class Projection(nn.Module):
+    """The parameters of a linear layer, for those who apply product and bias apart."""
+
+    width_in: int
+    width_out: int
+
+    @nn.compact
+    def __call__(self) -> tuple[Float[Array, "in out"], Float[Array, " out"]]:
+        return (
+            self.param("kernel", nn.initializers.lecun_normal(), (self.width_in, self.width_out)),
+            self.param("bias", nn.initializers.zeros, (self.width_out,)),
+        )

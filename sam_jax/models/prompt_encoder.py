@@ -1,0 +1,150 @@
+"""The prompt encoder: points, boxes and masks become tokens and a dense map (SAM, section 3 and appendix A)."""
+
+from dataclasses import dataclass
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from sam_jax.models.layers import NORM_EPSILON, LayerNorm, gelu
+from sam_jax.types import InputError, PointLabel, PromptEmbeddings, Prompts
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptEncoderConfig:
+    """Sizes of the prompt encoder.
+
+    Attributes:
+        width: of tokens and of the dense map; the image embedding's.
+        mask_channels: hidden channels of the mask's downscaling.
+    """
+
+    width: int = 256
+    mask_channels: int = 16
+
+    def __post_init__(self) -> None:
+        if self.width % 2 or self.mask_channels % 4:
+            raise InputError(
+                f"width {self.width} must be even and mask_channels {self.mask_channels} divisible by 4"
+            )
+
+
+def encode_positions(
+    points: Float[Array, "*shape 2"], gaussian: Float[Array, "2 half"]
+) -> Float[Array, "*shape d"]:
+    """Random Fourier features of x, y in [0, 1] (Tancik et al. 2020)."""
+    angles = 2 * np.pi * ((2 * points - 1) @ gaussian)
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
+
+
+def encode_grid(grid: tuple[int, int], gaussian: Float[Array, "2 half"]) -> Float[Array, "gh gw d"]:
+    """`encode_positions` of every patch's centre.
+
+    The angle is a sum of one part for the column and one for the row, so sines are only taken of gh + gw rows and
+    combined by the addition theorem.
+    """
+
+    def turn(side: int, frequencies: Array) -> tuple[Array, Array]:
+        centres = ((np.arange(side) + 0.5) / side).astype(np.float32)
+        angles = 2 * np.pi * jnp.outer(2 * centres - 1, frequencies)
+        return jnp.sin(angles), jnp.cos(angles)
+
+    sin_x, cos_x = (part[None] for part in turn(grid[1], gaussian[0]))
+    sin_y, cos_y = (part[:, None] for part in turn(grid[0], gaussian[1]))
+    return jnp.concatenate([sin_x * cos_y + cos_x * sin_y, cos_x * cos_y - sin_x * sin_y], axis=-1)
+
+
+class MaskDownscaling(nn.Module):
+    """Brings a mask prompt to the size and width of the image embedding; each convolution's stride is its size."""
+
+    config: PromptEncoderConfig
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, masks: Float[Array, "k h w"]) -> Float[Array, "k gh gw d"]:
+        channels, dtype = self.config.mask_channels, self.dtype
+        x = masks[..., None].astype(dtype)
+        x = nn.Conv(channels // 4, (2, 2), strides=2, dtype=dtype, name="conv1")(x)
+        x = gelu(LayerNorm(NORM_EPSILON, dtype, name="norm1")(x))
+        x = nn.Conv(channels, (2, 2), strides=2, dtype=dtype, name="conv2")(x)
+        x = gelu(LayerNorm(NORM_EPSILON, dtype, name="norm2")(x))
+        return nn.Dense(self.config.width, dtype=dtype, name="conv3")(x)
+
+
+class PromptEncoder(nn.Module):
+    """Turns prompts into tokens and a dense map.
+
+    Attributes:
+        config: sizes.
+        image_size: (h, w) in pixels of the frame in which points are given.
+        grid: (gh, gw) of the image embedding.
+        dtype: of the mask's downscaling; points are encoded in float32.
+    """
+
+    config: PromptEncoderConfig
+    image_size: tuple[int, int]
+    grid: tuple[int, int]
+    dtype: jnp.dtype
+
+    def setup(self) -> None:
+        width = self.config.width
+
+        def learned(name: str) -> Array:
+            return self.param(name, nn.initializers.normal(1.0), (width,))
+
+        self.background_embed = learned("background_embed")
+        self.foreground_embed = learned("foreground_embed")
+        self.top_left_embed = learned("top_left_embed")
+        self.bottom_right_embed = learned("bottom_right_embed")
+        self.not_a_point_embed = learned("not_a_point_embed")
+        self.no_mask_embed = learned("no_mask_embed")
+        self.mask_downscaling = MaskDownscaling(self.config, self.dtype)
+        self.gaussian_matrix = self.variable(
+            "constants",
+            "gaussian_matrix",
+            lambda: nn.initializers.normal(1.0)(self.make_rng("params"), (2, width // 2)),
+        )
+
+    def encode_grid(self) -> Float[Array, "gh gw d"]:
+        """The positional encoding of the image embedding's places."""
+        return encode_grid(self.grid, self.gaussian_matrix.value)
+
+    def __call__(self, prompts: Prompts) -> PromptEmbeddings:
+        """Tokens for points and boxes; the dense map is the mask prompt, or one learned vector everywhere."""
+        if self.is_initializing():
+            self._embed_masks(jnp.zeros((1, 1, 4 * self.grid[0], 4 * self.grid[1])))
+        if prompts.masks is None:
+            dense = self.no_mask_embed.reshape(1, 1, 1, 1, -1)
+        else:
+            dense = self._embed_masks(prompts.masks)
+        present: Bool[Array, "b n t"] = prompts.labels != PointLabel.ABSENT
+        return PromptEmbeddings(self._embed_points(prompts.points, prompts.labels), present, dense)
+
+    def _embed_points(
+        self, points: Float[Array, "b n p 2"], labels: Int[Array, "b n p"]
+    ) -> Float[Array, "b n p d"]:
+        size = np.array([self.image_size[1], self.image_size[0]], np.float32).reshape(1, 1, 1, 2)
+        centres = (points + 0.5) / size
+        tokens = encode_positions(centres, self.gaussian_matrix.value)
+        is_point = labels >= PointLabel.BACKGROUND
+        learned = jnp.stack(
+            [
+                jnp.zeros_like(self.not_a_point_embed),
+                self.not_a_point_embed,
+                self.background_embed,
+                self.foreground_embed,
+                self.top_left_embed,
+                self.bottom_right_embed,
+            ]
+        )
+        return jnp.where(is_point[..., None], tokens, 0.0) + learned[labels - PointLabel.ABSENT]
+
+    def _embed_masks(self, masks: Float[Array, "b n h w"]) -> Float[Array, "b n gh gw d"]:
+        expected = (4 * self.grid[0], 4 * self.grid[1])
+        if masks.shape[2:] != expected:
+            raise InputError(
+                f"a mask prompt is low-resolution logits of {expected} (h, w), not {masks.shape[2:]}"
+            )
+        dense = self.mask_downscaling(masks.reshape(-1, *expected))
+        return dense.reshape(*masks.shape[:2], *dense.shape[1:])

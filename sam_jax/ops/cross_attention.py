@@ -1,0 +1,55 @@
+"""Attention between a few tokens and the many places of an image, with the image's projections absorbed.
+
+A projection of the image meets only a few tokens, so it can be applied to them instead: q·(W x) = (Wᵀ q)·x. With t tokens
+and some heads, heads·t columns take the place of the projection's width. The same for values and outputs:
+Σ a (W x) = W (Σ a x). Biases of keys cancel in the softmax; those of values pass through, since weights sum to 1.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float
+
+Kernel = Float[Array, "width heads d"]
+
+
+def tokens_to_image(
+    query: Float[Array, "t heads d"],
+    keys: Float[Array, "s width"],
+    values: Float[Array, "s width"],
+    key_kernel: Kernel,
+    value_kernel: Kernel,
+    value_bias: Float[Array, "heads d"],
+) -> Float[Array, "t heads d"]:
+    """Projected tokens attend to an image that is not projected."""
+    t, heads, d = query.shape
+    absorbed = jnp.einsum("thd,whd->htw", query * d**-0.5, key_kernel).astype(keys.dtype)
+    scores = jnp.einsum(
+        "kw,sw->ks", absorbed.reshape(heads * t, -1), keys, preferred_element_type=jnp.float32
+    )
+    weights = jax.nn.softmax(scores, axis=-1).astype(values.dtype)
+    mixed = jnp.einsum("ks,sw->kw", weights, values).reshape(heads, t, -1)
+    return jnp.einsum("htw,whd->thd", mixed, value_kernel) + value_bias[None]
+
+
+def image_to_tokens(
+    queries: Float[Array, "s width"],
+    key: Float[Array, "t heads d"],
+    value: Float[Array, "t heads d"],
+    query_kernel: Kernel,
+    query_bias: Float[Array, "heads d"],
+    out_kernel: Float[Array, "heads d width"],
+    present: Bool[Array, " t"],
+) -> Float[Array, "s width"]:
+    """An image that is not projected attends to projected tokens; the output projection is applied, less its bias."""
+    t, heads, d = key.shape
+    key = key * d**-0.5
+    absorbed = jnp.einsum("whd,thd->wht", query_kernel, key).astype(queries.dtype)
+    offset = jnp.einsum("hd,thd->ht", query_bias, key).astype(jnp.float32)
+    offset = jnp.where(present[None], offset, -jnp.inf)
+    scores = jnp.einsum(
+        "sw,wk->sk", queries, absorbed.reshape(-1, heads * t), preferred_element_type=jnp.float32
+    )
+    weights = jax.nn.softmax(scores.reshape(-1, heads, t) + offset[None], axis=-1)
+    mixed = jnp.einsum("thd,hdw->htw", value, out_kernel).reshape(heads * t, -1)
+    return weights.reshape(-1, heads * t).astype(queries.dtype) @ mixed.astype(queries.dtype)

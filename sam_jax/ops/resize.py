@@ -1,0 +1,106 @@
+"""Bilinear resizing as PyTorch's `interpolate(mode="bilinear", align_corners=False)` does it: without antialias.
+
+`jax.image.resize` antialiases when it shrinks; SAM's masks and positional tables are resized without. Resizing is
+linear and separable, so it is a matrix for each axis, and two steps in a row are one matrix.
+"""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from sam_jax.types import InputError
+
+
+def bilinear_matrix(size_in: int, size_out: int) -> Float[np.ndarray, "out in"]:
+    """Matrix that resizes a vector of `size_in` samples to `size_out`."""
+    centres = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
+    centres = np.clip(centres, 0, size_in - 1)
+    lower = np.floor(centres).astype(int)
+    upper = np.minimum(lower + 1, size_in - 1)
+    fraction = centres - lower
+    matrix = np.zeros((size_out, size_in))
+    rows = np.arange(size_out)
+    np.add.at(matrix, (rows, lower), 1 - fraction)
+    np.add.at(matrix, (rows, upper), fraction)
+    return matrix.astype(np.float32)
+
+
+def fit_size(height: int, width: int, frame: tuple[int, int]) -> tuple[int, int]:
+    """Size (h, w) that an image is resized to, so that it just fits the frame (h, w) and keeps its proportions.
+
+    For a square frame this is the official rule: the longest side becomes the frame's, the other is rounded.
+
+    Raises:
+        InputError: the image is so thin that a side would vanish.
+    """
+    scale = min(frame[0] / height, frame[1] / width)
+    fitted = (int(height * scale + 0.5), int(width * scale + 0.5))
+    if min(fitted) < 1:
+        raise InputError(
+            f"the image is too thin: {width}x{height} pixels shrink to {fitted[1]}x{fitted[0]} "
+            f"in the model's {frame[1]}x{frame[0]} input; crop it into less extreme pieces"
+        )
+    return fitted
+
+
+class MaskResize(NamedTuple):
+    """The two official steps from low-resolution logits to an image's pixels, folded into one.
+
+    The logits are enlarged to the padded frame, cropped to the resized image, and resized to the original image. Columns
+    are mixed by a dense matrix; a row of the result mixes three neighbouring rows. Rows and columns beyond the image
+    (`padded_size`) repeat the last one: images of similar size then share one compiled program.
+    """
+
+    columns: Float[Array, "w_low w"]
+    first_row: Int[Array, " h"]
+    row_weights: Float[Array, "3 h"]
+
+
+TAPS = 3
+"""Rows of the logits that one row of the image depends on: two neighbours in a frame at least twice as fine."""
+
+
+def plan_mask_resize(
+    low_size: tuple[int, int],
+    frame: tuple[int, int],
+    fitted: tuple[int, int],
+    image_size: tuple[int, int],
+    padded_size: tuple[int, int] | None = None,
+) -> MaskResize:
+    """Weights that take logits to an image; all sizes are (h, w).
+
+    Args:
+        low_size: of the logits.
+        frame: the model's padded input.
+        fitted: the resized image inside the frame.
+        image_size: the original image.
+        padded_size: of the result, at least `image_size`; the default is `image_size`.
+    """
+    padded_size = padded_size or image_size
+
+    def matrix(axis: int) -> np.ndarray:
+        enlarge = bilinear_matrix(low_size[axis], frame[axis])[: fitted[axis]]
+        exact = bilinear_matrix(fitted[axis], image_size[axis]) @ enlarge
+        return np.pad(exact, ((0, padded_size[axis] - image_size[axis]), (0, 0)), mode="edge")
+
+    rows, columns = matrix(0), matrix(1)
+    first = np.minimum(np.argmax(rows != 0, axis=1), low_size[0] - TAPS)
+    weights = np.take_along_axis(rows, first[:, None] + np.arange(TAPS), axis=1)
+    return MaskResize(
+        columns=np.ascontiguousarray(columns.T),
+        first_row=first.astype(np.int32),
+        row_weights=np.ascontiguousarray(weights.T),
+    )
+
+
+def resize_masks(
+    logits: Float[Array, "*batch h_low w_low"], plan: MaskResize
+) -> Float[Array, "*batch h w"]:
+    """Logits at the resolution of the image that `plan` was made for."""
+    wide = logits @ plan.columns
+    return sum(
+        jnp.take(wide, plan.first_row + tap, axis=-2, mode="clip") * plan.row_weights[tap][:, None]
+        for tap in range(TAPS)
+    )  # pyright: ignore[reportReturnType]
