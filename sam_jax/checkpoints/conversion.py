@@ -1,0 +1,239 @@
+"""Between tensors by their official names and leaves of our tree, one tensor at a time, after checking all of them."""
+
+import os
+from collections.abc import Iterable
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from sam_jax.checkpoints.names import (
+    rearrange,
+    rearranged_shape,
+    translate_key,
+    translate_path,
+)
+from sam_jax.checkpoints.recognition import (
+    Shapes,
+    candidates,
+    name_variant,
+    read_image_size,
+    with_image_size,
+)
+from sam_jax.checkpoints.tensors import LazyTensor, Tensor, Tensors
+from sam_jax.models import SamConfig, abstract_variables
+from sam_jax.ops.resize import bilinear_matrix
+from sam_jax.types import CheckpointError, Variables
+
+_NAMES_SHOWN = 5
+
+
+def flatten(variables: Variables) -> dict[str, Any]:
+    """Leaves by their paths, `params/image_encoder/pos_embed` and so on."""
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="/"): leaf
+        for path, leaf in jax.tree.leaves_with_path(variables)
+    }
+
+
+@cache
+def leaf_shapes(config: SamConfig) -> Shapes:
+    """Shapes of our tree's leaves by their paths."""
+    leaves = flatten(abstract_variables(config))
+    return MappingProxyType({path: leaf.shape for path, leaf in leaves.items()})
+
+
+def official_shapes(config: SamConfig) -> dict[str, tuple[int, ...]]:
+    """Shapes of an official state dict."""
+    shapes = {}
+    for path, shape in leaf_shapes(config).items():
+        name = translate_path(path)
+        shapes[name.key] = rearranged_shape(shape, name.path_axes, name.key_axes)
+    return shapes
+
+
+def leaves_to_official(leaves: Tensors) -> dict[str, LazyTensor]:
+    """Our leaves under official names, in official layouts, in the dtypes they have."""
+    state = {}
+    for path, leaf in leaves.items():
+        name = translate_path(path)
+        state[name.key] = _rearranged(leaf, name.path_axes, name.key_axes)
+    return state
+
+
+def official_to_leaves(state: Tensors) -> dict[str, LazyTensor]:
+    """Tensors under official names as our leaves, in the dtypes they have."""
+    leaves = {}
+    for key, tensor in state.items():
+        name = translate_key(key)
+        leaves[name.path] = _rearranged(tensor, name.key_axes, name.path_axes)
+    return leaves
+
+
+def rename_leaves(leaves: Tensors) -> dict[str, Tensor]:
+    """Like `leaves_to_official`, but what isn't a leaf of ours keeps its name and shape."""
+    state: dict[str, Tensor] = {}
+    for path, leaf in leaves.items():
+        try:
+            state |= leaves_to_official({path: leaf})
+        except (KeyError, ValueError):
+            state[path] = leaf
+    return state
+
+
+def _rearranged(tensor: Tensor, source: str, target: str) -> LazyTensor:
+    return LazyTensor(
+        rearranged_shape(tensor.shape, source, target),
+        np.dtype(tensor.dtype),
+        lambda: rearrange(np.asarray(tensor), source, target),
+    )
+
+
+def find_config(source: str | os.PathLike, state: Tensors, config: SamConfig | None) -> SamConfig:
+    """The model whose weights these are; `config`, if given, at the image size that the file is made for.
+
+    Args:
+        source: the file, for messages.
+        state: by official names.
+        config: what the model is known to be.
+
+    Raises:
+        CheckpointError: not a Segment Anything, or with every tensor that doesn't fit.
+    """
+    shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    if not any(key.startswith("image_encoder.") for key in shapes):
+        raise CheckpointError(
+            f"{source} is not a Segment Anything checkpoint: no key starts with image_encoder. "
+            f"(the first is {next(iter(shapes), 'absent')})"
+        )
+    image_size = read_image_size(shapes)
+    if config is not None:
+        _check_depths(source, shapes, config)
+        return with_image_size(config, image_size) if image_size else config
+    found = None
+    for candidate in candidates(shapes):
+        misfits = sum(map(len, _compare(shapes, official_shapes(candidate))))
+        if found is None or misfits < found[0]:
+            found = misfits, candidate
+        if not misfits:
+            break
+    assert found is not None
+    _check_encoder(source, shapes, found[1])
+    return found[1]
+
+
+def _check_depths(source: str | os.PathLike, shapes: Shapes, config: SamConfig) -> None:
+    """A stored configuration can ask for any number of layers; each has tensors, so the file bounds them."""
+    decoder = config.mask_decoder
+    layers = config.image_encoder.depth + decoder.depth + decoder.iou_head_depth
+    if layers + decoder.num_multimask_outputs > len(shapes):
+        raise CheckpointError(
+            f"{source} does not fit {name_variant(config)}: it has no more than {len(shapes)} tensors"
+        )
+
+
+def _check_encoder(source: str | os.PathLike, shapes: Shapes, config: SamConfig) -> None:
+    """Relatives of the model share its decoder: a list of hundreds of keys would not say what they are."""
+    expected = [key for key in official_shapes(config) if key.startswith("image_encoder.")]
+    present = sum(key in shapes for key in expected)
+    if 2 * present < len(expected):
+        raise CheckpointError(
+            f"{source} is not a Segment Anything checkpoint: its image encoder is another one, with {present} of "
+            f"the {len(expected)} tensors of {name_variant(config)}"
+        )
+
+
+def check_tensors(
+    source: str | os.PathLike, config: SamConfig, tensors: Tensors, expected: Shapes
+) -> None:
+    """Reads every tensor once.
+
+    Raises:
+        CheckpointError: tensors are missing, unexpected, misshapen, not floating-point, or hold NaN or infinity; one
+            line tells all.
+    """
+    missing, unexpected, misshapen = _compare(
+        {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected
+    )
+    right = [name for name in expected if name in tensors and name not in misshapen]
+    numeric = [name for name in right if jnp.issubdtype(tensors[name].dtype, jnp.floating)]
+    problems = {
+        "missing": missing,
+        "unexpected": unexpected,
+        "misshapen": [
+            f"{name}: {_sides(tensors[name].shape)} instead of {_sides(expected[name])}"
+            for name in misshapen
+        ],
+        "not floating-point": [f"{n}: {tensors[n].dtype}" for n in right if n not in set(numeric)],
+        "with NaN or infinity": [name for name in numeric if not _is_finite(tensors[name])],
+    }
+    if any(problems.values()):
+        told = [
+            f"{len(names)} {kind} ({_list(names)})" for kind, names in problems.items() if names
+        ]
+        raise CheckpointError(f"{source} does not fit {name_variant(config)}: {', '.join(told)}")
+
+
+def _compare(shapes: Shapes, expected: Shapes) -> tuple[list[str], list[str], list[str]]:
+    missing = [name for name in expected if name not in shapes]
+    unexpected = [name for name in shapes if name not in expected]
+    misshapen = [name for name in expected if name in shapes and shapes[name] != expected[name]]
+    return missing, unexpected, misshapen
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    with np.errstate(over="ignore"):  # a double that float32 cannot hold becomes infinite
+        return bool(np.isfinite(np.asarray(tensor, np.float32)).all())
+
+
+def _sides(shape: Iterable[int]) -> str:
+    return "(" + ",".join(map(str, shape)) + ")"
+
+
+def _list(names: list[str]) -> str:
+    rest = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f", and {rest} more" if rest > 0 else "")
+
+
+def resize_positions(leaves: Tensors, config: SamConfig, image_size: tuple[int, int]) -> Tensors:
+    """float32 leaves for another input size (h, w): positional tables interpolated, all else as it is.
+
+    Absolute positions are interpolated bilinearly over the grid, the relative ones of global blocks linearly, as the
+    official code does when a table's length is not its grid's. Windows keep their size and their tables.
+    """
+    old = config.image_encoder.grid
+    new = with_image_size(config, image_size).image_encoder.grid
+    down, across = (bilinear_matrix(*sides) for sides in zip(old, new, strict=True))
+    table = leaves["params/image_encoder/pos_embed"]
+    resized = {
+        "params/image_encoder/pos_embed": LazyTensor(
+            (*new, table.shape[-1]),
+            np.dtype(np.float32),
+            lambda: np.einsum("ab,bcd,ec->aed", down, np.asarray(table), across, optimize=True),
+        )
+    }
+    for block in config.image_encoder.global_blocks:
+        for axis, name in enumerate(("rel_pos_h", "rel_pos_w")):
+            path = f"params/image_encoder/blocks_{block}/attn/{name}"
+            resized[path] = _resize_table(leaves[path], 2 * new[axis] - 1)
+    return {**leaves, **resized}
+
+
+def _resize_table(table: Tensor, length: int) -> LazyTensor:
+    matrix = bilinear_matrix(table.shape[0], length)
+    return LazyTensor(
+        (length, table.shape[1]), np.dtype(np.float32), lambda: matrix @ np.asarray(table)
+    )
+
+
+def as_float32(leaves: Tensors) -> dict[str, LazyTensor]:
+    """The leaves in the dtype that models have."""
+    return {
+        path: LazyTensor(
+            tuple(leaf.shape), np.dtype(np.float32), lambda leaf=leaf: np.asarray(leaf, np.float32)
+        )
+        for path, leaf in leaves.items()
+    }

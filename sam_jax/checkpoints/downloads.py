@@ -1,0 +1,205 @@
+"""The official checkpoints from their home on the web: resumed where they broke off, and verified."""
+
+import errno
+import hashlib
+import http.client
+import os
+import time
+import urllib.error
+import urllib.request
+from http import HTTPStatus
+from pathlib import Path
+from typing import BinaryIO
+
+import platformdirs
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from sam_jax.types import InputError
+
+OFFICIAL_FILES = {
+    "vit_b": "sam_vit_b_01ec64.pth",
+    "vit_l": "sam_vit_l_0b3195.pth",
+    "vit_h": "sam_vit_h_4b8939.pth",
+}
+"""The last part of a name is how the file's SHA-256 begins, as PyTorch Hub has it."""
+OFFICIAL_HOME = "https://dl.fbaipublicfiles.com/segment_anything/"
+_CHUNK = 2**20
+_TIMEOUT_SECONDS = 30
+_ATTEMPTS = 5
+_PAUSE_SECONDS = 1.0
+_LOST = (ConnectionError, TimeoutError)
+_WORTH_ANOTHER_TRY = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
+
+
+class _ConnectionLost(Exception):
+    """What has arrived is kept and asking again may help."""
+
+
+def download(
+    name: str,
+    folder: str | os.PathLike | None = None,
+    *,
+    url: str | None = None,
+    progress: bool = True,
+) -> Path:
+    """Fetch an official checkpoint, or nothing if it is there already, and return where it lies.
+
+    An unfinished download lies beside it as `NAME.part` and is taken up by the next call. The file gets its name when
+    its hash is right.
+
+    Args:
+        name: vit_b, vit_l or vit_h.
+        folder: where the file goes; the default is the user's cache folder.
+        url: of the same file elsewhere.
+        progress: draw a bar on standard error.
+
+    Raises:
+        InputError: no such name, the server refuses, the connection fails repeatedly, the disk is full, or what
+            came is not the official file.
+    """
+    if name not in OFFICIAL_FILES:
+        raise InputError(f"no checkpoint is called {name!r}; there are {', '.join(OFFICIAL_FILES)}")
+    file_name = OFFICIAL_FILES[name]
+    folder = Path(folder or platformdirs.user_cache_path("sam_jax") / "checkpoints")
+    destination = folder / file_name
+    part = folder / f"{file_name}.part"
+    url = url or OFFICIAL_HOME + file_name
+    if not url.startswith(("https://", "http://")):
+        raise InputError(f"{url} is not the address of a file on the web: it begins with https://")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if destination.is_file() and _hash_is_right(destination, file_name):
+            return destination
+        resumed = part.exists() and part.stat().st_size > 0
+        _fetch(url, part, progress)
+        whole = _hash_is_right(part, file_name)
+        if resumed and not whole:
+            # What lay there may have been the beginning of another file.
+            part.unlink()
+            _fetch(url, part, progress)
+            whole = _hash_is_right(part, file_name)
+        if not whole:
+            part.unlink()
+            raise InputError(
+                f"what came from {url} is not {file_name}: its SHA-256 begins otherwise; nothing was kept"
+            )
+        part.replace(destination)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise InputError(
+                f"no space left for {file_name} in {folder}; choose another folder"
+            ) from error
+        raise InputError(f"cannot write {destination}: {error.strerror or error}") from error
+    return destination
+
+
+def _hash_is_right(path: Path, file_name: str) -> bool:
+    expected = Path(file_name).stem.rpartition("_")[2]
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest().startswith(expected)
+
+
+def _fetch(url: str, part: Path, progress: bool) -> None:
+    """Bring `part` to its full length, over as many connections as it takes."""
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not progress,
+    )
+    with bar:
+        task = bar.add_task(part.stem, total=None)
+        attempts = 0
+        while True:
+            before = part.stat().st_size if part.exists() else 0
+            try:
+                return _continue(url, part, bar, task)
+            except _ConnectionLost as error:
+                arrived = part.exists() and part.stat().st_size > before
+                attempts = 1 if arrived else attempts + 1
+                if attempts >= _ATTEMPTS:
+                    raise InputError(
+                        f"cannot download {url}: {error}; what has arrived is kept, run it again to go on"
+                    ) from error
+                time.sleep(_PAUSE_SECONDS * 2 ** (attempts - 1))
+
+
+def _continue(url: str, part: Path, bar: Progress, task: TaskID) -> None:
+    """One connection, from where `part` ends."""
+    have = part.stat().st_size if part.exists() else 0
+    request = urllib.request.Request(url, headers={"User-Agent": "sam-jax"})
+    if have:
+        request.add_header("Range", f"bytes={have}-")
+    try:
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS) as response:
+            start, total = _expected_range(response)
+            if start not in (0, have):
+                part.unlink()
+                raise _ConnectionLost("the server sent another part of the file than asked for")
+            with part.open("r+b" if start else "wb") as file:
+                file.seek(start)
+                bar.update(task, completed=start, total=total)
+                _receive(response, file, bar, task)
+                have = file.tell()
+            if total is not None and have < total:
+                raise _ConnectionLost(f"the connection closed after {have} of {total} bytes")
+    except urllib.error.HTTPError as error:
+        _explain(error, url, part, have)
+    except (urllib.error.URLError, http.client.HTTPException, *_LOST) as error:
+        raise _ConnectionLost(
+            str(getattr(error, "reason", error)) or type(error).__name__
+        ) from error
+
+
+def _explain(error: urllib.error.HTTPError, url: str, part: Path, have: int) -> None:
+    """Return if the file is complete, which a server says by refusing to send more; raise otherwise."""
+    if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
+        if error.headers.get("Content-Range", "").rpartition("/")[2] == str(have):
+            return
+        part.unlink()
+        raise _ConnectionLost("the file on the server has another length than before") from error
+    if error.code < HTTPStatus.INTERNAL_SERVER_ERROR and error.code not in _WORTH_ANOTHER_TRY:
+        raise InputError(f"cannot download {url}: {error.code} {error.reason}") from error
+    raise _ConnectionLost(f"{error.code} {error.reason}") from error
+
+
+def _expected_range(response: http.client.HTTPResponse) -> tuple[int, int | None]:
+    """The first byte that a response brings, and how many the whole file has."""
+    if response.status == HTTPStatus.PARTIAL_CONTENT:
+        # Content-Range: bytes 100-199/200
+        extent, _, total = response.headers.get("Content-Range", "").rpartition("/")
+        first = extent.removeprefix("bytes ").partition("-")[0]
+        if not first.isdigit():
+            raise http.client.HTTPException("the server's Content-Range makes no sense")
+        return int(first), int(total) if total.isdigit() else None
+    length = response.headers.get("Content-Length", "")
+    return 0, int(length) if length.isdigit() else None
+
+
+def _receive(
+    response: http.client.HTTPResponse, file: BinaryIO, bar: Progress, task: TaskID
+) -> None:
+    while True:
+        try:
+            chunk = response.read(_CHUNK)
+        except (OSError, http.client.HTTPException) as error:
+            raise _ConnectionLost(str(error) or type(error).__name__) from error
+        if not chunk:
+            break
+        file.write(chunk)
+        bar.advance(task, len(chunk))
+    file.truncate()
+    file.flush()
+    os.fsync(file.fileno())

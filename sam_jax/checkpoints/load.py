@@ -1,0 +1,182 @@
+"""Reading and writing whole models, whatever the file's format."""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from flax.traverse_util import unflatten_dict
+
+from sam_jax.checkpoints import conversion, hugging_face
+from sam_jax.checkpoints.recognition import with_image_size
+from sam_jax.checkpoints.safetensors_file import (
+    describe,
+    read_description,
+    read_safetensors,
+    write_safetensors,
+)
+from sam_jax.checkpoints.tensors import Tensors
+from sam_jax.checkpoints.torch_file import ZIP_MAGIC, open_pth, write_pth
+from sam_jax.models import SamConfig
+from sam_jax.types import CheckpointError, InputError, Variables
+
+_OLD_TORCH_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+_PARALLEL_PREFIX = "module."
+
+
+def load_checkpoint(
+    path: str | os.PathLike,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    config: SamConfig | None = None,
+) -> tuple[SamConfig, Variables]:
+    """Weights as float32 NumPy arrays, and the model that they are of.
+
+    Takes official `.pth` files (or a training checkpoint with such a state dict inside), `.safetensors` of ours, with
+    official names or with Hugging Face's, and Hugging Face folders. What it is is told from the content.
+
+    Args:
+        path: a file or a folder.
+        image_size: input size in pixels, one side or (h, w), that positional tables are interpolated to; the default
+            is the size that the file is made for.
+        config: the model, where the file leaves it open; the default is to recognise it.
+
+    Raises:
+        CheckpointError: damaged, unsafe, or not the weights of a Segment Anything, with all that doesn't fit.
+        InputError: `image_size` is not a multiple of the patch size.
+    """
+    config, leaves = _open(Path(path), image_size, config)
+    variables = {path: np.ascontiguousarray(leaf) for path, leaf in leaves.items()}
+    return config, unflatten_dict(variables, sep="/")
+
+
+def save_checkpoint(path: str | os.PathLike, config: SamConfig, variables: Variables) -> None:
+    """Write weights, in the dtypes they have; the file appears when it is complete.
+
+    Args:
+        path: ends in `.safetensors` for our own format, in `.pth` for official names that PyTorch's tools load.
+        config: the model.
+        variables: its weights.
+
+    Raises:
+        InputError: another ending.
+        CheckpointError: the weights don't fit the model, or the disk refuses.
+    """
+    _check_ending(Path(path))
+    leaves = conversion.flatten(variables)
+    conversion.check_tensors(path, config, leaves, conversion.leaf_shapes(config))
+    _write(Path(path), config, leaves)
+
+
+def convert_checkpoint(
+    source: str | os.PathLike,
+    destination: str | os.PathLike,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    config: SamConfig | None = None,
+) -> SamConfig:
+    """What `save_checkpoint` would write after `load_checkpoint`, with one tensor in memory at a time."""
+    _check_ending(Path(destination))
+    config, leaves = _open(Path(source), image_size, config)
+    _write(Path(destination), config, leaves)
+    return config
+
+
+class _Contents(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        tensors: by official names, or by our paths.
+        ours: which of the two.
+        stored: the model, as our own files tell it.
+        description: config.json of a Hugging Face folder.
+    """
+
+    tensors: Tensors
+    ours: bool = False
+    stored: SamConfig | None = None
+    description: dict[str, Any] | None = None
+
+
+def _open(
+    path: Path, image_size: int | tuple[int, int] | None, config: SamConfig | None
+) -> tuple[SamConfig, Tensors]:
+    """Checked leaves that still lie in the file."""
+    contents = _read(path)
+    tensors = contents.tensors
+    state = conversion.rename_leaves(tensors) if contents.ours else tensors
+    known = config or contents.stored
+    fitting = conversion.find_config(path, state, known)
+    if known is None and contents.description is not None:
+        fitting = hugging_face.complete_config(path, fitting, contents.description)
+    if contents.ours:
+        conversion.check_tensors(path, fitting, tensors, conversion.leaf_shapes(fitting))
+        leaves = conversion.as_float32(tensors)
+    else:
+        conversion.check_tensors(path, fitting, tensors, conversion.official_shapes(fitting))
+        leaves = conversion.as_float32(conversion.official_to_leaves(tensors))
+    if image_size is None:
+        image_size = (config or fitting).image_encoder.image_size
+    wanted = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if wanted != fitting.image_encoder.image_size:
+        leaves = conversion.resize_positions(leaves, fitting, wanted)
+    return with_image_size(fitting, wanted), leaves
+
+
+def _read(path: Path) -> _Contents:
+    if not path.exists():
+        raise CheckpointError(f"no such file: {path}")
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise CheckpointError(
+                f"{path} is a folder without config.json; name the checkpoint file inside it"
+            )
+        tensors, description = hugging_face.read_folder(path)
+        return _Contents(tensors, description=description)
+    try:
+        with path.open("rb") as file:
+            start = file.read(len(_OLD_TORCH_MAGIC))
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    if not start:
+        raise CheckpointError(f"{path} is empty")
+    if start.startswith(ZIP_MAGIC):
+        return _Contents(_without_prefix(open_pth(path)))
+    if start == _OLD_TORCH_MAGIC:
+        raise CheckpointError(
+            f"{path} is in the format of PyTorch before 1.6; load it in PyTorch and save it again"
+        )
+    if start[8:9] == b"{":
+        return _read_safetensors(path)
+    raise CheckpointError(
+        f"{path} is not a checkpoint: neither a PyTorch file (.pth) nor safetensors"
+    )
+
+
+def _read_safetensors(path: Path) -> _Contents:
+    tensors, metadata = read_safetensors(path)
+    stored = read_description(path, metadata)
+    if stored or any(name.startswith("params/") for name in tensors):
+        return _Contents(tensors, ours=True, stored=stored)
+    if any(name.startswith("vision_encoder.") for name in tensors):
+        return _Contents(hugging_face.rename(path, tensors))
+    return _Contents(_without_prefix(tensors))
+
+
+def _without_prefix(tensors: Tensors) -> Tensors:
+    """Keys as they are outside `DistributedDataParallel`."""
+    if not all(key.startswith(_PARALLEL_PREFIX) for key in tensors):
+        return tensors
+    return {key.removeprefix(_PARALLEL_PREFIX): tensor for key, tensor in tensors.items()}
+
+
+def _check_ending(path: Path) -> None:
+    if path.suffix not in (".pth", ".safetensors"):
+        raise InputError(f"cannot tell the format of {path}: it ends in .safetensors or .pth")
+
+
+def _write(path: Path, config: SamConfig, leaves: Tensors) -> None:
+    if path.suffix == ".pth":
+        write_pth(path, conversion.leaves_to_official(leaves))
+    else:
+        write_safetensors(path, leaves, describe(config))

@@ -1,0 +1,142 @@
+"""Which Segment Anything a file holds, told from the names and shapes of its tensors."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+
+from sam_jax.models import (
+    TINY,
+    VIT_B,
+    VIT_H,
+    VIT_L,
+    ImageEncoderConfig,
+    MaskDecoderConfig,
+    PromptEncoderConfig,
+    SamConfig,
+)
+
+VARIANTS = {"vit_b": VIT_B, "vit_l": VIT_L, "vit_h": VIT_H, "tiny": TINY}
+_BLOCK = r"image_encoder\.blocks\.(\d+)\..+"
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+def name_variant(config: SamConfig) -> str:
+    """What people call the model, at whatever input size; its width and depth if it has no name."""
+    for name, variant in VARIANTS.items():
+        if with_image_size(variant, config.image_encoder.image_size) == config:
+            return name
+    return f"SAM of width {config.image_encoder.width} and depth {config.image_encoder.depth}"
+
+
+def with_image_size(config: SamConfig, image_size: tuple[int, int]) -> SamConfig:
+    """The same model for inputs of another size (h, w).
+
+    Raises:
+        InputError: not a multiple of the patch size.
+    """
+    return replace(config, image_encoder=replace(config.image_encoder, image_size=image_size))
+
+
+def read_image_size(shapes: Shapes) -> tuple[int, int] | None:
+    """(h, w) in pixels that the file's positional table is made for."""
+    match (
+        shapes.get("image_encoder.pos_embed"),
+        shapes.get("image_encoder.patch_embed.proj.weight"),
+    ):
+        case (1, int() as rows, int() as columns, _), (_, _, _, int() as patch) if rows and columns:
+            return rows * patch, columns * patch
+    return None
+
+
+def candidates(shapes: Shapes) -> list[SamConfig]:
+    """What the file may hold: first what its own shapes add up to, last the variant with a name that is nearest.
+
+    Args:
+        shapes: by official name.
+    """
+    depth = _count(shapes, _BLOCK)
+    nearest = min(VARIANTS.values(), key=lambda v: abs(v.image_encoder.depth - depth))
+    image_size = read_image_size(shapes)
+    nearest = with_image_size(nearest, image_size) if image_size else nearest
+    try:
+        return [_measure(shapes), nearest]
+    except (LookupError, ValueError, TypeError, ArithmeticError):
+        return [nearest]  # what tells the sizes is damaged; the comparison will show where
+
+
+def _measure(shapes: Shapes) -> SamConfig:
+    image_size = read_image_size(shapes)
+    if image_size is None:
+        raise LookupError("no positional table")
+    width, _, patch_size, _ = shapes["image_encoder.patch_embed.proj.weight"]
+    out_channels = shapes["image_encoder.neck.0.weight"][0]
+    hidden_width = shapes["image_encoder.blocks.0.mlp.lin1.weight"][0]
+    head_width = next((shape[1] for key, shape in shapes.items() if ".attn.rel_pos_" in key), 0)
+    depth = _count(shapes, _BLOCK)
+    grid = image_size[0] // patch_size, image_size[1] // patch_size
+    window_size, global_blocks = _find_global_blocks(shapes, depth, grid)
+    head = "mask_decoder.iou_prediction_head.layers"
+    return SamConfig(
+        image_encoder=ImageEncoderConfig(
+            image_size=image_size,
+            patch_size=patch_size,
+            width=width,
+            depth=depth,
+            num_heads=width // head_width,
+            mlp_ratio=_divide(hidden_width, width),
+            window_size=window_size,
+            global_blocks=global_blocks,
+            out_channels=out_channels,
+        ),
+        prompt_encoder=PromptEncoderConfig(
+            width=shapes["prompt_encoder.not_a_point_embed.weight"][1],
+            mask_channels=shapes["prompt_encoder.mask_downscaling.3.weight"][0],
+        ),
+        # The number of the decoder's heads leaves no trace; every SAM has the default.
+        mask_decoder=MaskDecoderConfig(
+            width=shapes["mask_decoder.iou_token.weight"][1],
+            depth=_count(shapes, r"mask_decoder\.transformer\.layers\.(\d+)\..+"),
+            mlp_width=shapes["mask_decoder.transformer.layers.0.mlp.lin1.weight"][0],
+            iou_head_depth=_count(shapes, re.escape(head) + r"\.(\d+)\..+"),
+            iou_head_width=shapes[f"{head}.0.weight"][0],
+            num_multimask_outputs=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
+        ),
+    )
+
+
+def _divide(hidden_width: int, width: int) -> float:
+    """A ratio that gives the hidden width back when it is cut to an integer."""
+    ratio = hidden_width / width
+    return ratio if int(width * ratio) == hidden_width else math.nextafter(ratio, math.inf)
+
+
+def _count(shapes: Shapes, pattern: str) -> int:
+    return len({found[1] for found in map(re.compile(pattern).fullmatch, shapes) if found})
+
+
+def _find_global_blocks(
+    shapes: Shapes, depth: int, grid: tuple[int, int]
+) -> tuple[int, tuple[int, ...]]:
+    """Window size, and the blocks whose relative positions reach over the whole grid.
+
+    Where a window is as large as the grid, both kinds of block have the same tables and compute the same; then the
+    paper's rule decides: four global blocks at equal distances.
+    """
+    global_lengths = tuple(2 * side - 1 for side in grid)
+    window_lengths = Counter()
+    global_blocks = []
+    for block in range(depth):
+        tables = [shapes.get(f"image_encoder.blocks.{block}.attn.rel_pos_{axis}") for axis in "hw"]
+        lengths = [table[0] if table else None for table in tables]
+        fits = [found in (None, side) for found, side in zip(lengths, global_lengths, strict=True)]
+        if all(fits):
+            global_blocks.append(block)
+        else:
+            window_lengths.update(filter(None, lengths))
+    if window_lengths:
+        return (window_lengths.most_common(1)[0][0] + 1) // 2, tuple(global_blocks)
+    if grid[0] != grid[1]:
+        return max(grid), tuple(global_blocks)
+    return grid[0], tuple((quarter * depth) // 4 - 1 for quarter in range(1, 5) if depth >= 4)

@@ -1,0 +1,47 @@
+"""Converting the largest model takes little more memory than its file takes room."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sam_jax.checkpoints import write_pth
+from sam_jax.checkpoints.conversion import official_shapes
+from sam_jax.checkpoints.tensors import LazyTensor
+from sam_jax.models import VIT_H
+
+CONVERT = """
+import resource, sys
+from sam_jax.checkpoints import convert_checkpoint
+
+convert_checkpoint(sys.argv[1], sys.argv[2])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.slow
+def test_vit_h_converts_within_1_3_times_its_file(tmp_path):
+    float32 = np.dtype(np.float32)
+
+    def draw(shape):
+        return lambda: np.random.default_rng(0).random(shape, np.float32)
+
+    shapes = official_shapes(VIT_H)
+    tensors = {key: LazyTensor(shape, float32, draw(shape)) for key, shape in shapes.items()}
+    source = tmp_path / "vit_h.pth"
+    write_pth(source, tensors)
+    size = source.stat().st_size
+    assert 2.5e9 < size < 2.6e9
+    try:
+        run = subprocess.run(
+            [sys.executable, "-c", CONVERT, source, tmp_path / "vit_h.safetensors"],
+            check=True,
+            capture_output=True,
+        )
+        peak = int(run.stdout)
+        print(f"peak memory {peak / size:.2f} of the file")
+        assert peak < 1.3 * size
+    finally:
+        for path in tmp_path.iterdir():
+            path.unlink()

@@ -1,0 +1,186 @@
+"""Files that are no checkpoint, or not of this model: one line says all that is wrong."""
+
+import json
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from sam_jax.checkpoints import load_checkpoint, save_checkpoint
+from sam_jax.checkpoints.conversion import flatten
+from sam_jax.models import TINY
+from sam_jax.types import CheckpointError
+
+
+@pytest.fixture
+def state(official):
+    return dict(official.state_dict())
+
+
+def refusal(path, state) -> str:
+    torch.save(state, path)
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint(path)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_all_are_told_together(tmp_path, state):
+    del (
+        state["image_encoder.blocks.1.norm1.bias"],
+        state["mask_decoder.transformer.layers.0.norm2.bias"],
+    )
+    state["mask_decoder.text_token.weight"] = torch.ones(1, 16)
+    state["prompt_encoder.no_mask_embed.weight"] = torch.ones(1, 17)
+    state["mask_decoder.mask_tokens.weight"] = torch.ones(3, 16, dtype=torch.int32)
+    state["image_encoder.neck.1.bias"] = torch.full([16], torch.nan)
+    state["image_encoder.neck.1.weight"] = torch.full([16], 1e300, dtype=torch.float64)
+    path = tmp_path / "sam.pth"
+    assert refusal(path, state) == (
+        f"{path} does not fit SAM of width 24 and depth 5: "
+        "2 missing (image_encoder.blocks.1.norm1.bias, mask_decoder.transformer.layers.0.norm2.bias), "
+        "1 unexpected (mask_decoder.text_token.weight), "
+        "1 misshapen (prompt_encoder.no_mask_embed.weight: (1,17) instead of (1,16)), "
+        "1 not floating-point (mask_decoder.mask_tokens.weight: int32), "
+        "2 with NaN or infinity (image_encoder.neck.1.bias, image_encoder.neck.1.weight)"
+    )
+
+
+def test_long_lists_are_cut(tmp_path, state):
+    state = {key: tensor for key, tensor in state.items() if not key.endswith("norm2.bias")}
+    message = refusal(tmp_path / "sam.pth", state)
+    assert "6 missing (" in message
+    assert "and 1 more)" in message
+
+
+def test_a_wrong_telling_tensor(tmp_path, make_variables):
+    """The tensor that is measured is the damaged one: the rest still shows what the model is."""
+    save_checkpoint(tmp_path / "tiny.pth", TINY, make_variables(TINY))
+    state = torch.load(tmp_path / "tiny.pth", weights_only=True)
+    state["image_encoder.neck.0.weight"] = torch.ones(7, 192, 1, 1)
+    message = refusal(tmp_path / "a.pth", state)
+    assert "does not fit tiny: 1 misshapen (image_encoder.neck.0.weight: (7,192,1,1) ins" in message
+    del state["image_encoder.neck.0.weight"]
+    assert "does not fit tiny: 1 missing (image_encoder.neck.0.weight)" in refusal(
+        tmp_path / "a.pth", state
+    )
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (24,)])
+def test_tensors_of_another_rank(tmp_path, state, shape):
+    state["image_encoder.blocks.0.attn.qkv.weight"] = torch.ones(shape)
+    assert "1 misshapen (image_encoder.blocks.0.attn.qkv.weight" in refusal(
+        tmp_path / "a.pth", state
+    )
+
+
+def test_another_model(tmp_path):
+    state = {"conv1.weight": torch.ones(2, 3, 7, 7), "fc.bias": torch.ones(10)}
+    assert "is not a Segment Anything checkpoint: no key starts with image_encoder." in refusal(
+        tmp_path / "resnet.pth", state
+    )
+
+
+def test_a_relative_of_the_model(tmp_path, state):
+    """MobileSAM has the same prompt encoder and mask decoder, but another image encoder."""
+    mobile = {key: t for key, t in state.items() if not key.startswith("image_encoder.")}
+    mobile["image_encoder.patch_embed.seq.0.c.weight"] = torch.ones(32, 3, 3, 3)
+    message = refusal(tmp_path / "mobile.pth", mobile)
+    assert "is not a Segment Anything checkpoint: its image encoder is another one" in message
+
+
+def test_a_given_config(tmp_path, small, state):
+    torch.save(state, tmp_path / "a.pth")
+    with pytest.raises(CheckpointError, match=r"1 unexpected|unexpected"):
+        load_checkpoint(tmp_path / "a.pth", config=small(depth=4, global_blocks=(1, 3)))
+
+
+def test_our_safetensors(tmp_path, small, make_variables):
+    variables = make_variables(small())
+    leaves = {name: torch.from_numpy(leaf) for name, leaf in flatten(variables).items()}
+    save_checkpoint(tmp_path / "a.safetensors", small(), variables)
+    with safe_open(tmp_path / "a.safetensors", "np") as file:
+        metadata = file.metadata()
+    del leaves["params/image_encoder/neck/conv2/kernel"]
+    leaves["params/other"] = torch.ones(1)
+    leaves["params/mask_decoder/iou_token"][3] = torch.inf
+    save_file(leaves, tmp_path / "b.safetensors", metadata)
+    with pytest.raises(CheckpointError) as error:
+        load_checkpoint(tmp_path / "b.safetensors")
+    assert str(error.value).endswith(
+        "1 missing (params/image_encoder/neck/conv2/kernel), 1 unexpected (params/other), "
+        "1 with NaN or infinity (params/mask_decoder/iou_token)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c["image_encoder"].update(flavour=3), "unknown flavour; a later version"),
+        (lambda c: c["image_encoder"].update(depth="5"), "'5' is not int"),
+        (lambda c: c["image_encoder"].update(depth=True), "True is not int"),
+        (lambda c: c["image_encoder"].update(depth=10**9), "it has no more than 176 tensors"),
+        (lambda c: c["image_encoder"].update(image_size=[96]), "damaged"),
+        (lambda c: c["image_encoder"].update(num_heads=5), "not divisible by num_heads 5"),
+        (lambda c: c.pop("image_encoder"), "damaged"),
+        (lambda c: c.update(image_encoder=3), "damaged"),
+    ],
+)
+def test_stored_configuration(tmp_path, small, make_variables, change, message):
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, small(), make_variables(small()))
+    with safe_open(path, "pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        config = json.loads(file.metadata()["config"])
+    change(config)
+    save_file(tensors, path, {"format": "sam_jax", "config": json.dumps(config)})
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_checkpoint(path)
+    assert "\n" not in str(error.value)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(CheckpointError, match=r"no such file: .*sam\.pth"):
+        load_checkpoint(tmp_path / "sam.pth")
+
+
+def test_folder(tmp_path):
+    with pytest.raises(CheckpointError, match=r"is a folder without config\.json"):
+        load_checkpoint(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\x89PNG\r\n\x1a\n", "is not a checkpoint"),
+        (b"hello", "is not a checkpoint"),
+        (b"\x10\0\0\0\0\0\0\0{" + bytes(15), "truncated or damaged"),
+        (b"\xff\xff\xff\xff\0\0\0\0{}", "truncated or damaged"),
+        (b"PK\x03\x04", "truncated or damaged"),
+    ],
+)
+def test_other_files(tmp_path, content, message):
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=message) as error:
+        load_checkpoint(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_old_torch_format(tmp_path):
+    torch.save({"w": torch.ones(3)}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
+    with pytest.raises(CheckpointError, match=r"PyTorch before 1\.6; load it in PyTorch and save"):
+        load_checkpoint(tmp_path / "a.pth")
+
+
+def test_truncated_safetensors(tmp_path, small, make_variables):
+    path = tmp_path / "a.safetensors"
+    save_checkpoint(path, small(), make_variables(small()))
+    whole = path.read_bytes()
+    for length in (9, 1000, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(CheckpointError, match="truncated or damaged"):
+            load_checkpoint(path)
