@@ -1,0 +1,62 @@
+# Everything runs in .venv, which the first target that needs it makes and which is made anew only
+# when pyproject.toml or constraints.txt change. Another Python: make test PYTHON=python3.12
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+CODE := sam_jax tests experiments
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test test-fast lint format bench clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo ## segment a real photo and write the picture to demo/
+	@$(BIN)/python -m experiments.demo
+
+test: $(VENV)/.test ## run every test, those against PyTorch included
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.test ## run the tests that take no more than a few seconds each
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: $(VENV)/.test $(VENV)/.lint ## check style, types and import layers
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.lint ## put the code into the house style
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+bench: $(VENV)/.test ## measure speed against PyTorch
+	$(BIN)/python -m experiments.benchmarks.against_pytorch
+
+clean: ## remove what the other targets made
+	rm -rf $(VENV) demo .pytest_cache .ruff_cache .import_linter_cache
+
+$(VENV)/.made: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "error: '$(PYTHON)' is not Python 3.11 or newer; install one, or name it: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "error: '$(PYTHON)' cannot make virtual environments; on Debian and Ubuntu, install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.demo: $(VENV)/.made
+	@echo "Installing into $(VENV); this takes a minute or two, once."
+	@$(PIP_INSTALL) --editable '.[demo]'
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.made
+	@echo "Installing into $(VENV), PyTorch for comparison included; this takes a few minutes, once."
+	@$(PIP_INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.lint: $(VENV)/.made
+	@$(PIP_INSTALL) --editable '.[lint]'
+	@touch $@
