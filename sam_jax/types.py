@@ -11,7 +11,12 @@ The axis alphabet of every shape in this package:
 from enum import IntEnum
 from typing import Any, NamedTuple
 
+import jax
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
+
+AnyArray = jax.Array | np.ndarray
+"""What functions take that compute with JAX: its arrays, or NumPy's."""
 
 Variables = dict[str, Any]
 """Flax variable collections as plain nested dictionaries: `params` (trained) and `constants` (never trained)."""
@@ -47,9 +52,9 @@ class Prompts(NamedTuple):
         masks: logits of an earlier answer in the padded frame, at a quarter of its size; None for no mask prompt.
     """
 
-    points: Float[Array, "b n p 2"]
-    labels: Int[Array, "b n p"]
-    masks: Float[Array, "b n h w"] | None = None
+    points: Float[AnyArray, "b n p 2"]
+    labels: Int[AnyArray, "b n p"]
+    masks: Float[AnyArray, "b n h w"] | None = None
 
 
 class PromptEmbeddings(NamedTuple):

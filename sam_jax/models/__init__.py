@@ -2,6 +2,7 @@
 
 from sam_jax.models.compute import ON_ACCELERATOR, ON_CPU, Compute, default_compute
 from sam_jax.models.image_encoder import ImageEncoderConfig
+from sam_jax.models.initialisation import init_variables
 from sam_jax.models.mask_decoder import MaskDecoderConfig
 from sam_jax.models.prompt_encoder import PromptEncoderConfig
 from sam_jax.models.sam import (
@@ -16,7 +17,6 @@ from sam_jax.models.sam import (
     decode_masks,
     encode_image,
     encode_prompts,
-    init_variables,
 )
 
 __all__ = [

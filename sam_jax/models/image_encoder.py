@@ -11,7 +11,8 @@ from sam_jax.models.compute import Compute
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, Projection, TwoLayerMLP, gelu
 from sam_jax.ops.attention import attend_globally, attend_in_windows
 from sam_jax.ops.batching import map_in_batches
-from sam_jax.types import InputError
+from sam_jax.types import AnyArray, InputError
+
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEncoderConfig:
@@ -67,14 +68,14 @@ class PatchEmbed(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, pixels: Float[Array, "b h w c"]) -> Float[Array, "b gh gw d"]:
+    def __call__(self, pixels: Float[AnyArray, "b h w c"]) -> Float[Array, "b gh gw d"]:
         b, h, w, c = pixels.shape
         side = self.patch_size
         kernel = self.param(
             "kernel", nn.initializers.lecun_normal(), (side, side, c, self.width)
         ).astype(self.dtype)
         bias = self.param("bias", nn.initializers.zeros, (self.width,)).astype(self.dtype)
-        patches = pixels.astype(self.dtype).reshape(b, h // side, side, w // side, side, c)
+        patches = jnp.asarray(pixels, self.dtype).reshape(b, h // side, side, w // side, side, c)
         patches = patches.swapaxes(2, 3).reshape(b, h // side, w // side, side * side * c)
         return patches @ kernel.reshape(-1, self.width) + bias.reshape(1, 1, 1, -1)
 
@@ -145,7 +146,7 @@ class Block(nn.Module):
         (norm, of_norm), (mlp, of_mlp) = self.norm2.unbind(), self.mlp.unbind()
 
         def add_mlp(token: Float[Array, " d"]) -> Float[Array, " d"]:
-            return token + mlp.apply(of_mlp, norm.apply(of_norm, token))
+            return token + mlp.apply(of_mlp, norm.apply(of_norm, token))  # pyright: ignore[reportOperatorIssue]
 
         tokens = x.reshape(-1, x.shape[-1])
         return map_in_batches(add_mlp, tokens, self.compute.tokens_at_once).reshape(x.shape)
@@ -184,7 +185,7 @@ class ImageEncoder(nn.Module):
         ]
         self.neck = Neck(config.out_channels, dtype)
 
-    def __call__(self, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b gh gw c"]:
+    def __call__(self, pixels: Float[AnyArray, "b h w 3"]) -> Float[Array, "b gh gw c"]:
         if pixels.shape[1:3] != self.config.image_size:
             raise InputError(
                 f"the encoder takes images padded to {self.config.image_size} (h, w), not {pixels.shape[1:3]}; "
@@ -204,7 +205,11 @@ class ImageEncoder(nn.Module):
         """Blocks in order, cut into single global blocks and runs of windowed ones."""
         runs: list[list[int]] = []
         for index in range(self.config.depth):
-            if index in self.config.global_blocks or not runs or runs[-1][-1] in self.config.global_blocks:
+            if (
+                index in self.config.global_blocks
+                or not runs
+                or runs[-1][-1] in self.config.global_blocks
+            ):
                 runs.append([index])
             else:
                 runs[-1].append(index)
@@ -213,7 +218,9 @@ class ImageEncoder(nn.Module):
     def _scan(self, run: list[int], x: Float[Array, "b gh gw d"]) -> Float[Array, "b gh gw d"]:
         """The blocks of a run as one loop over their stacked parameters; the stored tree stays one entry a block."""
         unbound = [self.blocks[index].unbind() for index in run]
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[leaves for _, leaves in unbound])
+        stacked = jax.tree.map(
+            lambda *leaves: jnp.stack(leaves), *[leaves for _, leaves in unbound]
+        )
         block = unbound[0][0]
 
         def step(x: Array, variables: dict) -> tuple[Array, None]:

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, gelu
-from sam_jax.types import InputError, PointLabel, PromptEmbeddings, Prompts
+from sam_jax.types import AnyArray, InputError, PointLabel, PromptEmbeddings, Prompts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class PromptEncoderConfig:
 
 
 def encode_positions(
-    points: Float[Array, "*shape 2"], gaussian: Float[Array, "2 half"]
+    points: Float[AnyArray, "*shape 2"], gaussian: Float[Array, "2 half"]
 ) -> Float[Array, "*shape d"]:
     """Random Fourier features of x, y in [0, 1] (Tancik et al. 2020)."""
     angles = 2 * np.pi * ((2 * points - 1) @ gaussian)
@@ -62,7 +62,7 @@ class MaskDownscaling(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, masks: Float[Array, "k h w"]) -> Float[Array, "k gh gw d"]:
+    def __call__(self, masks: Float[AnyArray, "k h w"]) -> Float[Array, "k gh gw d"]:
         channels, dtype = self.config.mask_channels, self.dtype
         x = masks[..., None].astype(dtype)
         x = nn.Conv(channels // 4, (2, 2), strides=2, dtype=dtype, name="conv1")(x)
@@ -122,7 +122,7 @@ class PromptEncoder(nn.Module):
         return PromptEmbeddings(self._embed_points(prompts.points, prompts.labels), present, dense)
 
     def _embed_points(
-        self, points: Float[Array, "b n p 2"], labels: Int[Array, "b n p"]
+        self, points: Float[AnyArray, "b n p 2"], labels: Int[AnyArray, "b n p"]
     ) -> Float[Array, "b n p d"]:
         size = np.array([self.image_size[1], self.image_size[0]], np.float32).reshape(1, 1, 1, 2)
         centres = (points + 0.5) / size
@@ -140,7 +140,7 @@ class PromptEncoder(nn.Module):
         )
         return jnp.where(is_point[..., None], tokens, 0.0) + learned[labels - PointLabel.ABSENT]
 
-    def _embed_masks(self, masks: Float[Array, "b n h w"]) -> Float[Array, "b n gh gw d"]:
+    def _embed_masks(self, masks: Float[AnyArray, "b n h w"]) -> Float[Array, "b n gh gw d"]:
         expected = (4 * self.grid[0], 4 * self.grid[1])
         if masks.shape[2:] != expected:
             raise InputError(

@@ -14,7 +14,7 @@ from sam_jax.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from sam_jax.models.mask_decoder import MaskDecoder, MaskDecoderConfig
 from sam_jax.models.prompt_encoder import PromptEncoder, PromptEncoderConfig
 from sam_jax.ops.batching import map_in_batches
-from sam_jax.types import InputError, MaskPrediction, PromptEmbeddings, Prompts, Variables
+from sam_jax.types import AnyArray, InputError, MaskPrediction, PromptEmbeddings, Prompts, Variables
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +85,7 @@ class Sam(nn.Module):
         self.mask_decoder = MaskDecoder(config.mask_decoder, dtype)
 
     def __call__(
-        self, pixels: Float[Array, "b h w 3"], prompts: Prompts, *, multimask_output: bool
+        self, pixels: Float[AnyArray, "b h w 3"], prompts: Prompts, *, multimask_output: bool
     ) -> MaskPrediction:
         """All three steps in a row."""
         embeddings = self.encode_image(pixels)
@@ -93,7 +93,7 @@ class Sam(nn.Module):
             embeddings, self.encode_prompts(prompts), multimask_output=multimask_output
         )
 
-    def encode_image(self, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b gh gw d"]:
+    def encode_image(self, pixels: Float[AnyArray, "b h w 3"]) -> Float[Array, "b gh gw d"]:
         """Image embeddings of normalised, padded images."""
         return self.image_encoder(pixels)
 
@@ -103,7 +103,7 @@ class Sam(nn.Module):
 
     def decode_masks(
         self,
-        image_embeddings: Float[Array, "b gh gw d"],
+        image_embeddings: Float[AnyArray, "b gh gw d"],
         prompts: PromptEmbeddings,
         *,
         multimask_output: bool,
@@ -169,7 +169,7 @@ class Model:
         return self.sam.config
 
 
-def encode_image(model: Model, pixels: Float[Array, "b h w 3"]) -> Float[Array, "b gh gw d"]:
+def encode_image(model: Model, pixels: Float[AnyArray, "b h w 3"]) -> Float[Array, "b gh gw d"]:
     """Image embeddings of normalised, padded images (`sam_jax.inference.preprocess`)."""
     return model.sam.apply(model.variables, pixels, method=Sam.encode_image)  # pyright: ignore[reportReturnType]
 
@@ -181,7 +181,7 @@ def encode_prompts(model: Model, prompts: Prompts) -> PromptEmbeddings:
 
 def decode_masks(
     model: Model,
-    image_embeddings: Float[Array, "b gh gw d"],
+    image_embeddings: Float[AnyArray, "b gh gw d"],
     prompts: PromptEmbeddings,
     *,
     multimask_output: bool,
@@ -196,17 +196,12 @@ def decode_masks(
     )
 
 
-def init_variables(config: SamConfig, seed: int = 0) -> Variables:
-    """Random weights, equal for equal seeds."""
-    return jax.jit(_init, static_argnums=0)(config, jax.random.key(seed))
-
-
 def abstract_variables(config: SamConfig) -> Variables:
     """The tree of weights as shapes and dtypes; nothing is computed."""
-    return jax.eval_shape(lambda key: _init(config, key), jax.random.key(0))
 
+    def init() -> Variables:
+        pixels = jnp.zeros((1, *config.image_encoder.image_size, 3))
+        prompts = Prompts(jnp.zeros((1, 1, 1, 2)), jnp.ones((1, 1, 1), jnp.int32))
+        return Sam(config).init(jax.random.key(0), pixels, prompts, multimask_output=True)  # pyright: ignore[reportReturnType]
 
-def _init(config: SamConfig, key: Array) -> Variables:
-    pixels = jnp.zeros((1, *config.image_encoder.image_size, 3))
-    prompts = Prompts(jnp.zeros((1, 1, 1, 2)), jnp.ones((1, 1, 1), jnp.int32))
-    return Sam(config).init(key, pixels, prompts, multimask_output=True)  # pyright: ignore[reportReturnType]
+    return jax.eval_shape(init)

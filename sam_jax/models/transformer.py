@@ -6,7 +6,6 @@ Everything here sees one prompt; `jax.vmap` and `jax.lax.map` add prompts and im
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 from sam_jax.models.layers import LayerNorm, Projection, TwoLayerMLP

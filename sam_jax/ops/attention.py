@@ -38,8 +38,8 @@ def attend_globally(
 ) -> Float[Array, "b gh gw heads d"]:
     """Every patch attends to every patch, in strips of query rows.
 
-    No more than `heads_at_once` heads and `rows_at_once` grid rows of scores exist at a time, also in the backward pass,
-    which computes them again. On a CPU one head and a few rows stay in the cache; an accelerator wants more.
+    No more than `heads_at_once` heads and `rows_at_once` grid rows of scores exist at a time, also in the backward
+    pass, which computes them again. On a CPU one head and a few rows stay in the cache; an accelerator wants more.
     """
     b, gh, gw, heads, d = query.shape
     groups = math.gcd(heads, heads_at_once)
@@ -96,8 +96,8 @@ def attend_in_windows(
 ) -> Float[Array, "b gh gw width"]:
     """Every patch attends to the patches of its window; a window beyond the grid's edge is filled up and attended to.
 
-    Official SAM pads its input with zeros and then projects: what fills a window has the projection's bias as its query,
-    key and value. Taking the projection before its bias, only real patches need projecting.
+    Official SAM pads its input with zeros and then projects: what fills a window has the projection's bias as its
+    query, key and value. Taking the projection before its bias, only real patches need projecting.
 
     Relative position costs no pass over the scores: queries are extended by their products with the row and column
     tables, keys by one-hot rows and columns, and the inner product adds them.

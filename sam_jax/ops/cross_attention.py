@@ -1,13 +1,12 @@
 """Attention between a few tokens and the many places of an image, with the image's projections absorbed.
 
-A projection of the image meets only a few tokens, so it can be applied to them instead: q·(W x) = (Wᵀ q)·x. With t tokens
-and some heads, heads·t columns take the place of the projection's width. The same for values and outputs:
+A projection of the image meets only a few tokens, so it can be applied to them instead: q·(W x) = (Wᵀ q)·x. With t
+tokens and some heads, heads·t columns take the place of the projection's width. The same for values and outputs:
 Σ a (W x) = W (Σ a x). Biases of keys cancel in the softmax; those of values pass through, since weights sum to 1.
 """
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool, Float
 
 Kernel = Float[Array, "width heads d"]

@@ -4,13 +4,14 @@
 linear and separable, so it is a matrix for each axis, and two steps in a row are one matrix.
 """
 
+import functools
 from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from sam_jax.types import InputError
+from sam_jax.types import AnyArray, InputError
 
 
 def bilinear_matrix(size_in: int, size_out: int) -> Float[np.ndarray, "out in"]:
@@ -48,14 +49,14 @@ def fit_size(height: int, width: int, frame: tuple[int, int]) -> tuple[int, int]
 class MaskResize(NamedTuple):
     """The two official steps from low-resolution logits to an image's pixels, folded into one.
 
-    The logits are enlarged to the padded frame, cropped to the resized image, and resized to the original image. Columns
-    are mixed by a dense matrix; a row of the result mixes three neighbouring rows. Rows and columns beyond the image
-    (`padded_size`) repeat the last one: images of similar size then share one compiled program.
+    The logits are enlarged to the padded frame, cropped to the resized image, and resized to the original image.
+    Columns are mixed by a dense matrix; a row of the result mixes three neighbouring rows. Rows and columns beyond the
+    image (`padded_size`) repeat the last one: images of similar size then share one compiled program.
     """
 
-    columns: Float[Array, "w_low w"]
-    first_row: Int[Array, " h"]
-    row_weights: Float[Array, "3 h"]
+    columns: Float[AnyArray, "w_low w"]
+    first_row: Int[AnyArray, " h"]
+    row_weights: Float[AnyArray, "3 h"]
 
 
 TAPS = 3
@@ -100,7 +101,10 @@ def resize_masks(
 ) -> Float[Array, "*batch h w"]:
     """Logits at the resolution of the image that `plan` was made for."""
     wide = logits @ plan.columns
-    return sum(
-        jnp.take(wide, plan.first_row + tap, axis=-2, mode="clip") * plan.row_weights[tap][:, None]
+    column_of_rows = (1,) * (logits.ndim - 2) + (-1, 1)
+    terms = (
+        jnp.take(wide, plan.first_row + tap, axis=-2, mode="clip")
+        * plan.row_weights[tap].reshape(column_of_rows)
         for tap in range(TAPS)
-    )  # pyright: ignore[reportReturnType]
+    )
+    return functools.reduce(jnp.add, terms)

@@ -1,0 +1,28 @@
+"""Segment Anything in JAX: prompt a photo and get masks."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+from sam_jax.inference import SamPredictor, load, sam_model_registry
+from sam_jax.models import TINY, VIT_B, VIT_H, VIT_L, Compute, Model, Sam, SamConfig
+from sam_jax.types import CheckpointError, InputError
+
+try:
+    __version__ = version("sam-jax")
+except PackageNotFoundError:
+    __version__ = "unknown"
+
+__all__ = [
+    "TINY",
+    "VIT_B",
+    "VIT_H",
+    "VIT_L",
+    "CheckpointError",
+    "Compute",
+    "InputError",
+    "Model",
+    "Sam",
+    "SamConfig",
+    "SamPredictor",
+    "load",
+    "sam_model_registry",
+]

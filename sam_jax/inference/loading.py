@@ -1,0 +1,70 @@
+"""Getting a model with its weights."""
+
+import os
+from collections.abc import Callable
+
+import jax
+
+from sam_jax.checkpoints import load_checkpoint
+from sam_jax.models import (
+    VIT_B,
+    VIT_H,
+    VIT_L,
+    Compute,
+    Model,
+    Sam,
+    SamConfig,
+    default_compute,
+    init_variables,
+)
+from sam_jax.types import InputError
+
+
+def load(
+    checkpoint: str | os.PathLike[str] | None = None,
+    *,
+    image_size: int | tuple[int, int] | None = None,
+    compute: Compute | None = None,
+) -> Model:
+    """A model with its weights on the default device.
+
+    Args:
+        checkpoint: an official `.pth`, a Hugging Face folder or file, or our own `.safetensors`.
+        image_size: of the model's input in pixels, a side or (h, w), if not the checkpoint's own; positional tables are
+            interpolated.
+        compute: speed, memory and precision; the default suits the device.
+
+    Raises:
+        CheckpointError: the file is damaged, unsafe or of another model.
+        InputError: there is no such file, or the size doesn't go with the model.
+    """
+    if checkpoint is None:
+        raise InputError(
+            "no weights come with this version: name a checkpoint (--checkpoint on the command line), "
+            "for example the one that `sam-jax download vit_b` fetches"
+        )
+    config, variables = load_checkpoint(checkpoint, image_size=image_size)
+    return Model(Sam(config, compute or default_compute()), jax.device_put(variables))
+
+
+def _builder(config: SamConfig) -> Callable[..., Model]:
+    def build(checkpoint: str | os.PathLike[str] | None = None) -> Model:
+        if checkpoint is None:
+            return Model(Sam(config, default_compute()), init_variables(config))
+        model = load(checkpoint)
+        if model.config != config:
+            raise InputError(
+                f"{checkpoint} holds another variant than was asked for; sam_jax.load finds out which"
+            )
+        return model
+
+    return build
+
+
+sam_model_registry = {
+    "default": _builder(VIT_H),
+    "vit_h": _builder(VIT_H),
+    "vit_l": _builder(VIT_L),
+    "vit_b": _builder(VIT_B),
+}
+"""Official names to functions of a checkpoint, so that official scripts run; without one, weights are random."""

@@ -1,0 +1,26 @@
+"""Masks from elsewhere as mask prompts."""
+
+import numpy as np
+from jaxtyping import Bool, Float
+from PIL import Image
+
+CERTAIN_LOGIT = 10.0
+"""Where a mask is sure. The model is trained on its own logits, which reach about this far."""
+
+
+def mask_to_logits(
+    mask: Bool[np.ndarray, "h w"], fitted: tuple[int, int], frame: tuple[int, int]
+) -> Float[np.ndarray, "h_low w_low"]:
+    """Turn a mask of a photo into the low-resolution logits that `predict` takes as `mask_input`.
+
+    Args:
+        mask: of the photo's size.
+        fitted: (h, w) that the photo is resized to, the predictor's `input_size`.
+        frame: (h, w) of the model's padded input; the logits are a quarter of it, background in the padding.
+    """
+    share = np.zeros(frame, np.float32)
+    image = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))
+    resized = image.resize((fitted[1], fitted[0]), Image.Resampling.BILINEAR)
+    share[: fitted[0], : fitted[1]] = np.asarray(resized, np.float32) / 255
+    share = share.reshape(frame[0] // 4, 4, frame[1] // 4, 4).mean(axis=(1, 3))
+    return CERTAIN_LOGIT * (2 * share - 1)

@@ -1,0 +1,122 @@
+"""Pictures that show masks and prompts on top of the photo."""
+
+import colorsys
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image, ImageDraw, ImageFilter
+
+FILL_OPACITY = 0.45
+GOLDEN_RATIO = (1 + 5**0.5) / 2
+FIRST_HUE = 0.58
+FOREGROUND_COLOUR = (40, 167, 69)
+BACKGROUND_COLOUR = (220, 38, 38)
+WHITE = (255, 255, 255)
+SUPERSAMPLING = 4
+
+
+def draw_overlay(
+    image: UInt8[np.ndarray, "h w 3"],
+    masks: Bool[np.ndarray, "m h w"],
+    *,
+    points: Float[np.ndarray, "p 2"] | None = None,
+    labels: Int[np.ndarray, " p"] | None = None,
+    boxes: Float[np.ndarray, "k 4"] | None = None,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Tint every mask in a colour of its own, outline it, and mark the prompts.
+
+    Lines and marks grow with the photo, so the picture looks the same at any size it is shown at.
+
+    Args:
+        image: the photo.
+        masks: later ones are drawn over earlier ones.
+        points: x, y in pixels, drawn as discs: a white plus on green for foreground, a white minus on
+            red for background.
+        labels: 1 for foreground, 0 for background, one for every point.
+        boxes: x0, y0, x1, y1 in pixels, drawn in the colours of the masks with the same numbers.
+    """
+    height, width, _ = image.shape
+    scale = (height + width) / 480
+    line = max(2.0, scale)
+    canvas = image.astype(np.float32)
+    for number, mask in enumerate(masks):
+        _tint(canvas, mask, mask_colour(number), line)
+    picture = Image.fromarray(np.round(canvas).astype(np.uint8))
+    for number, box in enumerate([] if boxes is None else boxes):
+        _draw_box(picture, box, mask_colour(number), line)
+    if points is not None and labels is not None:
+        for point, label in zip(points, labels.tolist(), strict=True):
+            _draw_click(picture, point, is_foreground=label == 1, radius=max(4.0, 4 * scale))
+    return np.array(picture)
+
+
+def mask_colour(number: int) -> tuple[int, int, int]:
+    """Choose a colour for a mask: golden-ratio steps around the hue circle keep any few far apart."""
+    hue = (FIRST_HUE + number / GOLDEN_RATIO) % 1
+    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 1.0)
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def _tint(canvas: np.ndarray, mask: np.ndarray, colour: tuple[int, int, int], line: float) -> None:
+    columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+    if columns.size == 0:
+        return
+    margin = int(np.ceil(2 * line))
+    near = (
+        slice(max(rows[0] - margin, 0), rows[-1] + 1 + margin),
+        slice(max(columns[0] - margin, 0), columns[-1] + 1 + margin),
+    )
+    inside = mask[near]
+    opacity = np.maximum(FILL_OPACITY * inside, _outline(inside, line))[:, :, None]
+    canvas[near] += opacity * (np.asarray(colour, np.float32) - canvas[near])
+
+
+def _outline(mask: np.ndarray, line: float) -> Float[np.ndarray, "h w"]:
+    """Opacity of a smooth line along a mask's border.
+
+    A blurred mask rises through 1/2 at the border, at a rate that the blur sets: its distance from
+    1/2 is, close by, the distance from the border.
+    """
+    padding = int(np.ceil(3 * line))
+    # A border that the photo cuts off is no border of the object: beyond the edge goes on as before.
+    wide = np.pad(mask, padding, mode="edge").astype(np.uint8) * np.uint8(255)
+    blurred = Image.fromarray(wide).filter(ImageFilter.GaussianBlur(line))
+    level = np.asarray(blurred, np.float32)[padding:-padding, padding:-padding] / 255
+    distance = np.abs(level - 0.5) * line * np.sqrt(2 * np.pi, dtype=np.float32)
+    return np.clip(line / 2 + 0.5 - distance, 0, 1)
+
+
+def _draw_box(picture: Image.Image, box: np.ndarray, colour: tuple, line: float) -> None:
+    x0, y0, x1, y1 = box.tolist()
+    thickness = round(line)
+    draw = ImageDraw.Draw(picture)
+    corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
+    for start, end in pairwise(corners):
+        draw.line([start, end], fill=colour, width=thickness)
+
+
+def _draw_click(
+    picture: Image.Image, point: np.ndarray, *, is_foreground: bool, radius: float
+) -> None:
+    """Paste a disc drawn at four times its size, so that its edge is smooth."""
+    side = 2 * int(np.ceil(radius)) + 1
+    scale, centre = SUPERSAMPLING, SUPERSAMPLING * side / 2
+    disc = Image.new("RGBA", (scale * side, scale * side), (*WHITE, 0))
+    draw = ImageDraw.Draw(disc)
+
+    def circle(radius: float, fill: tuple) -> None:
+        draw.circle((centre, centre), scale * radius, fill=fill)
+
+    circle(radius, WHITE)
+    circle(0.8 * radius, FOREGROUND_COLOUR if is_foreground else BACKGROUND_COLOUR)
+    length, thickness = 0.45 * scale * radius, 0.11 * scale * radius
+    bars = [(length, thickness), (thickness, length)] if is_foreground else [(length, thickness)]
+    for half_width, half_height in bars:
+        draw.rectangle(
+            [centre - half_width, centre - half_height, centre + half_width, centre + half_height],
+            fill=WHITE,
+        )
+    small = disc.resize((side, side), Image.Resampling.BOX)
+    x, y = np.floor(point).astype(int) - side // 2
+    picture.paste(small, (int(x), int(y)), small)

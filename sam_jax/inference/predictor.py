@@ -1,0 +1,207 @@
+"""Prompting one image again and again, with the official interface."""
+
+import functools
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
+
+from sam_jax.inference.framing import (
+    Framing,
+    frame_image,
+    normalise,
+    plan_upscaling,
+    upscale_logits,
+    upscale_masks,
+)
+from sam_jax.inference.prompts import (
+    PROMPT_SIZES,
+    make_prompts,
+    pad_prompts,
+    round_up,
+    take_prompts,
+)
+from sam_jax.models import Model, decode_masks, encode_image, encode_prompts
+from sam_jax.types import AnyArray, InputError, MaskPrediction, Prompts
+
+
+@jax.jit
+def embed_images(
+    model: Model, framed: UInt8[AnyArray, "b h w 3"], fitted: Int[AnyArray, "b 2"]
+) -> Float[Array, "b gh gw d"]:
+    """Image embeddings of framed images (`frame_image`) and the sizes (h, w) that they were fitted to."""
+    return encode_image(model, normalise(framed, fitted))
+
+
+@functools.partial(jax.jit, static_argnames="multimask_output")
+def predict_masks(
+    model: Model,
+    image_embeddings: Float[AnyArray, "b gh gw d"],
+    prompts: Prompts,
+    *,
+    multimask_output: bool,
+) -> MaskPrediction:
+    """Low-resolution logits and predicted IoU for every prompt of every image."""
+    embedded = encode_prompts(model, prompts)
+    return decode_masks(model, image_embeddings, embedded, multimask_output=multimask_output)
+
+
+class SamPredictor:
+    """Embeds an image once and predicts masks for any number of prompts.
+
+    Methods, arguments, shapes and dtypes are those of the official `segment_anything.SamPredictor`; arrays are NumPy's.
+    """
+
+    def __init__(self, sam_model: Model) -> None:
+        self.model = sam_model
+        self.reset_image()
+
+    def reset_image(self) -> None:
+        """Forgets the image."""
+        self.features: Array | None = None
+        self._framing: Framing | None = None
+
+    def set_image(self, image: UInt8[np.ndarray, "h w 3"], image_format: str = "RGB") -> None:
+        """Computes the image's embedding, for `predict` to use.
+
+        Args:
+            image: pixels of 0 to 255.
+            image_format: "RGB", or "BGR" as OpenCV has it.
+
+        Raises:
+            InputError: not an 8-bit image of three channels, or one too thin for the model.
+        """
+        if image_format not in ("RGB", "BGR"):
+            raise InputError(f'image_format is "RGB" or "BGR", not {image_format!r}')
+        image = np.asarray(image)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise InputError(
+                "an image is an array of height x width x 3 bytes (uint8, 0 to 255), "
+                f"not {image.dtype} of shape {image.shape}"
+            )
+        if image.size == 0:
+            raise InputError(f"the image is empty: its shape is {image.shape}")
+        self.reset_image()
+        if image_format == "BGR":
+            image = image[..., ::-1]
+        framed, framing = frame_image(image, self.model.config.image_encoder.image_size)
+        fitted = np.asarray([framing.fitted], np.int32)
+        self.features = embed_images(self.model, framed[None], fitted)
+        self._framing = framing
+
+    def predict(
+        self,
+        point_coords: Shaped[np.ndarray, "p 2"] | None = None,
+        point_labels: Shaped[np.ndarray, " p"] | None = None,
+        box: Shaped[np.ndarray, "..."] | None = None,
+        mask_input: Shaped[np.ndarray, "1 h_low w_low"] | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> tuple[
+        Bool[np.ndarray, "m h w"] | Float[np.ndarray, "m h w"],
+        Float[np.ndarray, " m"],
+        Float[np.ndarray, "m h_low w_low"],
+    ]:
+        """Masks of one object.
+
+        Args:
+            point_coords: x, y of clicks in pixels of the image.
+            point_labels: 1 for a click on the object, 0 for one beside it.
+            box: x0, y0, x1, y1 in pixels of the image.
+            mask_input: low-resolution logits from an earlier answer.
+            multimask_output: three masks, good for a single click; else one, good for several prompts together.
+            return_logits: masks as logits, not thresholded at 0.
+
+        Returns:
+            Masks at the image's size, the IoU that the model expects of each, and low-resolution logits, which can go
+            in again as `mask_input`.
+
+        Raises:
+            RuntimeError: no image was set.
+            InputError: there is no prompt, or its parts don't fit each other.
+        """
+        masks, iou, low = self.predict_batch(
+            None if point_coords is None else np.asarray(point_coords)[None],
+            None if point_labels is None else np.asarray(point_labels)[None],
+            None if box is None else np.asarray(box).reshape(1, -1),
+            None if mask_input is None else np.asarray(mask_input),
+            multimask_output,
+            return_logits,
+        )
+        return masks[0], iou[0], low[0]
+
+    def predict_batch(
+        self,
+        point_coords: Shaped[np.ndarray, "n p 2"] | None = None,
+        point_labels: Shaped[np.ndarray, "n p"] | None = None,
+        boxes: Shaped[np.ndarray, "n 4"] | None = None,
+        mask_inputs: Shaped[np.ndarray, "n h_low w_low"] | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> tuple[
+        Bool[np.ndarray, "n m h w"] | Float[np.ndarray, "n m h w"],
+        Float[np.ndarray, "n m"],
+        Float[np.ndarray, "n m h_low w_low"],
+    ]:
+        """`predict` for several objects of the image at once, each with its own prompt.
+
+        Stands for the official `predict_torch`, but takes coordinates in pixels of the image, not of the input frame.
+        """
+        framing = self._require_framing()
+        prompts = make_prompts(
+            framing,
+            point_coords=_as_array(point_coords),
+            point_labels=None if point_labels is None else np.asarray(point_labels),
+            boxes=_as_array(boxes),
+            mask_inputs=_as_array(mask_inputs),
+        )
+        count, most = prompts.labels.shape[1], PROMPT_SIZES[-1]
+        plan, upscale = plan_upscaling(framing), upscale_logits if return_logits else upscale_masks
+        height, width = framing.original
+        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        for start in range(0, count, most):
+            part = take_prompts(prompts, slice(start, start + most))
+            size = part.labels.shape[1]
+            part = pad_prompts(part, round_up(size, PROMPT_SIZES))
+            logits, iou = predict_masks(
+                self.model, self.features, part, multimask_output=multimask_output
+            )
+            masks = upscale(logits[0], plan)
+            parts.append(
+                (
+                    np.asarray(masks)[:size, :, :height, :width],
+                    np.asarray(iou[0, :size]),
+                    np.asarray(logits[0, :size]),
+                )
+            )
+        masks, iou, low = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return masks, iou, low
+
+    def get_image_embedding(self) -> Float[np.ndarray, "1 d gh gw"]:
+        """The embedding of the image, channels first as the official method gives it."""
+        self._require_framing()
+        return np.asarray(self.features).transpose(0, 3, 1, 2)
+
+    @property
+    def is_image_set(self) -> bool:
+        """Whether `predict` has an image to work on."""
+        return self._framing is not None
+
+    @property
+    def original_size(self) -> tuple[int, int]:
+        """(h, w) of the image as it came."""
+        return self._require_framing().original
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(h, w) of the image inside the model's input."""
+        return self._require_framing().fitted
+
+    def _require_framing(self) -> Framing:
+        if self._framing is None:
+            raise RuntimeError("no image: call set_image(...) first")
+        return self._framing
+
+
+def _as_array(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else np.asarray(values, np.float64)

@@ -1,0 +1,112 @@
+"""Run-length encoding of masks, as COCO and SA-1B store them.
+
+A mask is read column by column, and the lengths of its runs are written down, background first. COCO
+packs those numbers further into a string (`rleToString` of pycocotools' `maskApi.c` is the reference).
+"""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+import numpy as np
+from jaxtyping import Bool
+
+from sam_jax.types import InputError
+
+CHUNK_BITS = 5
+SIGN_BIT = 1 << (CHUNK_BITS - 1)
+MORE_BIT = 1 << CHUNK_BITS
+FIRST_CHARACTER = 48
+
+
+class Rle(TypedDict):
+    """A run-length encoded mask.
+
+    Attributes:
+        size: height and width in pixels.
+        counts: the lengths of the runs, or COCO's string of them.
+    """
+
+    size: list[int]
+    counts: list[int] | str
+
+
+def encode_rle(mask: Bool[np.ndarray, "h w"], *, compress: bool = False) -> Rle:
+    """Write down a mask's runs, as COCO's string with `compress`.
+
+    >>> encode_rle(np.array([[False, True], [True, True]]))
+    {'size': [2, 2], 'counts': [1, 3]}
+    """
+    pixels = mask.ravel(order="F")
+    starts = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    first_is_background = pixels.size > 0 and not pixels[0]
+    edges = np.concatenate([[] if first_is_background else [0], starts, [pixels.size]])
+    counts = np.diff(edges, prepend=0).astype(np.int64).tolist()
+    height, width = mask.shape
+    return Rle(size=[height, width], counts=compress_counts(counts) if compress else counts)
+
+
+def decode_rle(rle: Rle) -> Bool[np.ndarray, "h w"]:
+    """Draw the mask that `encode_rle` wrote down, from either form of the counts.
+
+    Raises:
+        InputError: the runs do not fill the mask.
+    """
+    height, width = rle["size"]
+    counts = rle["counts"]
+    runs = np.asarray(decompress_counts(counts) if isinstance(counts, str) else counts, np.int64)
+    if (runs < 0).any() or runs.sum() != height * width:
+        raise InputError(
+            f"damaged run-length encoding: runs of {runs.sum()} pixels for a mask of "
+            f"{height}x{width} = {height * width} pixels"
+        )
+    is_foreground = np.arange(runs.size) % 2 == 1
+    return np.repeat(is_foreground, runs).reshape(height, width, order="F")
+
+
+def compress_counts(counts: Sequence[int]) -> str:
+    """Pack the lengths of runs into COCO's string.
+
+    From the fourth on, a number is kept as its difference to the one two before it. Each is cut into
+    chunks of five bits, lowest first; a sixth bit says whether more follow; 48 makes it a character.
+    """
+    numbers = np.array(counts, np.int64)
+    numbers[3:] -= numbers[1:-2].copy()
+    chunks, used = [], []
+    pending = np.ones(numbers.size, bool)
+    while pending.any():
+        chunk = numbers & (MORE_BIT - 1)
+        numbers = numbers >> CHUNK_BITS
+        # Signs extend from a chunk's top bit, so a number ends where the rest repeats that bit.
+        more = numbers != np.where(chunk & SIGN_BIT, -1, 0)
+        chunks.append(chunk + MORE_BIT * more + FIRST_CHARACTER)
+        used.append(pending)
+        pending = pending & more
+    if not chunks:
+        return ""
+    characters = np.stack(chunks, axis=1)[np.stack(used, axis=1)]
+    return characters.astype(np.uint8).tobytes().decode("ascii")
+
+
+def decompress_counts(text: str) -> list[int]:
+    """Unpack COCO's string into the lengths of runs.
+
+    Raises:
+        InputError: a character that COCO does not use, or an end in the middle of a number.
+    """
+    codes = np.frombuffer(text.encode(), np.uint8).astype(np.int64) - FIRST_CHARACTER
+    is_last = (codes & MORE_BIT) == 0
+    if ((codes < 0) | (codes >= 2 * MORE_BIT)).any() or (codes.size and not is_last[-1]):
+        raise InputError("damaged run-length encoding: not a string of COCO's counts")
+    ends = np.flatnonzero(is_last)
+    starts = np.concatenate([[0], ends + 1])[: ends.size]
+    place = np.arange(codes.size) - np.repeat(starts, ends - starts + 1)
+    if codes.size == 0:
+        return []
+    if (place.max() + 1) * CHUNK_BITS > 60:
+        raise InputError("damaged run-length encoding: a run longer than any mask")
+    numbers = np.add.reduceat((codes & (MORE_BIT - 1)) << (CHUNK_BITS * place), starts)
+    is_negative = (codes[ends] & SIGN_BIT) != 0
+    numbers -= is_negative * (1 << (CHUNK_BITS * (place[ends] + 1)))
+    numbers[1::2] = np.cumsum(numbers[1::2])
+    numbers[2::2] = np.cumsum(numbers[2::2])
+    return numbers.tolist()

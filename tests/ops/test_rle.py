@@ -1,0 +1,68 @@
+import json
+
+import numpy as np
+import pytest
+from pycocotools import mask as coco
+
+from sam_jax.ops.rle import compress_counts, decode_rle, decompress_counts, encode_rle
+from sam_jax.types import InputError
+
+RNG = np.random.default_rng(0)
+
+
+def blob(height: int, width: int) -> np.ndarray:
+    rows, columns = np.mgrid[:height, :width]
+    return np.hypot(rows - height / 3, columns - width / 2) < height / 3
+
+
+MASKS = {
+    "noise": RNG.random((13, 29)) < 0.5,
+    "sparse": RNG.random((200, 31)) < 0.01,
+    "blob": blob(480, 641),
+    "empty": np.zeros((5, 7), bool),
+    "full": np.ones((7, 5), bool),
+    "one pixel, background": np.zeros((1, 1), bool),
+    "one pixel, foreground": np.ones((1, 1), bool),
+    "one row": RNG.random((1, 50)) < 0.5,
+    "one column": RNG.random((50, 1)) < 0.5,
+    "starts with the object": blob(9, 4) | (np.arange(4) == 0),
+    "megapixels": blob(1500, 1100) & (RNG.random((1500, 1100)) < 0.9),
+}
+
+
+@pytest.mark.parametrize("mask", MASKS.values(), ids=MASKS.keys())
+def test_agrees_with_pycocotools_both_ways(mask):
+    theirs = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    ours = encode_rle(mask, compress=True)
+    assert ours == {"size": theirs["size"], "counts": theirs["counts"].decode()}
+    np.testing.assert_array_equal(decode_rle(ours), mask)
+
+    runs = encode_rle(mask)
+    assert coco.frPyObjects(runs, *mask.shape) == theirs
+    np.testing.assert_array_equal(decode_rle(runs), mask)
+    assert json.loads(json.dumps(runs)) == runs
+
+
+def test_long_runs_and_large_differences_survive_packing():
+    counts = [0, 1, 2**31, 5, 3, 2**40, 1, 1, 2**20]
+    assert decompress_counts(compress_counts(counts)) == counts
+
+
+def test_no_runs_at_all():
+    assert compress_counts([]) == ""
+    assert decompress_counts("") == []
+    assert decode_rle({"size": [0, 3], "counts": []}).shape == (0, 3)
+
+
+@pytest.mark.parametrize(
+    "counts", [[3, 4], [3, 9, 1], [13, -1], [], "", "0", "34"], ids=lambda counts: repr(counts)
+)
+def test_runs_that_do_not_fill_the_mask_are_refused(counts):
+    with pytest.raises(InputError, match="mask of 3x4 = 12 pixels"):
+        decode_rle({"size": [3, 4], "counts": counts})
+
+
+@pytest.mark.parametrize("text", ["a b", "é", "T", "o" * 20 + "0"], ids=repr)
+def test_strings_that_are_not_counts_are_refused(text):
+    with pytest.raises(InputError, match="damaged run-length encoding"):
+        decompress_counts(text)
