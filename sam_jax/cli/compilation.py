@@ -1,0 +1,21 @@
+"""Compiled programs kept between starts."""
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+
+def compilation_cache_folder() -> Path:
+    """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, or the user's cache folder."""
+    chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    return Path(chosen) if chosen else platformdirs.user_cache_path("sam_jax") / "compiled"
+
+
+def keep_compiled_programs() -> None:
+    """Have JAX store what it compiles, and look there first, so that a second start is fast."""
+    import jax
+
+    jax.config.update("jax_compilation_cache_dir", str(compilation_cache_folder()))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -1,0 +1,62 @@
+"""`sam-jax info`: what a file of weights holds, and what it would run on."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import Positional, arg
+
+
+@dataclass(frozen=True, kw_only=True)
+class Info:
+    """Show a checkpoint's variant and parameters, the devices, and where files are kept."""
+
+    checkpoint: Annotated[Positional[Path | None], arg(metavar="[CHECKPOINT]")] = None
+    """Weights to describe: an official .pth, a Hugging Face folder, or our .safetensors."""
+
+    def run(self) -> None:
+        """Print a table."""
+        from rich.console import Console
+        from rich.table import Table
+
+        checkpoint = [] if self.checkpoint is None else _describe_checkpoint(self.checkpoint)
+        table = Table(box=None, show_header=False)
+        for name, value in checkpoint + _describe_installation():
+            table.add_row(name, value)
+        Console(markup=False, highlight=False).print(table)
+
+
+def _describe_checkpoint(path: Path) -> list[tuple[str, str]]:
+    import jax
+
+    from sam_jax.checkpoints import load_checkpoint, name_variant
+
+    config, variables = load_checkpoint(path)
+    counts = {
+        part: sum(leaf.size for leaf in jax.tree.leaves(leaves))
+        for part, leaves in variables["params"].items()
+    }
+    height, width = config.image_encoder.image_size
+    return [
+        ("checkpoint", str(path)),
+        ("variant", name_variant(config)),
+        ("input size", f"{height} x {width} pixels (h x w)"),
+        *((part.replace("_", " "), f"{count:,} parameters") for part, count in counts.items()),
+        ("in all", f"{sum(counts.values()):,} parameters"),
+    ]
+
+
+def _describe_installation() -> list[tuple[str, str]]:
+    import jax
+
+    import sam_jax
+    from sam_jax.cli.compilation import compilation_cache_folder
+
+    devices = Counter(f"{device.device_kind} ({device.platform})" for device in jax.devices())
+    return [
+        ("sam-jax", sam_jax.__version__),
+        ("jax", jax.__version__),
+        ("devices", ", ".join(f"{count} x {name}" for name, count in devices.items())),
+        ("compiled programs", str(compilation_cache_folder())),
+    ]

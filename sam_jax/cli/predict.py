@@ -1,0 +1,85 @@
+"""`sam-jax predict`: prompts on a photo to masks in files."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+
+_MASKS_PER_OBJECT = tyro.conf.create_mutex_group(required=False, title="masks for each object")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict:
+    """Segment what is clicked on, boxed in, or roughly masked in a photo.
+
+    Points, negative points, one box and one mask together describe one object. Several boxes, several masks, or equally
+    many of both, describe as many objects.
+
+    Example: sam-jax predict photo.jpg --point 320,240 --negative 40,60 --checkpoint sam_vit_b_01ec64.pth
+    """
+
+    image: Annotated[Positional[Path], arg(metavar="IMAGE")]
+    """The photo."""
+    point: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y")] = ()
+    """A click on the object, in pixels from the upper left corner."""
+    negative: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y")] = ()
+    """A click beside the object."""
+    box: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X0,Y0,X1,Y1")] = ()
+    """A box around an object: left, top, right, bottom."""
+    mask: Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="M.png")] = ()
+    """A rough mask of an object: an image of the photo's size, black where the object is not."""
+    checkpoint: Annotated[Path | None, arg(metavar="C")] = None
+    """Weights: an official .pth, a Hugging Face folder, or our .safetensors; the default comes with sam-jax."""
+    output: Annotated[Path, arg(metavar="DIR")] = Path("masks")
+    """Folder for the results: masks, an overlay picture, and a JSON file."""
+    multimask: Annotated[FlagCreatePairsOff[bool], _MASKS_PER_OBJECT] = False
+    """Three masks for each object (whole, part, subpart): what a single click gets anyway."""
+    single: Annotated[FlagCreatePairsOff[bool], _MASKS_PER_OBJECT] = False
+    """One mask for each object: what several prompts for it, a box, or a mask get anyway."""
+
+    def run(self) -> None:
+        """Read, predict, write, and say what was written."""
+        from sam_jax.cli.compilation import keep_compiled_programs
+        from sam_jax.cli.prompts import read_prompts
+        from sam_jax.cli.results import check_folder, write_results
+        from sam_jax.inference import SamPredictor, load
+        from sam_jax.inference.images import read_image
+
+        check_folder(self.output)
+        image = read_image(self.image)
+        prompts = read_prompts(self.point, self.negative, self.box, self.mask, image.shape[:2])
+        keep_compiled_programs()
+        predictor = SamPredictor(load(self.checkpoint))
+
+        start = time.perf_counter()
+        predictor.set_image(image)
+        masks, scores = prompts.predict(
+            predictor,
+            multimask_output=self.multimask or (prompts.is_single_click and not self.single),
+        )
+        seconds = time.perf_counter() - start
+        annotations = write_results(self.output, self.image, image, prompts, masks, scores)
+        _print_table(annotations)
+        print(
+            f"wrote them, {self.image.stem}_overlay.png and {self.image.stem}.json to {self.output}; "
+            f"predicting took {seconds:.1f} s"
+        )
+
+
+def _print_table(annotations: Sequence[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("mask", "predicted IoU", "area", "box x, y, w, h", box=None)
+    for annotation in annotations:
+        table.add_row(
+            annotation["file"],
+            f"{annotation['predicted_iou']:.3f}{' (best)' if annotation['best'] else ''}",
+            f"{annotation['area']:,} pixels",
+            ", ".join(map(str, annotation["bbox"])),
+        )
+    Console(markup=False, highlight=False).print(table)

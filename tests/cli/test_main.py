@@ -1,0 +1,76 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sam_jax.cli.main import main
+from sam_jax.cli.predict import Predict
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_a_process_complains_in_one_line_and_exits_with_2(tmp_path):
+    ended = run(
+        sys.executable, "-m", "sam_jax", "predict", str(tmp_path / "none.png"), "--point", "1,2"
+    )
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr == f"error: no such file: {tmp_path / 'none.png'}\n"
+
+
+def test_a_process_predicts_and_keeps_its_compiled_programs(photo, weights, cache, tmp_path):
+    ended = run(
+        *(sys.executable, "-m", "sam_jax", "predict", str(photo), "--box", "10,5,50,35"),
+        *("--checkpoint", str(weights), "--output", str(tmp_path)),
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert sorted(os.listdir(tmp_path)) == ["bay.json", "bay_mask_0.png", "bay_overlay.png"]
+    programs = " ".join(os.listdir(cache))
+    assert "embed_images" in programs
+    assert "predict_masks" in programs
+
+
+def test_the_module_is_the_same_program_as_the_script():
+    by_module = run(sys.executable, "-m", "sam_jax", "--help")
+    assert by_module.returncode == 0
+    assert by_module.stdout.startswith("usage: sam-jax [-h] {predict,convert,download,info}")
+    script = Path(sys.executable).with_name("sam-jax")
+    if not script.exists():
+        pytest.skip("sam-jax is imported from its folder, not installed")
+    assert run(str(script), "--help").stdout == by_module.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["segment"], ["predict"], ["predict", "a.png", "--bogus"], ["download", "vit_x"]],
+    ids=" ".join,
+)
+def test_unknown_commands_and_options_exit_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "sam-jax" in shown.err
+
+
+def test_an_interrupt_is_one_line(monkeypatch, capsys):
+    def interrupt(self):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Predict, "run", interrupt)
+    assert main(["predict", "a.png"]) == 130
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+def test_other_errors_are_not_hidden(monkeypatch):
+    def fail(self):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Predict, "run", fail)
+    with pytest.raises(ZeroDivisionError):
+        main(["predict", "a.png"])
