@@ -1,0 +1,1 @@
+"""Measurements behind every claim of speed: ratios from one run in which the contestants take turns."""
