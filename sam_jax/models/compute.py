@@ -27,9 +27,9 @@ class Compute:
     remat: bool = False
     scan_blocks: bool = False
     heads_at_once: int = 1
-    rows_at_once: int = 4
+    rows_at_once: int = 8
     windows_at_once: int = 1
-    tokens_at_once: int = 512
+    tokens_at_once: int = 1024
     prompts_at_once: int = 1
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float
 from sam_jax.models.compute import Compute
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, Projection, TwoLayerMLP, gelu
 from sam_jax.ops.attention import attend_globally, attend_in_windows
-from sam_jax.ops.batching import map_in_batches
+from sam_jax.ops.batching import replace_in_batches
 from sam_jax.types import AnyArray, InputError
 
 
@@ -149,7 +149,8 @@ class Block(nn.Module):
             return token + mlp.apply(of_mlp, norm.apply(of_norm, token))  # pyright: ignore[reportOperatorIssue]
 
         tokens = x.reshape(-1, x.shape[-1])
-        return map_in_batches(add_mlp, tokens, self.compute.tokens_at_once).reshape(x.shape)
+        at_once = self.compute.tokens_at_once
+        return replace_in_batches(add_mlp, tokens, at_once=at_once).reshape(x.shape)
 
 
 class Neck(nn.Module):

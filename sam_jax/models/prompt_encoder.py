@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
@@ -50,9 +51,16 @@ def encode_grid(grid: tuple[int, int], gaussian: Float[Array, "2 half"]) -> Floa
         angles = 2 * np.pi * jnp.outer(2 * centres - 1, frequencies)
         return jnp.sin(angles), jnp.cos(angles)
 
-    sin_x, cos_x = (part[None] for part in turn(grid[1], gaussian[0]))
-    sin_y, cos_y = (part[:, None] for part in turn(grid[0], gaussian[1]))
-    return jnp.concatenate([sin_x * cos_y + cos_x * sin_y, cos_x * cos_y - sin_x * sin_y], axis=-1)
+    sin_x, cos_x = turn(grid[1], gaussian[0])
+
+    def combine(row: tuple[Array, Array]) -> Float[Array, "gw d"]:
+        sin_y, cos_y = (part[None] for part in row)
+        sine = sin_x * cos_y + cos_x * sin_y
+        cosine = cos_x * cos_y - sin_x * sin_y
+        return jnp.concatenate([sine, cosine], axis=-1)
+
+    # A loop, because XLA would fuse the sines into the combination and take them again for every place.
+    return jax.lax.map(combine, turn(grid[0], gaussian[1]))
 
 
 class MaskDownscaling(nn.Module):

@@ -5,14 +5,13 @@ unscaled (ViTDet, Li et al. 2022; SAM, appendix A).
 """
 
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from sam_jax.ops.batching import map_in_batches
+from sam_jax.ops.batching import replace_in_batches
 from sam_jax.ops.windows import merge_windows, partition_windows
 
 _einsum = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
@@ -42,46 +41,63 @@ def attend_globally(
     pass, which computes them again. On a CPU one head and a few rows stay in the cache; an accelerator wants more.
     """
     b, gh, gw, heads, d = query.shape
-    groups = math.gcd(heads, heads_at_once)
     rows = min(rows_at_once, gh)
     strips = -(-gh // rows)
     by_row, by_column = relative_positions(rel_pos_h, gh), relative_positions(rel_pos_w, gw)
 
-    def group_heads(x: Array) -> Array:
-        x = x.reshape(b, gh, gw, heads // groups, groups, d)
-        return x.transpose(0, 3, 4, 1, 2, 5).reshape(b * heads // groups, groups, gh, gw, d)
+    def cut_into_strips(x: Float[Array, "gh gw k"]) -> Float[Array, "strips rows gw k"]:
+        x = jnp.pad(x, ((0, strips * rows - gh), (0, 0), (0, 0)))
+        return x.reshape(strips, rows, gw, x.shape[-1])
 
-    def fill_rows(x: Array, axis: int) -> Array:
-        widths = [(0, 0)] * x.ndim
-        widths[axis] = (0, strips * rows - gh)
-        return jnp.pad(x, widths)
-
-    row_strips = fill_rows(by_row, 0).reshape(strips, rows, gh, d)
-
-    def attend_heads(group: tuple[Array, Array, Array]) -> Array:
-        q, k, v = group
-        k_flat, v_flat = k.reshape(groups, gh * gw, d), v.reshape(groups, gh * gw, d)
+    def attend_head(
+        q: Float[Array, "gh gw d"], k: Float[Array, "gh gw d"], v: Float[Array, "gh gw d"]
+    ) -> Float[Array, "gh gw d"]:
+        q_row = _einsum("rcd,rkd->rck", q, by_row)
+        q_column = _einsum("rcd,ckd->rck", q, by_column)
+        k, v = k.reshape(gh * gw, d), v.reshape(gh * gw, d)
 
         @jax.checkpoint
-        def attend_strip(strip: tuple[Array, Array]) -> Array:
-            q, by_row = strip
-            flat = (q * d**-0.5).reshape(groups, rows * gw, d)
-            scores = _einsum("gqd,gkd->gqk", flat, k_flat).reshape(groups, rows, gw, gh, gw)
-            scores += _einsum("grcd,rkd->grck", q, by_row)[..., None]
-            scores += _einsum("grcd,ckd->grck", q, by_column)[..., None, :]
-            scores = scores.reshape(groups, rows * gw, gh * gw)
-            weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
-            mixed = _einsum("gqk,gkd->gqd", weights.astype(v.dtype), v_flat)
-            mixed /= weights.sum(-1, keepdims=True)
-            return mixed.astype(v.dtype).reshape(groups, rows, gw, d)
+        def attend_strip(
+            q: Float[Array, "rows gw d"],
+            q_row: Float[Array, "rows gw gh"],
+            q_column: Float[Array, "rows gw gw"],
+        ) -> Float[Array, "rows gw d"]:
+            scores = _einsum("qd,kd->qk", (q * d**-0.5).reshape(rows * gw, d), k)
+            scores = scores.reshape(rows, gw, gh, gw) + q_row[..., None] + q_column[:, :, None]
+            # In two steps, for a CPU: XLA vectorises a maximum over other axes than the last.
+            of_columns = jax.lax.optimization_barrier(jax.lax.stop_gradient(scores).max(axis=2))
+            highest = of_columns.max(axis=-1).reshape(rows * gw, 1)
+            mixed = _mix(scores.reshape(rows * gw, gh * gw), highest, v, "qk,kd->qd")
+            return mixed.reshape(rows, gw, d)
 
-        q = fill_rows(q, 1).reshape(groups, strips, rows, gw, d).swapaxes(0, 1)
-        mixed = jax.lax.map(attend_strip, (q, row_strips)).swapaxes(0, 1)
-        return mixed.reshape(groups, strips * rows, gw, d)[:, :gh]
+        all_strips = (cut_into_strips(q), cut_into_strips(q_row), cut_into_strips(q_column))
+        mixed = jax.lax.map(lambda strip: attend_strip(*strip), all_strips)
+        return mixed.reshape(strips * rows, gw, d)[:gh]
 
-    mixed = jax.lax.map(attend_heads, tuple(group_heads(x) for x in (query, key, value)))
-    mixed = mixed.reshape(b, heads, gh, gw, d)
-    return mixed.transpose(0, 2, 3, 1, 4)
+    of_heads = (
+        x.transpose(0, 3, 1, 2, 4).reshape(b * heads, gh, gw, d) for x in (query, key, value)
+    )
+    mixed = replace_in_batches(attend_head, *of_heads, at_once=heads_at_once)
+    return mixed.reshape(b, heads, gh, gw, d).transpose(0, 2, 3, 1, 4)
+
+
+def _mix(
+    scores: Float[Array, "*heads q k"],
+    highest: Float[Array, "*heads q 1"],
+    values: Float[Array, "*heads k d"],
+    product: str,
+) -> Float[Array, "*heads q d"]:
+    """Values by the softmax of their scores, divided by its sum after the product: there is less to divide.
+
+    Args:
+        scores: in float32.
+        highest: score of each query, which the exponential is taken relative to.
+        values: of the keys.
+        product: of weights and values, as einsum writes it.
+    """
+    weights = jnp.exp(scores - highest)
+    mixed = _einsum(product, weights.astype(values.dtype), values)
+    return (mixed / weights.sum(-1, keepdims=True)).astype(values.dtype)
 
 
 def attend_in_windows(
@@ -102,28 +118,36 @@ def attend_in_windows(
     Relative position costs no pass over the scores: queries are extended by their products with the row and column
     tables, keys by one-hot rows and columns, and the inner product adds them.
     """
-    gh, gw = qkv.shape[1:3]
-    x = partition_windows(qkv, window) + qkv_bias.reshape(1, 1, 1, -1)
-    b, windows, patches, _ = x.shape
-    d = x.shape[-1] // (3 * heads)
+    b, gh, gw, _ = qkv.shape
+    width = qkv.shape[-1] // 3
+    d = width // heads
     by_row, by_column = relative_positions(rel_pos_h, window), relative_positions(rel_pos_w, window)
+    patches = window * window
     row, column = np.divmod(np.arange(patches), window)
     places = np.concatenate([np.eye(window)[row], np.eye(window)[column]], axis=-1)
-    places = jnp.broadcast_to(jnp.asarray(places, x.dtype), (heads, patches, 2 * window))
+    places = jnp.broadcast_to(jnp.asarray(places, qkv.dtype), (heads, patches, 2 * window))
 
-    def attend(x: Array) -> Array:
-        q, k, v = x.reshape(patches, 3, heads, d).transpose(1, 2, 0, 3)
+    def attend(q: Array, kv: Array) -> Array:
+        q = q.reshape(patches, heads, d).swapaxes(0, 1)
+        k, v = kv.reshape(patches, 2, heads, d).transpose(1, 2, 0, 3)
         q_grid = q.reshape(heads, window, window, d)
         q_row = _einsum("hrcd,rkd->hrck", q_grid, by_row).reshape(heads, patches, window)
         q_column = _einsum("hrcd,ckd->hrck", q_grid, by_column).reshape(heads, patches, window)
         positions = jnp.concatenate([q_row, q_column], axis=-1).astype(q.dtype)
         q = jnp.concatenate([q * d**-0.5, positions], axis=-1)
         scores = _einsum("hqd,hkd->hqk", q, jnp.concatenate([k, places], axis=-1))
-        weights = jnp.exp(scores - jax.lax.stop_gradient(scores.max(-1, keepdims=True)))
-        mixed = _einsum("hqk,hkd->hqd", weights.astype(v.dtype), v)
-        mixed /= weights.sum(-1, keepdims=True)
-        return mixed.astype(x.dtype).swapaxes(0, 1).reshape(patches, heads * d)
+        highest = jax.lax.stop_gradient(scores).max(axis=-1, keepdims=True)
+        mixed = _mix(scores, highest, v, "hqk,hkd->hqd")
+        return mixed.swapaxes(0, 1).reshape(patches, width)
 
-    x = x.reshape(b * windows, patches, 3 * heads * d)
-    mixed = map_in_batches(attend, x, windows_at_once)
-    return merge_windows(mixed.reshape(b, windows, patches, heads * d), window, (gh, gw))
+    q, kv = (
+        (partition_windows(part, window) + bias.reshape(1, 1, 1, -1)).reshape(
+            -1, patches, part.shape[-1]
+        )
+        for part, bias in (
+            (qkv[..., :width], qkv_bias[:width]),
+            (qkv[..., width:], qkv_bias[width:]),
+        )
+    )
+    mixed = replace_in_batches(attend, q, kv, at_once=windows_at_once)
+    return merge_windows(mixed.reshape(b, -1, patches, width), window, (gh, gw))
