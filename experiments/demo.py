@@ -16,7 +16,7 @@ import skimage.data
 
 from sam_jax import SamPredictor, load
 from sam_jax.checkpoints import convert_checkpoint, save_checkpoint
-from sam_jax.inference.images import write_image
+from sam_jax.data.images import write_image
 from sam_jax.inference.overlay import draw_overlay
 from sam_jax.models import TINY, init_variables
 

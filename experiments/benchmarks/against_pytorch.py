@@ -31,8 +31,8 @@ from experiments.benchmarks.timing import (
 )
 from experiments.official import segment_anything
 from experiments.reference import hugging_face_model, official_model
+from sam_jax.data.framing import Framing
 from sam_jax.inference import embed_images, predict_masks
-from sam_jax.inference.framing import Framing
 from sam_jax.inference.prompts import make_prompts
 from sam_jax.models import TINY, VIT_B, Model, Sam, SamConfig, init_variables
 

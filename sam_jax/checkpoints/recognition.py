@@ -61,9 +61,24 @@ def candidates(shapes: Shapes) -> list[SamConfig]:
     image_size = read_image_size(shapes)
     nearest = with_image_size(nearest, image_size) if image_size else nearest
     try:
-        return [_measure(shapes), nearest]
+        measured = _measure(shapes)
+        return [_whole(measured), nearest]
     except (LookupError, ValueError, TypeError, ArithmeticError):
         return [nearest]  # what tells the sizes is damaged; the comparison will show where
+
+
+def _whole(config: SamConfig) -> SamConfig:
+    """The variant with a name of which this is the beginning, if blocks at the end are missing; else the same."""
+    encoder = config.image_encoder
+    for variant in VARIANTS.values():
+        whole = with_image_size(variant, encoder.image_size)
+        cut = replace(whole.image_encoder, depth=encoder.depth, global_blocks=encoder.global_blocks)
+        if (
+            encoder.depth < whole.image_encoder.depth
+            and replace(whole, image_encoder=cut) == config
+        ):
+            return whole
+    return config
 
 
 def _measure(shapes: Shapes) -> SamConfig:

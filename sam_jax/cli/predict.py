@@ -46,8 +46,8 @@ class Predict:
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.prompts import read_prompts
         from sam_jax.cli.results import check_folder, write_results
+        from sam_jax.data.images import read_image
         from sam_jax.inference import SamPredictor, load
-        from sam_jax.inference.images import read_image
 
         check_folder(self.output)
         image = read_image(self.image)

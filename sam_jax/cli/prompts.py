@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from sam_jax.data.images import read_mask
 from sam_jax.inference import SamPredictor
-from sam_jax.inference.images import read_mask
 from sam_jax.inference.mask_prompts import mask_to_logits
 from sam_jax.types import InputError
 

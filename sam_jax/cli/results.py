@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from sam_jax.cli.prompts import PhotoPrompts
-from sam_jax.inference.images import write_image, write_mask
+from sam_jax.data.images import write_image, write_mask
 from sam_jax.inference.overlay import draw_overlay
 from sam_jax.ops.boxes import mask_to_box_xywh
 from sam_jax.ops.rle import encode_rle

@@ -6,14 +6,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
 
-from sam_jax.inference.framing import (
-    Framing,
-    frame_image,
-    normalise,
-    plan_upscaling,
-    upscale_logits,
-    upscale_masks,
-)
+from sam_jax.data.framing import Framing, frame_image, normalise
 from sam_jax.inference.prompts import (
     PROMPT_SIZES,
     make_prompts,
@@ -21,6 +14,7 @@ from sam_jax.inference.prompts import (
     round_up,
     take_prompts,
 )
+from sam_jax.inference.upscaling import plan_upscaling, upscale_logits, upscale_masks
 from sam_jax.models import Model, decode_masks, encode_image, encode_prompts
 from sam_jax.types import AnyArray, InputError, MaskPrediction, Prompts
 
@@ -61,11 +55,11 @@ class SamPredictor:
         self.features: Array | None = None
         self._framing: Framing | None = None
 
-    def set_image(self, image: UInt8[np.ndarray, "h w 3"], image_format: str = "RGB") -> None:
+    def set_image(self, image: np.ndarray, image_format: str = "RGB") -> None:
         """Computes the image's embedding, for `predict` to use.
 
         Args:
-            image: pixels of 0 to 255.
+            image: height x width x 3 bytes of 0 to 255.
             image_format: "RGB", or "BGR" as OpenCV has it.
 
         Raises:

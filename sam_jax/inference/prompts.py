@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from sam_jax.inference.framing import Framing
+from sam_jax.data.framing import Framing
 from sam_jax.types import InputError, PointLabel, Prompts
 
 POINT_SIZES = (2, 4, 8, 16, 32, 64)
@@ -16,10 +16,10 @@ PROMPT_SIZES = (1, 2, 4, 8, 16, 32, 64)
 def make_prompts(
     framing: Framing,
     *,
-    point_coords: Float[np.ndarray, "n p 2"] | None = None,
-    point_labels: Shaped[np.ndarray, "n p"] | None = None,
-    boxes: Float[np.ndarray, "n 4"] | None = None,
-    mask_inputs: Float[np.ndarray, "n h w"] | None = None,
+    point_coords: Float[np.ndarray, "_n _p 2"] | None = None,
+    point_labels: Shaped[np.ndarray, "_n _p"] | None = None,
+    boxes: Float[np.ndarray, "_n 4"] | None = None,
+    mask_inputs: Float[np.ndarray, "_n h w"] | None = None,
 ) -> Prompts:
     """Prompts for one image, filled up to a number of points from `POINT_SIZES`.
 

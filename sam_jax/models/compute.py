@@ -1,7 +1,6 @@
 """How a model is computed, as against what it computes: same weights, same numbers, another speed and memory."""
 
 from dataclasses import dataclass, fields
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +13,8 @@ class Compute:
     """Choices that trade speed, memory and precision; the defaults suit a CPU.
 
     Attributes:
-        dtype: of activations and products; normalisation and softmax are always float32, and so are stored weights.
+        dtype: of activations and products, float32 or bfloat16; normalisation and softmax are always float32, and
+            so are stored weights.
         remat: the encoder's blocks are computed again in the backward pass instead of kept.
         scan_blocks: a run of windowed blocks between global ones is one compiled block in a loop.
         heads_at_once, rows_at_once: how much of global attention's scores exists at a time (heads, rows of the grid).
@@ -23,7 +23,7 @@ class Compute:
         prompts_at_once: prompts that are decoded together.
     """
 
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: str = "float32"
     remat: bool = False
     scan_blocks: bool = False
     heads_at_once: int = 1

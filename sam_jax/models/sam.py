@@ -170,7 +170,7 @@ class Model:
 
 
 def encode_image(model: Model, pixels: Float[AnyArray, "b h w 3"]) -> Float[Array, "b gh gw d"]:
-    """Image embeddings of normalised, padded images (`sam_jax.inference.preprocess`)."""
+    """Image embeddings of normalised, padded images (`sam_jax.data.framing`)."""
     return model.sam.apply(model.variables, pixels, method=Sam.encode_image)  # pyright: ignore[reportReturnType]
 
 

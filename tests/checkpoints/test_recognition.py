@@ -84,3 +84,9 @@ def test_without_a_relative_table(small, block, axis):
 def test_image_sizes_are_multiples_of_the_patch(image_size):
     with pytest.raises(InputError, match="multiples of the patch size, 16"):
         with_image_size(VARIANTS["vit_b"], image_size)
+
+
+def test_a_variant_without_its_last_block_is_that_variant():
+    shapes = official_shapes(VARIANTS["vit_b"])
+    cut = {key: shape for key, shape in shapes.items() if ".blocks.11." not in key}
+    assert candidates(cut)[0] == VARIANTS["vit_b"]

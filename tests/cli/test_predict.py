@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from sam_jax.cli.main import main
+from sam_jax.data.images import read_image, read_mask, write_mask
 from sam_jax.inference import SamPredictor, load
-from sam_jax.inference.images import read_image, read_mask, write_mask
 from sam_jax.inference.mask_prompts import mask_to_logits
 from sam_jax.ops.boxes import mask_to_box_xywh
 from sam_jax.ops.rle import decode_rle

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from sam_jax.inference.framing import Framing, plan_upscaling, upscale_masks
+from sam_jax.data.framing import Framing
 from sam_jax.inference.mask_prompts import CERTAIN_LOGIT, mask_to_logits
+from sam_jax.inference.upscaling import plan_upscaling, upscale_masks
 from sam_jax.ops.resize import fit_size
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from sam_jax import SamPredictor
+from sam_jax.data.framing import Framing
 from sam_jax.inference import embed_images, predict_masks
-from sam_jax.inference.framing import Framing
 from sam_jax.inference.prompts import make_prompts, pad_points, pad_prompts, take_prompts
 from sam_jax.models import Compute, Sam
 from sam_jax.types import Prompts
@@ -98,7 +98,7 @@ def test_gradients_ignore_what_fills_up(oblong, embeddings):
             answer = predict_masks(model, embeddings, prompts, multimask_output=True)
             return jnp.square(answer.logits).mean() + answer.iou.mean()
 
-        return jax.grad(loss)(oblong.model.variables)["params"]
+        return jax.jit(jax.grad(loss))(oblong.model.variables)["params"]
 
     plain, filled = gradients(prompts), gradients(pad_points(prompts, 4))
     for one, other in zip(jax.tree.leaves(plain), jax.tree.leaves(filled), strict=True):

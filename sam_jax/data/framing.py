@@ -1,23 +1,18 @@
-"""From an image's pixels to the model's input frame and back: resizing, padding, normalising, coordinates."""
+"""From a photo's pixels to the model's input frame: resizing, padding, normalising, coordinates."""
 
-import functools
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from PIL import Image
 
-from sam_jax.ops.resize import MaskResize, fit_size, plan_mask_resize, resize_masks
+from sam_jax.ops.resize import fit_size
 from sam_jax.types import AnyArray
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 """Of ImageNet's red, green and blue, on the scale of 0 to 255."""
-
-SIZE_STEP = 256
-"""Masks are computed at an image's size rounded up to this many pixels, so that similar sizes share a program."""
 
 
 class Framing(NamedTuple):
@@ -72,28 +67,3 @@ def normalise(
         columns[None, None, :] < fitted[:, 1, None, None]
     )
     return jnp.where(inside[..., None], (framed.astype(jnp.float32) - mean) / std, 0.0)
-
-
-@functools.lru_cache(maxsize=32)
-def plan_upscaling(framing: Framing) -> MaskResize:
-    """What `upscale_logits` needs to know of an image's sizes."""
-    height, width = (-(-side // SIZE_STEP) * SIZE_STEP for side in framing.original)
-    return plan_mask_resize(
-        framing.low_size, framing.frame, framing.fitted, framing.original, (height, width)
-    )
-
-
-@jax.jit
-def upscale_logits(
-    logits: Float[Array, "n m h_low w_low"], plan: MaskResize
-) -> Float[Array, "n m h w"]:
-    """Low-resolution logits at the image's size, rounded up; crop to the image. One prompt at a time."""
-    return jax.lax.map(lambda prompt: resize_masks(prompt, plan), logits)
-
-
-@jax.jit
-def upscale_masks(
-    logits: Float[Array, "n m h_low w_low"], plan: MaskResize
-) -> Bool[Array, "n m h w"]:
-    """Where `upscale_logits` is above 0; no float mask outlives its prompt."""
-    return jax.lax.map(lambda prompt: resize_masks(prompt, plan) > 0, logits)

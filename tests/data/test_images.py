@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sam_jax.inference.images import read_image, read_mask, write_image, write_mask
+from sam_jax.data.images import read_image, read_mask, write_image, write_mask
 from sam_jax.types import InputError
 
 RNG = np.random.default_rng(0)
