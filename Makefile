@@ -6,6 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 CODE := sam_jax tests experiments
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -18,10 +19,10 @@ demo: $(VENV)/.demo ## segment a real photo and write the picture to demo/
 	@$(BIN)/python -m experiments.demo
 
 test: $(VENV)/.test ## run every test, those against PyTorch included
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: $(VENV)/.test ## run the tests that take no more than a few seconds each
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.test $(VENV)/.lint ## check style, types and import layers
 	$(BIN)/ruff check $(CODE)

@@ -1,11 +1,6 @@
-from pathlib import Path
-from typing import NamedTuple
-
 import pytest
-import torch
 
-import sam_jax
-from experiments.reference import official_model
+from experiments.parity import Pair, make_pair
 from sam_jax.models import (
     TINY,
     ImageEncoderConfig,
@@ -13,21 +8,6 @@ from sam_jax.models import (
     PromptEncoderConfig,
     SamConfig,
 )
-
-
-class Pair(NamedTuple):
-    """The same weights in both implementations."""
-
-    config: SamConfig
-    torch_model: torch.nn.Module
-    model: sam_jax.Model
-
-
-def make_pair(config: SamConfig, folder: Path) -> Pair:
-    reference = official_model(config)
-    torch.save(reference.state_dict(), folder / "official.pth")
-    return Pair(config, reference, sam_jax.load(folder / "official.pth"))
-
 
 OBLONG = SamConfig(
     image_encoder=ImageEncoderConfig(
