@@ -52,8 +52,18 @@ ON_ACCELERATOR = Compute(
     tokens_at_once=1 << 20,
     prompts_at_once=64,
 )
+IN_TRAINING_ON_CPU = Compute(
+    heads_at_once=32,
+    rows_at_once=64,
+    windows_at_once=1024,
+    tokens_at_once=1 << 20,
+    prompts_at_once=32,
+)
+"""For small models: a loop costs more in the backward pass than it saves in the cache."""
 
 
-def default_compute() -> Compute:
+def default_compute(*, training: bool = False) -> Compute:
     """What suits the devices that JAX found."""
-    return ON_CPU if jax.default_backend() == "cpu" else ON_ACCELERATOR
+    if jax.default_backend() != "cpu":
+        return ON_ACCELERATOR
+    return IN_TRAINING_ON_CPU if training else ON_CPU

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from sam_jax.models.compute import Compute
-from sam_jax.models.layers import NORM_EPSILON, LayerNorm, Projection, TwoLayerMLP, gelu
+from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv, Projection, TwoLayerMLP, gelu
 from sam_jax.ops.attention import attend_globally, attend_in_windows
 from sam_jax.ops.batching import replace_in_batches
 from sam_jax.types import AnyArray, InputError
@@ -58,26 +59,6 @@ class ImageEncoderConfig:
     @property
     def head_width(self) -> int:
         return self.width // self.num_heads
-
-
-class PatchEmbed(nn.Module):
-    """A convolution whose stride is its size, which is a matrix product over patches."""
-
-    patch_size: int
-    width: int
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(self, pixels: Float[AnyArray, "b h w c"]) -> Float[Array, "b gh gw d"]:
-        b, h, w, c = pixels.shape
-        side = self.patch_size
-        kernel = self.param(
-            "kernel", nn.initializers.lecun_normal(), (side, side, c, self.width)
-        ).astype(self.dtype)
-        bias = self.param("bias", nn.initializers.zeros, (self.width,)).astype(self.dtype)
-        patches = jnp.asarray(pixels, self.dtype).reshape(b, h // side, side, w // side, side, c)
-        patches = patches.swapaxes(2, 3).reshape(b, h // side, w // side, side * side * c)
-        return patches @ kernel.reshape(-1, self.width) + bias.reshape(1, 1, 1, -1)
 
 
 class RelativeAttention(nn.Module):
@@ -139,18 +120,28 @@ class Block(nn.Module):
         self.norm2 = LayerNorm(NORM_EPSILON, dtype)
         self.mlp = TwoLayerMLP(int(config.width * config.mlp_ratio), gelu, dtype)
 
-    def __call__(self, x: Float[Array, "b gh gw d"]) -> Float[Array, "b gh gw d"]:
-        x = x + self.attn(self.norm1(x))
+    def __call__(
+        self, x: Float[Array, "b gh gw d"], branches: Float[Array, "b 2"] | None = None
+    ) -> Float[Array, "b gh gw d"]:
+        attention = self.attn(self.norm1(x))
+        if branches is not None:
+            attention = attention * branches[:, 0].astype(x.dtype).reshape(-1, 1, 1, 1)
+        x = x + attention
         if self.is_initializing():
             return x + self.mlp(self.norm2(x))
         (norm, of_norm), (mlp, of_mlp) = self.norm2.unbind(), self.mlp.unbind()
 
-        def add_mlp(token: Float[Array, " d"]) -> Float[Array, " d"]:
-            return token + mlp.apply(of_mlp, norm.apply(of_norm, token))  # pyright: ignore[reportOperatorIssue]
+        def add_mlp(token: Float[Array, " d"], *factor: Float[Array, ""]) -> Float[Array, " d"]:
+            added: Array = mlp.apply(of_mlp, norm.apply(of_norm, token))  # pyright: ignore[reportAssignmentType]
+            return token + (added * factor[0] if factor else added)
 
         tokens = x.reshape(-1, x.shape[-1])
+        factors = ()
+        if branches is not None:
+            per_image = x.shape[1] * x.shape[2]
+            factors = (jnp.repeat(branches[:, 1].astype(x.dtype), per_image),)
         at_once = self.compute.tokens_at_once
-        return replace_in_batches(add_mlp, tokens, at_once=at_once).reshape(x.shape)
+        return replace_in_batches(add_mlp, tokens, *factors, at_once=at_once).reshape(x.shape)
 
 
 class Neck(nn.Module):
@@ -175,7 +166,7 @@ class ImageEncoder(nn.Module):
 
     def setup(self) -> None:
         config, dtype = self.config, self.compute.jax_dtype
-        self.patch_embed = PatchEmbed(config.patch_size, config.width, dtype)
+        self.patch_embed = PatchConv(config.patch_size, config.width, dtype)
         self.pos_embed = self.param(
             "pos_embed", nn.initializers.normal(0.02), (*config.grid, config.width)
         )
@@ -186,7 +177,17 @@ class ImageEncoder(nn.Module):
         ]
         self.neck = Neck(config.out_channels, dtype)
 
-    def __call__(self, pixels: Float[AnyArray, "b h w 3"]) -> Float[Array, "b gh gw c"]:
+    def __call__(
+        self,
+        pixels: Float[AnyArray, "b h w 3"],
+        branches: Float[Array, "depth b 2"] | None = None,
+    ) -> Float[Array, "b gh gw c"]:
+        """Image embeddings.
+
+        Args:
+            pixels: normalised, padded images.
+            branches: factors of every block's attention and MLP, in training with drop path (Huang et al. 2016).
+        """
         if pixels.shape[1:3] != self.config.image_size:
             raise InputError(
                 f"the encoder takes images padded to {self.config.image_size} (h, w), not {pixels.shape[1:3]}; "
@@ -196,10 +197,10 @@ class ImageEncoder(nn.Module):
         x = x + self.pos_embed.astype(x.dtype)[None]
         for run in self._runs():
             if self.compute.scan_blocks and len(run) > 1 and not self.is_initializing():
-                x = self._scan(run, x)
+                x = self._scan(run, x, None if branches is None else branches[np.array(run)])
             else:
                 for index in run:
-                    x = self.blocks[index](x)
+                    x = self.blocks[index](x, None if branches is None else branches[index])
         return self.neck(x)
 
     def _runs(self) -> list[list[int]]:
@@ -216,7 +217,12 @@ class ImageEncoder(nn.Module):
                 runs[-1].append(index)
         return runs
 
-    def _scan(self, run: list[int], x: Float[Array, "b gh gw d"]) -> Float[Array, "b gh gw d"]:
+    def _scan(
+        self,
+        run: list[int],
+        x: Float[Array, "b gh gw d"],
+        branches: Float[Array, "run b 2"] | None,
+    ) -> Float[Array, "b gh gw d"]:
         """The blocks of a run as one loop over their stacked parameters; the stored tree stays one entry a block."""
         unbound = [self.blocks[index].unbind() for index in run]
         stacked = jax.tree.map(
@@ -224,7 +230,8 @@ class ImageEncoder(nn.Module):
         )
         block = unbound[0][0]
 
-        def step(x: Array, variables: dict) -> tuple[Array, None]:
-            return block.apply(variables, x), None  # pyright: ignore[reportReturnType]
+        def step(x: Array, inputs: tuple[dict, Array | None]) -> tuple[Array, None]:
+            variables, factors = inputs
+            return block.apply(variables, x, factors), None  # pyright: ignore[reportReturnType]
 
-        return jax.lax.scan(step, x, stacked)[0]
+        return jax.lax.scan(step, x, (stacked, branches))[0]

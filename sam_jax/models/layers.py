@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sam_jax.types import AnyArray
+
 NORM_EPSILON = 1e-6
 """In the image encoder and in every 2-D norm; the two-way transformer has another."""
 
@@ -54,3 +56,22 @@ class Projection(nn.Module):
             self.param("kernel", nn.initializers.lecun_normal(), (self.width_in, self.width_out)),
             self.param("bias", nn.initializers.zeros, (self.width_out,)),
         )
+
+
+class PatchConv(nn.Module):
+    """A convolution whose stride is its size, which is a matrix product over patches."""
+
+    side: int
+    features: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[AnyArray, "b h w c"]) -> Float[Array, "b gh gw d"]:
+        b, h, w, c = x.shape
+        side, features, dtype = self.side, self.features, self.dtype
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (side, side, c, features))
+        bias = self.param("bias", nn.initializers.zeros, (features,))
+        patches = jnp.asarray(x, dtype).reshape(b, h // side, side, w // side, side, c)
+        patches = patches.swapaxes(2, 3).reshape(b, h // side, w // side, side * side * c)
+        product = patches @ kernel.astype(dtype).reshape(-1, features)
+        return product + bias.astype(dtype).reshape(1, 1, 1, -1)

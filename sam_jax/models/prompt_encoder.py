@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from sam_jax.models.layers import NORM_EPSILON, LayerNorm, gelu
+from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv, gelu
 from sam_jax.types import AnyArray, InputError, PointLabel, PromptEmbeddings, Prompts
 
 
@@ -64,7 +64,7 @@ def encode_grid(grid: tuple[int, int], gaussian: Float[Array, "2 half"]) -> Floa
 
 
 class MaskDownscaling(nn.Module):
-    """Brings a mask prompt to the size and width of the image embedding; each convolution's stride is its size."""
+    """Brings a mask prompt to the size and width of the image embedding."""
 
     config: PromptEncoderConfig
     dtype: jnp.dtype
@@ -72,10 +72,10 @@ class MaskDownscaling(nn.Module):
     @nn.compact
     def __call__(self, masks: Float[AnyArray, "k h w"]) -> Float[Array, "k gh gw d"]:
         channels, dtype = self.config.mask_channels, self.dtype
-        x = masks[..., None].astype(dtype)
-        x = nn.Conv(channels // 4, (2, 2), strides=2, dtype=dtype, name="conv1")(x)
+        x = masks[..., None]
+        x = PatchConv(2, channels // 4, dtype, name="conv1")(x)
         x = gelu(LayerNorm(NORM_EPSILON, dtype, name="norm1")(x))
-        x = nn.Conv(channels, (2, 2), strides=2, dtype=dtype, name="conv2")(x)
+        x = PatchConv(2, channels, dtype, name="conv2")(x)
         x = gelu(LayerNorm(NORM_EPSILON, dtype, name="norm2")(x))
         return nn.Dense(self.config.width, dtype=dtype, name="conv3")(x)
 

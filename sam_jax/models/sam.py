@@ -93,9 +93,13 @@ class Sam(nn.Module):
             embeddings, self.encode_prompts(prompts), multimask_output=multimask_output
         )
 
-    def encode_image(self, pixels: Float[AnyArray, "b h w 3"]) -> Float[Array, "b gh gw d"]:
-        """Image embeddings of normalised, padded images."""
-        return self.image_encoder(pixels)
+    def encode_image(
+        self,
+        pixels: Float[AnyArray, "b h w 3"],
+        branches: Float[Array, "depth b 2"] | None = None,
+    ) -> Float[Array, "b gh gw d"]:
+        """Image embeddings of normalised, padded images; see `ImageEncoder`."""
+        return self.image_encoder(pixels, branches)
 
     def encode_prompts(self, prompts: Prompts) -> PromptEmbeddings:
         """Tokens and dense maps of prompts; no image is needed."""
@@ -169,9 +173,13 @@ class Model:
         return self.sam.config
 
 
-def encode_image(model: Model, pixels: Float[AnyArray, "b h w 3"]) -> Float[Array, "b gh gw d"]:
-    """Image embeddings of normalised, padded images (`sam_jax.data.framing`)."""
-    return model.sam.apply(model.variables, pixels, method=Sam.encode_image)  # pyright: ignore[reportReturnType]
+def encode_image(
+    model: Model,
+    pixels: Float[AnyArray, "b h w 3"],
+    branches: Float[Array, "depth b 2"] | None = None,
+) -> Float[Array, "b gh gw d"]:
+    """Image embeddings of normalised, padded images (`sam_jax.data.framing`); see `ImageEncoder`."""
+    return model.sam.apply(model.variables, pixels, branches, method=Sam.encode_image)  # pyright: ignore[reportReturnType]
 
 
 def encode_prompts(model: Model, prompts: Prompts) -> PromptEmbeddings:
