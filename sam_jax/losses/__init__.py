@@ -1,0 +1,35 @@
+"""Losses: pure functions of one mask's logits and truth, computed in float32; `jax.vmap` takes them to many masks."""
+
+from sam_jax.losses.binary import balanced_bce, bce, sigmoid_focal
+from sam_jax.losses.iou import hard_iou, iou_squared_error
+from sam_jax.losses.multiclass import multiclass_focal, softmax_cross_entropy
+from sam_jax.losses.overlap import macro_dice, micro_dice, soft_dice, soft_iou
+from sam_jax.losses.points import (
+    PointLosses,
+    point_losses,
+    sample_bilinear,
+    sample_uncertain_points,
+)
+from sam_jax.losses.sam import DICE_WEIGHT, FOCAL_WEIGHT, SamLosses, sam_mask_loss
+
+__all__ = [
+    "DICE_WEIGHT",
+    "FOCAL_WEIGHT",
+    "PointLosses",
+    "SamLosses",
+    "balanced_bce",
+    "bce",
+    "hard_iou",
+    "iou_squared_error",
+    "macro_dice",
+    "micro_dice",
+    "multiclass_focal",
+    "point_losses",
+    "sam_mask_loss",
+    "sample_bilinear",
+    "sample_uncertain_points",
+    "sigmoid_focal",
+    "soft_dice",
+    "soft_iou",
+    "softmax_cross_entropy",
+]
