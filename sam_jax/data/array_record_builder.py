@@ -1,0 +1,198 @@
+"""Writing a folder in SA-1B's form as a TFDS data set in ArrayRecord, without TensorFlow."""
+
+import contextlib
+import io
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sam_jax.data.array_record import DATASET_NAME
+from sam_jax.data.example import RecordError
+from sam_jax.data.runs import Runs, bound_runs
+from sam_jax.data.sa1b import Sa1bFolder, Sa1bRecord, read_sa1b_record
+from sam_jax.ops.rle import compress_counts
+from sam_jax.types import InputError
+
+VERSION = "1.0.0"
+
+
+class BuildReport(NamedTuple):
+    """What became of a folder.
+
+    Attributes:
+        folder: of the data set.
+        written: how many records it has.
+        skipped: what was wrong with each photo that it has not.
+    """
+
+    folder: Path
+    written: int
+    skipped: list[str]
+
+
+def build_array_record(
+    source: Path, output: Path, on_progress: Callable[[int, int], None] = lambda done, of: None
+) -> BuildReport:
+    """Write the photos and masks of a folder to OUTPUT/segment_anything/1.0.0, all or nothing.
+
+    Each photo and each mask is decoded once to see whether it can be; photos go in as they are, byte for byte.
+
+    Args:
+        source: a folder in SA-1B's form.
+        output: a folder for data sets, made if need be.
+        on_progress: told how many photos are done, of how many.
+
+    Raises:
+        InputError: nothing to write, or no place to write it.
+    """
+    folder = Sa1bFolder(source)
+    destination = output / DATASET_NAME / VERSION
+    if destination.exists():
+        raise InputError(f"{destination} is already there: remove it, or choose another --output")
+    skipped: list[str] = []
+
+    def generate() -> Iterator[tuple[str, dict[str, Any]]]:
+        for index, photo in enumerate(folder.photos):
+            try:
+                yield photo, _encode_record(source / photo, index)
+            except RecordError as error:
+                skipped.append(str(error))
+            on_progress(index + 1, len(folder))
+        if len(skipped) == len(folder):
+            raise InputError(
+                f"none of the {len(folder)} photos in {source} can be used; the first: {skipped[0]}"
+            )
+
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=output))
+        try:
+            _write(unfinished, generate)
+            destination.parent.mkdir(exist_ok=True)
+            (unfinished / DATASET_NAME / VERSION).rename(destination)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        raise InputError(f"cannot write to {output}: {error.strerror or error}") from error
+    except RuntimeError as error:  # how ArrayRecord, in C++, says that the disk is full
+        raise InputError(f"cannot write to {output}: {error}") from error
+    return BuildReport(destination, len(folder) - len(skipped), skipped)
+
+
+def segment_anything_features() -> Any:
+    """The schema of TFDS's own `segment_anything`."""
+    from tensorflow_datasets import features
+
+    annotation = features.FeaturesDict(
+        {
+            "area": features.Scalar(dtype=np.uint64),
+            "bbox": features.BBoxFeature(),
+            "crop_box": features.BBoxFeature(),
+            "id": features.Scalar(dtype=np.uint64),
+            "point_coords": features.Tensor(shape=(1, 2), dtype=np.float64),
+            "predicted_iou": features.Scalar(dtype=np.float64),
+            "segmentation": features.FeaturesDict(
+                {"counts": np.str_, "size": features.Tensor(shape=(2,), dtype=np.uint64)}
+            ),
+            "stability_score": features.Scalar(dtype=np.float64),
+        }
+    )
+    image = features.FeaturesDict(
+        {
+            "content": features.Image(),
+            "file_name": np.str_,
+            "height": np.uint64,
+            "image_id": np.uint64,
+            "width": np.uint64,
+        }
+    )
+    return features.FeaturesDict({"image": image, "annotations": features.Sequence(annotation)})
+
+
+def _write(folder: Path, generate: Callable[[], Iterator[tuple[str, dict[str, Any]]]]) -> None:
+    # Imported here because only this needs it.
+    import tensorflow_datasets as tfds
+
+    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+        name = DATASET_NAME
+        VERSION = tfds.core.Version(VERSION)
+        code_path = None  # where checksums of downloads would be; looking wants a package that TFDS does not declare
+
+        def _info(self) -> Any:
+            return tfds.core.DatasetInfo(builder=self, features=segment_anything_features())
+
+        def _split_generators(self, dl_manager: object) -> dict[str, Any]:
+            return {"train": generate()}
+
+        def _generate_examples(self) -> None:
+            raise AssertionError("_split_generators has the examples")
+
+    tfds.disable_progress_bar()
+    with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads
+        Builder(data_dir=folder, file_format="array_record").download_and_prepare()
+
+
+def _encode_record(path: Path, index: int) -> dict[str, Any]:
+    """A photo as the schema has it.
+
+    Raises:
+        RecordError: it cannot be used.
+    """
+    record = read_sa1b_record(path)
+    height, width = record.photo.shape[:2]
+    try:
+        annotations = [
+            _encode_annotation(record, k, record.masks.runs(k))
+            for k in range(len(record.annotations))
+        ]
+        image_id = np.uint64(record.image.get("image_id", index))
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise RecordError(f"{path.with_suffix('.json')}: {error}") from error
+    return {
+        "image": {
+            "content": str(path),
+            "file_name": str(record.image.get("file_name", path.name)),
+            "height": height,
+            "image_id": image_id,
+            "width": width,
+        },
+        "annotations": annotations,
+    }
+
+
+def _encode_annotation(record: Sa1bRecord, index: int, runs: Runs) -> dict[str, Any]:
+    annotation = record.annotations[index]
+    counts = annotation["segmentation"]["counts"]
+    (top, bottom), (left, right) = bound_runs(runs)
+    box = [left, top, max(right - left - 1, 0), max(bottom - top - 1, 0)]
+    height, width = runs.size
+    unknown = [[np.nan, np.nan]]
+    return {
+        "area": np.uint64(annotation.get("area", runs.area)),
+        "bbox": _normalise_box(annotation.get("bbox", box), runs.size),
+        "crop_box": _normalise_box(annotation.get("crop_box", [0, 0, width, height]), runs.size),
+        "id": np.uint64(annotation.get("id", index)),
+        "point_coords": np.array(annotation.get("point_coords", unknown), np.float64)[:1].reshape(
+            1, 2
+        ),
+        "predicted_iou": float(annotation.get("predicted_iou", np.nan)),
+        "segmentation": {
+            "counts": counts if isinstance(counts, str) else compress_counts(counts),
+            "size": [height, width],
+        },
+        "stability_score": float(annotation.get("stability_score", np.nan)),
+    }
+
+
+def _normalise_box(box_xywh: Any, size: tuple[int, int]) -> np.ndarray:
+    """Top, left, bottom, right as shares of the photo's sides."""
+    x, y, width, height = box_xywh
+    sides = np.array([size[0], size[1], size[0], size[1]], np.float64)
+    box = np.array([y, x, y + height, x + width]) / sides
+    if not np.isfinite(box).all() or min(width, height) < 0:
+        raise ValueError(f"{box_xywh} is not a box of x, y, width and height")
+    return np.clip(box, 0, 1)

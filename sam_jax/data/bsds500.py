@@ -1,0 +1,100 @@
+"""The Berkeley Segmentation Data Set (BSDS500): photos that several people divided into segments, each in their way.
+
+Arbelaez et al., "Contour Detection and Hierarchical Image Segmentation", TPAMI 33(5), 2011.
+"""
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import scipy.io
+from jaxtyping import Integer
+
+from sam_jax.data.example import Example, LabelMasks, RecordError
+from sam_jax.data.folders import list_files, list_photos, read_photo, strip_ending
+
+TRUTH_ENDINGS = (".npz", ".mat")
+
+
+class _Record(NamedTuple):
+    photo: str
+    truth: str | None
+    person: int
+
+
+class Bsds500Folder:
+    """A source: one record for each photo and each person who divided it; the masks are that person's segments.
+
+    Args:
+        photos: folder of the photos, `train`, `val` and `test` below it.
+        truth: folder of the segmentations, with the same names: the release's .mat files, or .npz with an array
+            `segmentations` of (people, h, w).
+
+    Raises:
+        InputError: no such folder, or no photos in it.
+    """
+
+    def __init__(self, photos: Path, truth: Path) -> None:
+        self._photo_folder = photos
+        self._truth_folder = truth
+        truths = {strip_ending(path): path for path in list_files(truth, TRUTH_ENDINGS)}
+        self.records = [
+            _Record(photo, truths.get(strip_ending(photo)), person)
+            for photo in list_photos(photos)
+            for person in range(_count_people(truth, truths.get(strip_ending(photo))))
+        ]
+
+    @property
+    def name(self) -> str:
+        """The photos' folder."""
+        return str(self._photo_folder)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Example:
+        record = self.records[index]
+        photo_path = self._photo_folder / record.photo
+        if record.truth is None:
+            raise RecordError(f"{photo_path}: no segmentations in {self._truth_folder}")
+        labels = _read_segmentations(self._truth_folder / record.truth)[record.person]
+        photo = read_photo(photo_path)
+        if labels.shape != photo.shape[:2]:
+            raise RecordError(
+                f"{self._truth_folder / record.truth} is {labels.shape[1]} wide and {labels.shape[0]} high, "
+                f"but the photo is {photo.shape[1]} wide and {photo.shape[0]} high"
+            )
+        name = f"{photo_path}, person {record.person + 1}"
+        return Example(name, photo, LabelMasks(labels))
+
+
+def _count_people(folder: Path, truth: str | None) -> int:
+    """How many people divided a photo; 1 where that cannot be read, so that reading the record says why."""
+    try:
+        if truth is None:
+            return 1
+        if truth.endswith(".npz"):
+            with (
+                zipfile.ZipFile(folder / truth) as archive,
+                archive.open("segmentations.npy") as file,
+            ):
+                np.lib.format.read_magic(file)
+                return np.lib.format.read_array_header_1_0(file)[0][0]
+        return max(shape for _, shape, _ in scipy.io.whosmat(folder / truth))[-1]
+    except Exception:  # as in `_read_segmentations`
+        return 1
+
+
+def _read_segmentations(path: Path) -> Sequence[Integer[np.ndarray, "h w"]]:
+    """Of all people; labels begin at 1."""
+    try:
+        if path.suffix == ".npz":
+            with path.open("rb") as file:
+                return list(np.load(file)["segmentations"])
+        cells = scipy.io.loadmat(path)["groundTruth"].ravel()
+        return [cell["Segmentation"][0, 0] for cell in cells]
+    # What damaged archives raise depends on where the damage is: BadZipFile, zlib.error, ValueError, KeyError, ...
+    except Exception as error:
+        raise RecordError(f"{path} holds no segmentations, or is damaged: {error}") from error

@@ -1,0 +1,94 @@
+"""Files of a data set: which photos a folder holds, and reading one."""
+
+import io
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
+
+from sam_jax.data.example import RecordError
+from sam_jax.data.images import read_image
+from sam_jax.types import InputError
+
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
+
+
+def list_files(folder: Path, endings: tuple[str, ...]) -> list[str]:
+    """Paths of files with one of these endings below a folder, relative to it, sorted; hidden ones are left out.
+
+    Raises:
+        InputError: no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"no such folder: {folder}")
+    found = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            os.path.relpath(os.path.join(parent, name), folder)
+            for name in files
+            if name.lower().endswith(endings) and not name.startswith(".")
+        ]
+    return sorted(found)
+
+
+def list_photos(folder: Path) -> list[str]:
+    """Paths of the photos below a folder, relative to it, sorted.
+
+    Raises:
+        InputError: no such folder, or none in it.
+    """
+    photos = list_files(folder, PHOTO_ENDINGS)
+    if not photos:
+        raise InputError(f"no photos ({', '.join(PHOTO_ENDINGS)}) in {folder}")
+    return photos
+
+
+def has_photo_with_json(folder: Path) -> bool:
+    """Whether a photo below a folder has a json file of its name beside it."""
+    for _, _, files in os.walk(folder, followlinks=True):
+        names = set(files)
+        if any(
+            name.lower().endswith(PHOTO_ENDINGS) and f"{strip_ending(name)}.json" in names
+            for name in files
+        ):
+            return True
+    return False
+
+
+def strip_ending(path: str) -> str:
+    """A file's path without what says its format: the name of a record."""
+    return os.path.splitext(path)[0]
+
+
+def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a photo of a data set, upright.
+
+    Raises:
+        RecordError: it cannot be read.
+    """
+    try:
+        return read_image(path)
+    except InputError as error:
+        raise RecordError(str(error)) from error
+
+
+def decode_photo(encoded: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode a photo that lies inside another file, upright.
+
+    Args:
+        encoded: a JPEG or PNG file's bytes.
+        name: for the message.
+
+    Raises:
+        RecordError: it cannot be decoded.
+    """
+    try:
+        # Pillow warns of oddities in metadata; whatever matters is an error.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded)) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except Exception as error:  # as in `read_image`: decoders raise whatever they like
+        raise RecordError(f"{name} is a truncated or damaged image: {error}") from error

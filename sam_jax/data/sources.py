@@ -1,0 +1,128 @@
+"""Opening a data set by its place: which of the known forms a folder or file has."""
+
+import difflib
+import functools
+import mmap
+from collections.abc import Callable
+from pathlib import Path
+
+from sam_jax.data.array_record import FEATURES_FILE, ArrayRecordSource, find_version_folder
+from sam_jax.data.bsds500 import Bsds500Folder
+from sam_jax.data.coco import CocoJson
+from sam_jax.data.example import Source
+from sam_jax.data.folders import has_photo_with_json
+from sam_jax.data.label_maps import LabelMapFolder
+from sam_jax.data.sa1b import Sa1bFolder
+from sam_jax.data.synthetic import SyntheticSource
+from sam_jax.types import InputError
+
+SYNTHETIC = "synthetic"
+
+LABEL_MAP_FOLDERS = (("images", "labels"), ("images", "masks"), ("JPEGImages", "Annotations"))
+"""Names of the folders of photos and of maps: BBBC038's, our copies of DAVIS', DAVIS' own."""
+
+BSDS500_FOLDERS = (("images", "ground_truth"), ("images", "groundTruth"))
+
+FORMS = (
+    "photos with a .json each beside them (SA-1B)",
+    "a COCO or LVIS .json",
+    "images/ with labels/ or masks/, or JPEGImages/ with Annotations/ (BBBC038, DAVIS)",
+    "images/ with ground_truth/ or groundTruth/ (BSDS500)",
+    f"{FEATURES_FILE} with ArrayRecord files (TFDS)",
+    f"`{SYNTHETIC}` or `{SYNTHETIC}:SEED`",
+)
+
+
+def open_source(place: str | Path) -> Source:
+    """Open a data set in whichever of the known forms it is.
+
+    A part of one is named by its folder of photos: `BSDS500/images/train`, `DAVIS/JPEGImages/480p/camel`.
+
+    Args:
+        place: a folder, a COCO or LVIS json file, or `synthetic:SEED`.
+
+    Raises:
+        InputError: nothing there, in none of the forms, or not to be read.
+    """
+    kind, _, seed = str(place).partition(":")
+    if kind == SYNTHETIC and (seed or ":" not in str(place)) and not Path(place).exists():
+        if not (seed or "0").isdecimal():
+            raise InputError(f"{place}: the seed is a whole number, as in {SYNTHETIC}:0")
+        return SyntheticSource(seed=int(seed or 0))
+    path = Path(place)
+    if not path.exists():
+        raise InputError(f"no such file or folder: {place}{_suggest(path)}")
+    if path.is_file():
+        if path.suffix != ".json":
+            raise InputError(f"{path} is a file; give a folder, or a COCO or LVIS .json")
+        return CocoJson(path)
+    open_form = _recognise(path)
+    if open_form is None:
+        raise InputError(
+            f"{path} has none of the known forms: {'; '.join(FORMS)}{_suggest_below(path)}"
+        )
+    return open_form()
+
+
+def _recognise(folder: Path) -> Callable[[], Source] | None:
+    """What opens a folder; None if it has none of the known forms."""
+    if find_version_folder(folder):
+        return functools.partial(ArrayRecordSource, folder)
+    if pair := _find_pair(folder, BSDS500_FOLDERS):
+        return functools.partial(Bsds500Folder, *pair)
+    if pair := _find_pair(folder, LABEL_MAP_FOLDERS):
+        return functools.partial(LabelMapFolder, *pair)
+    if has_photo_with_json(folder):
+        return functools.partial(Sa1bFolder, folder)
+    if files := [path for path in _list_json(folder) if _mentions_images(path)]:
+        return functools.partial(_open_only_coco, files)
+    return None
+
+
+def _find_pair(folder: Path, names: tuple[tuple[str, str], ...]) -> tuple[Path, Path] | None:
+    """The folders of photos and of truth: below this one, or this one being (in) the first."""
+    for photos, truth in names:
+        if (folder / photos).is_dir() and (folder / truth).is_dir():
+            return folder / photos, folder / truth
+        for parent in (folder, *folder.absolute().parents):
+            if parent.name == photos and (parent.parent / truth).is_dir():
+                return folder, parent.parent / truth / folder.absolute().relative_to(
+                    parent.absolute()
+                )
+    return None
+
+
+def _list_json(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.json"), *folder.glob("annotations/*.json")])
+
+
+def _mentions_images(path: Path) -> bool:
+    """Whether a json file seems to be in COCO's form, without parsing what can be half a gigabyte."""
+    with path.open("rb") as file:
+        if path.stat().st_size == 0:
+            return False
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+            return text.find(b'"images"') >= 0
+
+
+def _open_only_coco(files: list[Path]) -> CocoJson:
+    if len(files) > 1:
+        raise InputError(f"several COCO files: name one of {', '.join(map(str, files))}")
+    return CocoJson(files[0])
+
+
+def _suggest(path: Path) -> str:
+    """A name like the one that is not there."""
+    if not path.parent.is_dir():
+        return ""
+    names = [other.name for other in path.parent.iterdir()]
+    similar = difflib.get_close_matches(path.name, names, n=1)
+    return f"; did you mean {path.parent / similar[0]}?" if similar else ""
+
+
+def _suggest_below(folder: Path) -> str:
+    """Data sets in the folders of one that is none itself."""
+    below = [
+        str(child) for child in sorted(folder.iterdir()) if child.is_dir() and _recognise(child)
+    ]
+    return f"; did you mean {' or '.join(below)}?" if below else ""

@@ -1,0 +1,117 @@
+"""An endless, seeded stream of pictures with exact masks."""
+
+import functools
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from sam_jax.data.example import Example
+from sam_jax.data.images import read_image
+from sam_jax.data.synthetic.camera import light_scene, take_photo
+from sam_jax.data.synthetic.canvas import Canvas
+from sam_jax.data.synthetic.materials import Surfaces, sample_lighting
+from sam_jax.data.synthetic.micrographs import paint_micrograph
+from sam_jax.data.synthetic.scenes import add_thing, compose_scene
+from sam_jax.data.synthetic.selection import choose_masks, split_regions
+from sam_jax.data.synthetic.textures import CLOUDS, texture_bank
+from sam_jax.types import InputError
+
+# Worker processes are the parallelism; OpenCV's own threads would fight them, and do not survive a fork.
+cv2.setNumThreads(1)
+
+MIN_MASKS, MAX_MASKS = 5, 40
+MICROGRAPHS = 0.08
+"""Share of pictures that are micrographs."""
+
+PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+LONGEST_PHOTO_SIDE = 768
+
+
+class SyntheticSource:
+    """Textured things over each other, as a random-access data set: example i depends on seed and i only.
+
+    Args:
+        seed: of the textures and of every example.
+        length: number of examples.
+        size: (h, w) of the pictures.
+        textures: a folder of photos whose pieces are used as textures beside the procedural ones.
+
+    Raises:
+        InputError: a seed below 0, a size below 64, or a folder without photos.
+    """
+
+    def __init__(
+        self,
+        seed: int = 0,
+        length: int = 1_000_000,
+        size: tuple[int, int] = (384, 512),
+        textures: Path | None = None,
+    ):
+        if seed < 0 or length < 1 or min(size) < 64:
+            raise InputError(
+                "a synthetic source needs a seed from 0, a length from 1 and sides from 64 pixels, "
+                f"not seed {seed}, length {length}, size {size}"
+            )
+        self.seed = seed
+        self.length = length
+        self.size = size
+        self.photos = _find_photos(textures) if textures is not None else ()
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"synthetic-{self.seed}"
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Example:
+        if not 0 <= index < self.length:
+            raise IndexError(f"{self.name} has {self.length} examples; there is no number {index}")
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, int(index))))
+        surfaces = Surfaces(
+            texture_bank(self.seed), _sample_photos(rng, self.photos), sample_lighting(rng)
+        )
+        canvas = Canvas(self.size, surfaces.lighting)
+        is_micrograph = rng.random() < MICROGRAPHS
+        if is_micrograph:
+            paint_micrograph(rng, canvas, surfaces)
+        else:
+            compose_scene(rng, canvas, surfaces)
+        labels, parents = canvas.labels, canvas.parents
+        masks = choose_masks(labels, parents, MAX_MASKS, rng)
+        while len(masks) < MIN_MASKS:
+            add_thing(rng, canvas, surfaces)
+            masks = choose_masks(labels, parents, MAX_MASKS, rng)
+        split_regions(labels, parents, canvas.regions)
+        masks = choose_masks(labels, parents, MAX_MASKS, rng)
+        colours = light_scene(rng, canvas.colours, surfaces.bank[CLOUDS])
+        return Example(
+            f"{self.name}/{index}", take_photo(rng, colours, is_metered=not is_micrograph), masks
+        )
+
+
+def _find_photos(folder: Path) -> tuple[Path, ...]:
+    photos = tuple(sorted(p for p in folder.rglob("*") if p.suffix.lower() in PHOTO_SUFFIXES))
+    if not photos:
+        raise InputError(
+            f"{folder} holds no photos ({', '.join(PHOTO_SUFFIXES)}) to take textures from"
+        )
+    return photos
+
+
+def _sample_photos(rng: np.random.Generator, photos: tuple[Path, ...]) -> list[np.ndarray]:
+    if not photos:
+        return []
+    return [_read_texture(photos[k]) for k in rng.integers(0, len(photos), 3)]
+
+
+@functools.lru_cache(maxsize=256)
+def _read_texture(path: Path) -> np.ndarray:
+    image = read_image(path)
+    shrink = LONGEST_PHOTO_SIDE / max(image.shape[:2])
+    if shrink < 1:
+        size = (max(1, round(image.shape[1] * shrink)), max(1, round(image.shape[0] * shrink)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return image

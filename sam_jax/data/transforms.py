@@ -1,0 +1,154 @@
+"""From an example to what the model trains on: a framed photo, and some of its masks at a quarter of that."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, UInt8
+from PIL import Image
+
+from sam_jax.data.augmentation import (
+    Augmentation,
+    Placement,
+    draw_colours,
+    draw_placement,
+    place_whole,
+)
+from sam_jax.data.example import Example, RecordError, mask_runs
+from sam_jax.data.runs import Runs, measure_cells
+from sam_jax.types import InputError
+
+LARGEST_SHARE = 0.9
+"""Of the photo; larger masks are dropped (App. A)."""
+
+CELL = 4
+"""Pixels of the frame along a side of a cell of the truth."""
+
+
+class FramedExample(NamedTuple):
+    """One image of a `Batch`."""
+
+    image: UInt8[np.ndarray, "h w 3"]
+    fitted: tuple[int, int]
+    masks: Bool[np.ndarray, "n h_low w_low"]
+    valid: Bool[np.ndarray, " n"]
+
+
+def frame_example(
+    example: Example,
+    frame: tuple[int, int],
+    num_masks: int,
+    augmentation: Augmentation,
+    rng: np.random.Generator,
+) -> FramedExample:
+    """Vary a photo, frame it, and draw up to `num_masks` of its masks.
+
+    Masks are looked at in random order until enough are good. Not good is a mask that covers over 90 % of what is shown
+    or too little of it for a single cell of the truth. If the part of the photo that was drawn shows no good mask, all
+    of it is shown.
+
+    Args:
+        example: the photo and its masks.
+        frame: (h, w) of the model's input, multiples of 4.
+        num_masks: how many the result has room for.
+        augmentation: how to vary it.
+        rng: for all draws; the result depends on nothing else.
+
+    Raises:
+        RecordError: no good mask, one that cannot be decoded, or a photo that is too thin.
+    """
+    try:
+        placement = draw_placement(example.image.shape[:2], frame, augmentation, rng)
+        colours = draw_colours(augmentation, rng) if augmentation.colour else None
+        order = rng.permutation(len(example.masks))
+        drawn = _draw_masks(example, placement, num_masks, order)
+        if not drawn and augmentation.scale != (1.0, 1.0):
+            placement = place_whole(example.image.shape[:2], frame)
+            drawn = _draw_masks(example, placement, num_masks, order)
+    except InputError as error:
+        raise RecordError(f"{example.name}: {error}") from error
+    if not drawn:
+        raise RecordError(f"{example.name}: {_explain_lack(example)}")
+    masks = np.zeros((num_masks, frame[0] // CELL, frame[1] // CELL), bool)
+    masks[: len(drawn)] = drawn
+    return FramedExample(
+        image=render_photo(example.image, placement, colours),
+        fitted=placement.fitted,
+        masks=masks,
+        valid=np.arange(num_masks) < len(drawn),
+    )
+
+
+def render_photo(
+    image: UInt8[np.ndarray, "h w 3"],
+    placement: Placement,
+    colours: tuple[Float[np.ndarray, "3 3"], float] | None = None,
+) -> UInt8[np.ndarray, "frame_h frame_w 3"]:
+    """Resize as `frame_image` does (bilinear, antialiased, 8 bits), with the part, flips and colours drawn."""
+    height, width = placement.fitted[::-1] if placement.transpose else placement.fitted
+    resized = Image.fromarray(image).resize(
+        (width, height), Image.Resampling.BILINEAR, placement.box
+    )
+    if colours is not None:
+        matrix, share_of_mean = colours
+        mean = float(np.asarray(resized.convert("L")).mean())
+        offset = np.full((3, 1), share_of_mean * mean)
+        resized = resized.convert("RGB", tuple(np.hstack([matrix, offset]).ravel().tolist()))
+    pixels = _orient(np.asarray(resized), placement)
+    framed = np.zeros((*placement.frame, 3), np.uint8)
+    framed[: placement.fitted[0], : placement.fitted[1]] = pixels
+    return framed
+
+
+def render_mask(runs: Runs, placement: Placement) -> Bool[np.ndarray, "h_low w_low"]:
+    """The truth for a mask: in each cell of 4x4 pixels of the frame, whether at least half is object.
+
+    What lies beyond the photo is not object.
+    """
+    return _render_mask(runs, placement)[0]
+
+
+def _render_mask(runs: Runs, placement: Placement) -> tuple[Bool[np.ndarray, "h_low w_low"], float]:
+    """The truth, and how much of what is shown the mask covers."""
+    x0, y0, x1, y1 = placement.box
+    height, width = placement.fitted[::-1] if placement.transpose else placement.fitted
+    areas = measure_cells(
+        runs,
+        _cell_edges(y0, y1, height, placement.flip_y),
+        _cell_edges(x0, x1, width, placement.flip_x),
+    )
+    area_of_cell = CELL * (y1 - y0) / height * CELL * (x1 - x0) / width
+    is_object = _orient(areas, placement) * 2 >= area_of_cell * (1 - 1e-9)
+    truth = np.zeros((placement.frame[0] // CELL, placement.frame[1] // CELL), bool)
+    truth[: is_object.shape[0], : is_object.shape[1]] = is_object
+    return truth, float(areas.sum()) / ((y1 - y0) * (x1 - x0))
+
+
+def _cell_edges(start: float, stop: float, pixels: int, flip: bool) -> Float[np.ndarray, " edges"]:
+    """Where the frame's cells begin and end along an axis of the photo, ascending."""
+    edges = np.minimum(np.arange(0, pixels + CELL, CELL), pixels) / pixels
+    return start + (stop - start) * ((1 - edges)[::-1] if flip else edges)
+
+
+def _orient(pixels: np.ndarray, placement: Placement) -> np.ndarray:
+    pixels = pixels[:: -1 if placement.flip_y else 1, :: -1 if placement.flip_x else 1]
+    return pixels.swapaxes(0, 1) if placement.transpose else pixels
+
+
+def _draw_masks(
+    example: Example, placement: Placement, num_masks: int, order: np.ndarray
+) -> list[np.ndarray]:
+    drawn = []
+    for index in order.tolist():
+        truth, share = _render_mask(mask_runs(example.masks, index), placement)
+        if share <= LARGEST_SHARE and truth.any():
+            drawn.append(truth)
+            if len(drawn) == num_masks:
+                break
+    return drawn
+
+
+def _explain_lack(example: Example) -> str:
+    count = len(example.masks)
+    if count == 0:
+        return "it has no masks"
+    return f"none of its {count} masks is of use: each is empty, tiny, or over 90 % of the photo"

@@ -1,0 +1,252 @@
+import pickle
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+import sam_jax
+from sam_jax.data import array_record_builder
+from sam_jax.data.array_record import ArrayRecordSource
+from sam_jax.data.array_record_builder import build_array_record, segment_anything_features
+from sam_jax.data.example import RecordError
+from sam_jax.data.images import read_image
+from sam_jax.data.sa1b import Sa1bFolder
+from sam_jax.ops.rle import encode_rle
+from sam_jax.types import InputError
+
+from .conftest import change_json, paint_masks, write_sa1b_record
+
+
+@pytest.fixture(scope="module")
+def built(sa1b_folder, tmp_path_factory):
+    output = tmp_path_factory.mktemp("built")
+    return output, build_array_record(sa1b_folder, output)
+
+
+def copy_folder(folder, destination):
+    destination.mkdir()
+    for path in folder.iterdir():
+        (destination / path.name).write_bytes(path.read_bytes())
+    return destination
+
+
+def by_file(source):
+    examples = [source[i] for i in range(len(source))]
+    return {
+        example.name.rpartition("/")[2].rpartition(": ")[2][:8]: example for example in examples
+    }
+
+
+def test_holds_what_the_folder_holds(sa1b_folder, built):
+    output, report = built
+    assert report == (output / "segment_anything" / "1.0.0", 6, [])
+    assert [path.name for path in output.iterdir()] == ["segment_anything"]
+    ours, theirs = by_file(ArrayRecordSource(output)), by_file(Sa1bFolder(sa1b_folder))
+    assert ours.keys() == theirs.keys()
+    assert len(ours) == 6
+    for name in ours:
+        np.testing.assert_array_equal(ours[name].image, theirs[name].image)
+        assert len(ours[name].masks) == len(theirs[name].masks)
+        for i in range(len(ours[name].masks)):
+            np.testing.assert_array_equal(ours[name].masks[i], theirs[name].masks[i])
+
+
+def test_tfds_reads_it_with_its_own_schema(sa1b_folder, built):
+    builder = tfds.builder_from_directory(str(built[1].folder))
+    record = builder.as_data_source("train")[0]
+    number = int(record["image"]["image_id"])
+    photo = next(sa1b_folder.rglob(f"sa_{number}.jpg"))
+    np.testing.assert_array_equal(record["image"]["content"], read_image(photo))
+    assert (record["image"]["height"], record["image"]["width"]) == (30, 44)
+    masks = paint_masks(number, 2 + number)
+    annotations = record["annotations"]
+    assert [int(area) for area in annotations["area"]] == [mask.sum() for mask in masks]
+    assert [int(number) for number in annotations["id"]] == [100 + k for k in range(len(masks))]
+    np.testing.assert_allclose(annotations["bbox"][0], [2 / 30, 1 / 44, 6 / 30, 4 / 44], rtol=1e-6)
+    np.testing.assert_allclose(annotations["crop_box"][0], [0, 0, 1, 1])
+    np.testing.assert_allclose(annotations["point_coords"][0], [[1.5, 2.5]])
+    assert (
+        annotations["segmentation"]["counts"][1].decode()
+        == (encode_rle(masks[1], compress=True)["counts"])
+    )
+
+
+def test_the_schema_is_that_of_tfds(tmp_path):
+    official = tfds.builder("segment_anything", data_dir=tmp_path, file_format="array_record")
+    theirs = re.sub(", description=[^)]*", "", str(official.info.features))
+    assert str(segment_anything_features()) == theirs
+
+
+def test_needs_no_tensorflow(sa1b_folder, tmp_path):
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from sam_jax.data.array_record import ArrayRecordSource\n"
+        "from sam_jax.data.array_record_builder import build_array_record\n"
+        f"output = Path({str(tmp_path)!r})\n"
+        f"build_array_record(Path({str(sa1b_folder)!r}), output)\n"
+        "print(ArrayRecordSource(output)[5].image.shape, 'tensorflow' in sys.modules)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(sam_jax.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "(30, 44, 3) False\n"
+
+
+def test_bad_records_are_left_out_and_named(spoiled_folder, tmp_path):
+    folder, messages = spoiled_folder
+    told = []
+    report = build_array_record(folder, tmp_path, lambda done, total: told.append((done, total)))
+    kept = {"masks_empty", "masks_none"}
+    assert report.written == 3 + len(kept)
+    assert len(report.skipped) == len(messages) - len(kept)
+    for record, message in messages.items():
+        if record not in kept:
+            assert sum(record in line and message in line for line in report.skipped) == 1
+    assert told == [(i + 1, 12) for i in range(12)]
+    assert len(ArrayRecordSource(tmp_path)) == report.written
+
+
+def test_what_the_json_lacks_is_filled_in(tmp_path):
+    mask = paint_masks(0, 1)[0]
+    photo = write_sa1b_record(tmp_path / "in", "sa_0", 0, [mask])
+
+    def reduce(document):
+        document["annotations"] = [{"segmentation": encode_rle(mask)}]
+        del document["image"]
+
+    change_json(photo, reduce)
+    report = build_array_record(tmp_path / "in", tmp_path / "out")
+    assert report.skipped == []
+    record = tfds.builder_from_directory(str(report.folder)).as_data_source("train")[0]
+    assert record["annotations"]["area"] == [mask.sum()]
+    assert np.isnan(record["annotations"]["predicted_iou"][0])
+    np.testing.assert_array_equal(ArrayRecordSource(tmp_path / "out")[0].masks[0], mask)
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    np.testing.assert_allclose(
+        record["annotations"]["bbox"][0] * [30, 44, 30, 44],
+        [rows[0], columns[0], rows[-1], columns[-1]],
+        rtol=1e-5,
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"bbox": [1, 2, 3]}, "not enough values"),
+        ({"bbox": [1, 2, -3, 4]}, "not a box"),
+        ({"area": -1}, "sa_1.json"),
+        ({"id": "one"}, "sa_1.json"),
+        ({"point_coords": [[1]]}, "sa_1.json"),
+    ],
+)
+def test_nonsense_beside_a_mask_is_a_bad_record(tmp_path, change, message):
+    write_sa1b_record(tmp_path / "in", "sa_0", 0, paint_masks(0, 1))
+    photo = write_sa1b_record(tmp_path / "in", "sa_1", 1, paint_masks(0, 1))
+    change_json(photo, lambda document: document["annotations"][0].update(change))
+    report = build_array_record(tmp_path / "in", tmp_path / "out")
+    assert report.written == 1
+    assert message in report.skipped[0]
+
+
+def test_all_or_nothing(spoiled_folder, sa1b_folder, tmp_path, monkeypatch):
+    folder, _ = spoiled_folder
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "no_json.jpg").write_bytes((folder / "no_json.jpg").read_bytes())
+    output = tmp_path / "out"
+    with pytest.raises(InputError, match="none of the 1 photos"):
+        build_array_record(bad, output)
+    assert list(output.iterdir()) == []
+
+    encode = array_record_builder._encode_record
+
+    def fail_later(path, index):
+        if index == 4:
+            raise OSError(28, "No space left on device")
+        return encode(path, index)
+
+    monkeypatch.setattr(array_record_builder, "_encode_record", fail_later)
+    with pytest.raises(InputError, match=r"cannot write to .*: No space left on device"):
+        build_array_record(sa1b_folder, output)
+    assert list(output.iterdir()) == []
+    monkeypatch.undo()
+
+    build_array_record(sa1b_folder, output)
+    with pytest.raises(InputError, match="is already there"):
+        build_array_record(sa1b_folder, output)
+
+
+def test_no_space_left(sa1b_folder, tmp_path):
+    """A limit on the size of files stands in for a full disk: writing fails in ArrayRecord's own code."""
+    code = (
+        "import resource, sys\n"
+        "from sam_jax.cli.main import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
+        f"sys.exit(main(['dataset', 'build', {str(sa1b_folder)!r}, '--output', {str(tmp_path)!r}]))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(sam_jax.__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 2
+    assert run.stderr.splitlines()[-1].startswith(f"error: cannot write to {tmp_path}: ")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_travels_to_worker_processes(built):
+    source = pickle.loads(pickle.dumps(ArrayRecordSource(built[0])))
+    assert len(source) == 6
+    assert source[3].image.shape == (30, 44, 3)
+    with pytest.raises(IndexError):
+        source[6]
+
+
+def test_folders_that_are_none(built, tmp_path):
+    with pytest.raises(InputError, match=r"no TFDS data set in .*: it has no features\.json"):
+        ArrayRecordSource(tmp_path)
+    (tmp_path / "features.json").write_text("{}")
+    with pytest.raises(InputError, match="is not a TFDS data set in ArrayRecord"):
+        ArrayRecordSource(tmp_path)
+    two = tmp_path / "two"
+    for version in ("1.0.0", "2.0.0"):
+        (two / version).mkdir(parents=True)
+        (two / version / "features.json").touch()
+    with pytest.raises(InputError, match=r"several TFDS data sets .*1\.0\.0, .*2\.0\.0"):
+        ArrayRecordSource(two)
+
+
+def test_a_data_set_of_another_schema(built, tmp_path):
+    folder = copy_folder(built[1].folder, tmp_path / "copy")
+    tfds.features.FeaturesDict({"number": np.int64}).save_config(folder)
+    with pytest.raises(InputError, match="has the features number in 1 splits"):
+        ArrayRecordSource(folder)
+
+
+def test_damage_within_the_records(built, tmp_path):
+    folder = copy_folder(built[1].folder, tmp_path / "copy")
+    (records,) = folder.glob("*array_record*")
+    content = bytearray(records.read_bytes())
+    start = content.find(b"\xff\xd8\xff")
+    content[start + 40 : start + 200] = np.random.default_rng(0).bytes(160)
+    records.write_bytes(content)
+    source = ArrayRecordSource(folder)
+    bad = []
+    for i in range(len(source)):
+        try:
+            source[i]
+        except RecordError as error:
+            bad.append(str(error))
+    assert bad
+    assert all(str(folder) in message for message in bad)

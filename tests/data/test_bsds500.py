@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+import scipy.io
+from PIL import Image
+
+from sam_jax.data.bsds500 import Bsds500Folder
+from sam_jax.data.example import RecordError
+
+from .conftest import HEIGHT, WIDTH, paint_photo
+
+DIVISIONS = np.stack(
+    [
+        np.random.default_rng(k).integers(1, 3 + k, (HEIGHT, WIDTH)).astype(np.uint16)
+        for k in range(3)
+    ]
+)
+
+
+def write_npz(path):
+    np.savez_compressed(path.with_suffix(".npz"), segmentations=DIVISIONS)
+
+
+def write_mat(path):
+    cells = np.empty((1, len(DIVISIONS)), object)
+    for k, division in enumerate(DIVISIONS):
+        cells[0, k] = {"Segmentation": division, "Boundaries": division * 0}
+    scipy.io.savemat(path.with_suffix(".mat"), {"groundTruth": cells})
+
+
+@pytest.fixture(params=[write_npz, write_mat], ids=["npz", "mat"])
+def folders(request, tmp_path):
+    photos, truth = tmp_path / "images", tmp_path / "ground_truth"
+    for folder in (photos / "train", truth / "train"):
+        folder.mkdir(parents=True)
+    for i in range(2):
+        Image.fromarray(paint_photo(i)).save(photos / "train" / f"{i}.jpg")
+        request.param(truth / "train" / str(i))
+    return photos, truth
+
+
+def test_each_person_is_a_record(folders):
+    source = Bsds500Folder(*folders)
+    assert len(source) == 6
+    for i in range(6):
+        example = source[i]
+        assert example.name == f"{folders[0] / 'train'}/{i // 3}.jpg, person {i % 3 + 1}"
+        assert len(example.masks) == 2 + i % 3
+        for k in range(len(example.masks)):
+            np.testing.assert_array_equal(example.masks[k], DIVISIONS[i % 3] == k + 1)
+
+
+def test_bad_records(folders):
+    photos, truth = folders
+    for path in truth.rglob("1.*"):
+        path.write_bytes(path.read_bytes()[:200])
+    Image.fromarray(paint_photo(2)).save(photos / "2.png")
+    source = Bsds500Folder(*folders)
+    with pytest.raises(RecordError, match=r"2.png: no segmentations in"):
+        source[0]
+    assert len(source[3].masks) == 4
+    with pytest.raises(RecordError, match="holds no segmentations, or is damaged"):
+        source[4]
+
+
+def test_truth_of_another_size(folders):
+    Image.fromarray(paint_photo(0, (WIDTH, HEIGHT))).save(folders[0] / "train" / "0.jpg")
+    with pytest.raises(RecordError, match="is 44 wide and 30 high, but the photo is 30 wide"):
+        Bsds500Folder(*folders)[1]
