@@ -6,9 +6,11 @@ from collections.abc import Sequence
 import tyro
 
 from sam_jax.cli.convert import Convert
+from sam_jax.cli.dataset import Dataset
 from sam_jax.cli.download import Download
 from sam_jax.cli.info import Info
 from sam_jax.cli.predict import Predict
+from sam_jax.cli.train import Train
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -25,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         command = tyro.cli(
-            Predict | Convert | Download | Info,
+            Predict | Train | Dataset | Convert | Download | Info,
             prog="sam-jax",
             description="Segment Anything in JAX: prompt a photo and get masks.",
             args=arguments,
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _run(command: Predict | Convert | Download | Info) -> int:
+def _run(command: Predict | Train | Dataset | Convert | Download | Info) -> int:
     from sam_jax.types import InputError
 
     try:

@@ -1,0 +1,1 @@
+"""Training runs, one file each: `sam-jax train NAME`."""

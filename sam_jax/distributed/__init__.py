@@ -1,0 +1,20 @@
+"""Across devices and machines: the mesh, what lies where on it, and several processes as one run."""
+
+from sam_jax.distributed.mesh import (
+    DEVICES,
+    device_mesh,
+    parameter_specs,
+    place_batch,
+)
+from sam_jax.distributed.processes import any_process, fetch_tree, gather_texts, join_processes
+
+__all__ = [
+    "DEVICES",
+    "any_process",
+    "device_mesh",
+    "fetch_tree",
+    "gather_texts",
+    "join_processes",
+    "parameter_specs",
+    "place_batch",
+]

@@ -1,0 +1,62 @@
+"""One program on several machines: starting together, and agreeing."""
+
+import os
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from sam_jax.types import InputError
+
+ADDRESS, COUNT, RANK = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+
+
+def join_processes() -> None:
+    """Join the other processes of this run; before anything else touches a device.
+
+    Where the machines say who is there (Cloud TPU, Slurm, Kubernetes, Open MPI), nothing needs to be set; elsewhere
+    JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID tell.
+
+    Raises:
+        InputError: nothing says who takes part, or what is set makes no sense.
+    """
+    count, rank = os.environ.get(COUNT), os.environ.get(RANK)
+    try:
+        jax.distributed.initialize(
+            num_processes=None if count is None else int(count),
+            process_id=None if rank is None else int(rank),
+        )
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"cannot start together with other processes: {error}; set {ADDRESS} to host:port of the first process, "
+            f"{COUNT} to how many there are, and {RANK} to 0, 1, ... on each"
+        ) from error
+
+
+def any_process(flag: bool) -> bool:
+    """Whether it is true in any process; all of them have to ask."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def gather_texts(text: str) -> list[str]:
+    """The text of each process, in their order; all of them have to ask."""
+    if jax.process_count() == 1:
+        return [text]
+    encoded = np.frombuffer(text.encode(), np.uint8)
+    lengths = np.asarray(multihost_utils.process_allgather(np.array(len(encoded))))
+    padded = np.zeros(lengths.max(), np.uint8)
+    padded[: len(encoded)] = encoded
+    texts = np.asarray(multihost_utils.process_allgather(padded))
+    return [
+        row[:length].tobytes().decode() for row, length in zip(texts, lengths.tolist(), strict=True)
+    ]
+
+
+def fetch_tree(tree: Any) -> Any:
+    """Whole arrays in the memory of this machine, wherever their parts lie; all processes have to ask."""
+    if jax.process_count() == 1:
+        return jax.device_get(tree)
+    return multihost_utils.process_allgather(tree, tiled=True)

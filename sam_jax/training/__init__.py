@@ -1,0 +1,1 @@
+"""Training: simulated interaction, gradients, optimiser, step, loop."""

@@ -1,0 +1,219 @@
+"""A run from its first step, or from where it stopped, to its last."""
+
+import contextlib
+import enum
+import json
+import math
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from sam_jax.checkpoints import save_checkpoint
+from sam_jax.data.example import Batch
+from sam_jax.data.images import write_image
+from sam_jax.distributed import any_process, fetch_tree, place_batch
+from sam_jax.models import Model
+from sam_jax.training.checkpointing import Checkpoints
+from sam_jax.training.config import TrainConfig, describe_config
+from sam_jax.training.feed import open_loader
+from sam_jax.training.gradients import play_batch
+from sam_jax.training.interruption import StopRequest, watching_for_stops
+from sam_jax.training.metrics import Averager, MetricFiles
+from sam_jax.training.pictures import draw_sessions
+from sam_jax.training.preparation import first_state, prepare
+from sam_jax.training.progress import ProgressReport
+from sam_jax.training.state import to_variables
+from sam_jax.training.step import Metrics
+from sam_jax.types import InputError
+
+WEIGHTS = "weights.safetensors"
+IMAGES_SHOWN = 4
+"""In a picture, each with one of its masks."""
+
+
+class Ending(enum.Enum):
+    """Why training returned."""
+
+    FINISHED = "finished"
+    OUT_OF_TIME = "out of time"
+    INTERRUPTED = "interrupted"
+    TERMINATED = "terminated"
+
+
+def train(
+    config: TrainConfig,
+    folder: Path,
+    *,
+    max_seconds: float | None = None,
+    started: float | None = None,
+) -> Ending:
+    """Train, or go on training, and leave weights, checkpoints, metrics and pictures in a folder.
+
+    Ctrl-C and SIGTERM save and stop after the step under way.
+
+    Args:
+        config: of the run.
+        folder: of the run; if it holds checkpoints, the newest is where the run goes on.
+        max_seconds: after which to save and stop.
+        started: `time.perf_counter()` of the program's start, for the time to the first step.
+
+    Raises:
+        InputError: settings contradict each other, the data or the checkpoints; or the loss is no number any more.
+        CheckpointError: a checkpoint could not be written; those before it are whole.
+    """
+    started = time.perf_counter() if started is None else started
+    with contextlib.ExitStack() as resources:
+        stop = resources.enter_context(watching_for_stops(max_seconds))
+        run = _Run(config, folder, resources)
+        run.go(stop, started)
+    if run.step == config.steps:
+        return Ending.FINISHED
+    if stop.signal is None:
+        return Ending.OUT_OF_TIME
+    return Ending.INTERRUPTED if stop.signal.name == "SIGINT" else Ending.TERMINATED
+
+
+class _Run:
+    """A run under way: what changes from step to step."""
+
+    def __init__(self, config: TrainConfig, folder: Path, resources: contextlib.ExitStack) -> None:
+        self._config, self._folder = config, folder
+        self._is_first_process = jax.process_index() == 0
+        self._preparation = prepare(config)
+        self._loader = open_loader(config)
+        resources.callback(self._loader.close)
+        description, messages = describe_config(config), []
+        self._checkpoints = Checkpoints(
+            folder / "checkpoints", config.reporting.checkpoints_kept, description, messages.append
+        )
+        resources.callback(self._checkpoints.close)
+        restored = self._checkpoints.restore(
+            self._preparation.abstract_state, self._preparation.specs, self._preparation.mesh
+        )
+        if restored is None:
+            self._state = first_state(config, self._preparation)
+        else:
+            self._state = restored.state
+            self._loader.set_state(restored.position)
+        self._position = self._loader.get_state()
+        self.step = int(self._state.step)
+        self._averager = Averager()
+        self._files = None
+        if self._is_first_process:
+            (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n")
+            self._files = resources.enter_context(
+                contextlib.closing(MetricFiles(folder, self.step))
+            )
+        self._progress = resources.enter_context(
+            ProgressReport(self.step, config.steps, is_silent=not self._is_first_process)
+        )
+        for message in messages:
+            self._progress.say(message)
+        if restored is not None:
+            self._progress.say(f"going on from step {self.step} in {folder}")
+
+    def go(self, stop: StopRequest, started: float) -> None:
+        """Train to the last step, or until a stop is asked for, and save."""
+        reporting = self._config.reporting
+        begun = self.step
+        waiting: list[tuple[int, Metrics]] = []
+        stops = False
+        while self.step < self._config.steps and not stops:
+            batch = next(self._loader)
+            waiting.append((self.step + 1, self._take_step(batch)))
+            if self.step == begun + 1:
+                jax.block_until_ready(self._state)
+                self._progress.say(f"first step done after {time.perf_counter() - started:.1f} s")
+            writes, saves, shows, exports = map(
+                self._is_due,
+                (
+                    reporting.metrics_every,
+                    reporting.checkpoint_every,
+                    reporting.pictures_every,
+                    reporting.weights_every,
+                ),
+            )
+            # Processes must stop after the same step; asking the others takes time.
+            if writes or jax.process_count() == 1:
+                stops = any_process(stop.is_made)
+            # While this step is computed, look at the one before, unless something needs to wait for this one anyway.
+            seen = self.step if writes or saves or shows or exports or stops else self.step - 1
+            while waiting and waiting[0][0] <= seen:
+                self._note(*waiting.pop(0))
+            if writes:
+                self._write_metrics()
+            if saves:
+                self._checkpoints.save(self._state, self._position, self.step)
+            if shows:
+                self._draw_picture(batch)
+            if exports:
+                self._export_weights(f"weights_{self.step}.safetensors")
+        self._checkpoints.save(self._state, self._position, self.step)
+        self._checkpoints.wait()
+        self._export_weights(WEIGHTS)
+
+    def _take_step(self, batch: Batch) -> Metrics:
+        with jax.transfer_guard("disallow"):
+            placed = place_batch(batch, self._preparation.mesh)
+            self._state, metrics = self._preparation.train_step(self._state, placed)
+        self._position = self._loader.get_state()
+        self.step += 1
+        return metrics
+
+    def _is_due(self, every: int) -> bool:
+        return every > 0 and (self.step % every == 0 or self.step == self._config.steps)
+
+    def _note(self, step: int, metrics: Metrics) -> None:
+        numbers = {
+            name: np.asarray(leaf).item()
+            for name, leaf in jax.device_get(metrics._asdict()).items()
+        }
+        loss, norm = numbers["loss"], numbers["gradient_norm"]
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise InputError(
+                f"training failed at step {step}: the loss is {loss} and its gradient's norm {norm}. Start again, from "
+                f"step {self._checkpoints.newest or 0}, with a lower optimiser.rate or optimiser.clip_norm"
+            )
+        self._averager.add(numbers)
+        self._progress.advance(step)
+
+    def _write_metrics(self) -> None:
+        metrics = self._averager.take()
+        metrics["learning_rate"] = np.asarray(self._preparation.schedule(self.step - 1)).item()
+        metrics["skipped_records"] = sum(self._loader.skipped.values())
+        self._progress.show(metrics)
+        if self._files:
+            self._files.write(self.step, metrics)
+
+    def _draw_picture(self, batch: Batch) -> None:
+        variables = fetch_tree(to_variables(self._state))
+        if not self._files:
+            return
+        shown = jax.tree.map(lambda leaf: leaf[:IMAGES_SHOWN], batch)
+        shown = shown._replace(masks=shown.masks[:, :1], valid=shown.valid[:, :1])
+        keys = jax.random.split(jax.random.key(self.step), len(shown.images))
+        model = Model(self._preparation.sam, variables)
+        _, session = jax.device_get(_play(model, shown, keys, self._config.interaction))
+        picture = draw_sessions(
+            shown.images,
+            shown.fitted,
+            session.points[:, 0],
+            session.labels[:, 0],
+            session.first[:, 0] > 0,
+            session.last[:, 0] > 0,
+            np.asarray(shown.masks[:, 0]),
+        )
+        pictures = self._folder / "pictures"
+        pictures.mkdir(exist_ok=True)
+        write_image(pictures / f"step_{self.step:07}.png", picture)
+        self._files.show(self.step, picture)
+
+    def _export_weights(self, name: str) -> None:
+        variables = fetch_tree(to_variables(self._state))
+        if self._is_first_process:
+            save_checkpoint(self._folder / name, self._config.model, variables)
+
+
+_play = jax.jit(play_batch, static_argnums=3)

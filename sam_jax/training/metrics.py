@@ -1,0 +1,85 @@
+"""Metrics of a run: averaged over steps, and in files, as lines of JSON and as TensorBoard's events."""
+
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from tensorboardX import SummaryWriter
+
+RATE = "steps_per_second"
+
+
+class Averager:
+    """Means since they were last taken, with the rate of steps; the first step of all, which compiles, is not timed."""
+
+    def __init__(self) -> None:
+        self._numbers: list[Mapping[str, float]] = []
+        self._since: float | None = None
+        self._timed = 0
+
+    def add(self, numbers: Mapping[str, float]) -> None:
+        """Note a step that is done."""
+        self._numbers.append(numbers)
+        if self._since is None:
+            self._since = time.perf_counter()
+        else:
+            self._timed += 1
+
+    def take(self) -> dict[str, float]:
+        """The means of what was added, at least one step, and begin anew."""
+        now = time.perf_counter()
+        means = {
+            name: sum(numbers[name] for numbers in self._numbers) / len(self._numbers)
+            for name in self._numbers[0]
+        }
+        means[RATE] = self._timed / (now - self._since) if self._since and self._timed else 0.0
+        self._numbers, self._since, self._timed = [], now, 0
+        return means
+
+
+class MetricFiles:
+    """Files that go on where a run goes on: what was written after that step is forgotten.
+
+    Args:
+        folder: of the run.
+        step: that the run starts from.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        path = folder / "metrics.jsonl"
+        if path.exists():
+            _forget_after(path, step)
+        self._lines = path.open("a")
+        self._events = SummaryWriter(str(folder / "events"), purge_step=step + 1)
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Append the metrics of a step."""
+        self._lines.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._lines.flush()
+        for name, number in metrics.items():
+            self._events.add_scalar(name, number, step)
+
+    def show(self, step: int, picture: UInt8[np.ndarray, "h w 3"]) -> None:
+        """Add a picture to TensorBoard's."""
+        self._events.add_image("sessions", picture, step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Everything is in the files after this."""
+        self._lines.close()
+        self._events.close()
+
+
+def _forget_after(path: Path, step: int) -> None:
+    kept = []
+    for line in path.read_text().splitlines(keepends=True):
+        # A killed process may have left half a line, which is the last one.
+        if not line.endswith("\n") or json.loads(line)["step"] > step:
+            break
+        kept.append(line)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    unfinished.write_text("".join(kept))
+    unfinished.replace(path)

@@ -1,0 +1,136 @@
+"""AdamW as SAM trains with it (appendix A), as optax transforms."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import optax
+
+from sam_jax.training.parameters import is_decayed, layer_factor, map_paths
+from sam_jax.types import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepDecay:
+    """The rate falls by a factor at certain steps.
+
+    Attributes:
+        milestones: those steps, rising.
+        factor: what the rate is multiplied by at each.
+    """
+
+    milestones: tuple[int, ...] = (60_000, 86_666)
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if (
+            list(self.milestones) != sorted(set(self.milestones))
+            or min(self.milestones, default=1) < 1
+        ):
+            raise InputError(f"milestones {self.milestones} must be positive and rise")
+        if not 0 < self.factor <= 1:
+            raise InputError(f"factor is above 0 and at most 1, not {self.factor}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosineDecay:
+    """The rate falls like half a cosine from the end of warm-up to the last step.
+
+    Attributes:
+        last_share: of the full rate that is left at the end.
+    """
+
+    last_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.last_share <= 1:
+            raise InputError(f"last_share is between 0 and 1, not {self.last_share}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """AdamW; the defaults are the paper's for ViT-H.
+
+    Attributes:
+        rate: learning rate at the end of warm-up.
+        warmup_steps: over which it rises linearly from 0.
+        decay: how it falls after that.
+        beta1, beta2: of Adam's running means.
+        weight_decay: of kernels only, in units of the learning rate.
+        layer_decay: what the rate is multiplied by from one encoder block to the one before it.
+        clip_norm: largest norm of all gradients together; longer ones are scaled down to it. None for no limit.
+    """
+
+    rate: float = 8e-4
+    warmup_steps: int = 250
+    decay: StepDecay | CosineDecay = StepDecay()
+    beta1: float = 0.9
+    beta2: float = 0.999
+    weight_decay: float = 0.1
+    layer_decay: float = 0.8
+    clip_norm: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        if self.rate <= 0:
+            raise InputError(f"rate is above 0, not {self.rate}")
+        if self.warmup_steps < 0:
+            raise InputError(f"warmup_steps is not negative, not {self.warmup_steps}")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise InputError(
+                f"beta1 and beta2 are from 0 to below 1, not {self.beta1}, {self.beta2}"
+            )
+        if self.weight_decay < 0:
+            raise InputError(f"weight_decay is not negative, not {self.weight_decay}")
+        if not 0 < self.layer_decay <= 1:
+            raise InputError(f"layer_decay is above 0 and at most 1, not {self.layer_decay}")
+        if self.clip_norm is not None and self.clip_norm <= 0:
+            raise InputError(f"clip_norm is above 0, or None for no limit, not {self.clip_norm}")
+
+
+def make_schedule(config: OptimiserConfig, steps: int) -> optax.Schedule:
+    """Learning rate by step, of a run of so many steps."""
+    warmup = config.warmup_steps
+    if isinstance(config.decay, CosineDecay):
+        after = optax.cosine_decay_schedule(
+            config.rate, max(steps - warmup, 1), config.decay.last_share
+        )
+    else:
+        falls = {milestone - warmup: config.decay.factor for milestone in config.decay.milestones}
+        after = optax.piecewise_constant_schedule(config.rate, falls)
+    if warmup == 0:
+        return after
+    # Step 0 already moves: a first update of size 0 would be a step for nothing.
+    rising = optax.linear_schedule(config.rate / warmup, config.rate, max(warmup - 1, 1))
+    return optax.join_schedules([rising, after], [warmup])
+
+
+def make_optimiser(config: OptimiserConfig, steps: int, depth: int) -> optax.GradientTransformation:
+    """Clip, Adam, weight decay, a factor for each layer, learning rate.
+
+    Args:
+        config: its numbers.
+        steps: of the whole run.
+        depth: blocks of the image encoder, which layer-wise decay counts.
+    """
+
+    def scale_by_layer(updates: Any, params: Any) -> Any:
+        factors = map_paths(lambda path: layer_factor(path, depth, config.layer_decay), updates)
+        return jax.tree.map(lambda update, factor: factor * update, updates, factors)
+
+    clip = [] if config.clip_norm is None else [optax.clip_by_global_norm(config.clip_norm)]
+    chain = optax.chain(
+        *clip,
+        optax.scale_by_adam(config.beta1, config.beta2),
+        optax.add_decayed_weights(
+            config.weight_decay, lambda params: map_paths(is_decayed, params)
+        ),
+        optax.stateless(scale_by_layer),
+        optax.scale_by_learning_rate(make_schedule(config, steps)),
+    )
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        # optax raises floats to the power of its integer count of steps, which strict promotion refuses.
+        with jax.numpy_dtype_promotion("standard"):
+            return chain.update(updates, state, params)
+
+    return optax.GradientTransformation(chain.init, update)

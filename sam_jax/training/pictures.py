@@ -1,0 +1,110 @@
+"""Pictures of simulated sessions: what was pointed at, what the model answered, and what was meant."""
+
+import numpy as np
+from jaxtyping import Bool, Float, Int, UInt8
+from PIL import Image, ImageDraw
+
+from sam_jax.types import PointLabel
+
+Picture = UInt8[np.ndarray, "h w 3"]
+
+GAP = 4
+MOST_WIDTH = 320
+"""Of one photo in the picture, in pixels."""
+
+ANSWER, TRUTH = (30, 144, 255), (255, 196, 0)
+COLOURS = {
+    PointLabel.FOREGROUND: (40, 200, 80),
+    PointLabel.BACKGROUND: (230, 40, 40),
+    PointLabel.TOP_LEFT: (255, 255, 255),
+    PointLabel.BOTTOM_RIGHT: (255, 255, 255),
+}
+
+
+def draw_sessions(
+    images: UInt8[np.ndarray, "b h w 3"],
+    fitted: Int[np.ndarray, "b 2"],
+    points: Float[np.ndarray, "b p 2"],
+    labels: Int[np.ndarray, "b p"],
+    first: Bool[np.ndarray, "b h_low w_low"],
+    last: Bool[np.ndarray, "b h_low w_low"],
+    truth: Bool[np.ndarray, "b h_low w_low"],
+) -> Picture:
+    """A row for each image: prompts, answer to the first, answer to all of them, truth.
+
+    Args:
+        images: as the model sees them, before they are normalised.
+        fitted: (h, w) of the photo inside.
+        points: x, y in pixels of the images, in the order in which they were given.
+        labels: a `PointLabel` for each.
+        first: mask after the first round.
+        last: mask after the last.
+        truth: what was meant.
+    """
+    size = (images.shape[1], images.shape[2])
+    rows = []
+    for i, image in enumerate(images):
+        views = [
+            _mark(image, points[i], labels[i]),
+            _tint(image, _enlarge(first[i], size), ANSWER),
+            _tint(image, _enlarge(last[i], size), ANSWER),
+            _tint(image, _enlarge(truth[i], size), TRUTH),
+        ]
+        height, width = fitted[i]
+        rows.append([view[:height, :width] for view in views])
+    return _arrange(rows)
+
+
+def _enlarge(mask: np.ndarray, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    return np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
+
+
+def _tint(image: Picture, mask: Bool[np.ndarray, "h w"], colour: tuple[int, int, int]) -> Picture:
+    """Half transparent inside, opaque along the border."""
+    inner = mask.copy()
+    for axis in (0, 1):
+        for shift in (-2, 2):
+            inner &= np.roll(mask, shift, axis)
+    opacity = np.where(mask, np.where(inner, 0.4, 1.0), 0.0)[:, :, None]
+    return np.round(image + opacity * (np.array(colour) - image)).astype(np.uint8)
+
+
+def _mark(image: Picture, points: np.ndarray, labels: np.ndarray) -> Picture:
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    radius = max(image.shape) / 100
+    corners = [
+        tuple(points[labels == label][0].tolist())
+        for label in (PointLabel.TOP_LEFT, PointLabel.BOTTOM_RIGHT)
+        if (labels == label).any()
+    ]
+    if len(corners) == 2:
+        (x0, y0), (x1, y1) = corners
+        box = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
+        draw.rectangle(box, outline=COLOURS[PointLabel.TOP_LEFT], width=max(1, round(radius / 2)))
+    for point, label in zip(points.tolist(), labels.tolist(), strict=True):
+        if label in (PointLabel.FOREGROUND, PointLabel.BACKGROUND):
+            draw.circle(tuple(point), 1.4 * radius, fill=(255, 255, 255))
+            draw.circle(tuple(point), radius, fill=COLOURS[PointLabel(label)])
+    return np.asarray(picture)
+
+
+def _arrange(rows: list[list[Picture]]) -> Picture:
+    """Views beside and below each other, each scaled to at most `MOST_WIDTH`."""
+    scaled = []
+    for row in rows:
+        height, width = row[0].shape[:2]
+        scale = min(1.0, MOST_WIDTH / width)
+        size = (max(1, round(width * scale)), max(1, round(height * scale)))
+        scaled.append([np.asarray(Image.fromarray(view).resize(size)) for view in row])
+    width = max(sum(view.shape[1] + GAP for view in row) for row in scaled)
+    height = sum(row[0].shape[0] + GAP for row in scaled)
+    canvas = np.full((height, width, 3), 255, np.uint8)
+    top = 0
+    for row in scaled:
+        left = 0
+        for view in row:
+            canvas[top : top + view.shape[0], left : left + view.shape[1]] = view
+            left += view.shape[1] + GAP
+        top += row[0].shape[0] + GAP
+    return canvas

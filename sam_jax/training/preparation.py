@@ -1,0 +1,144 @@
+"""What a run needs before its first step: devices, optimiser, compiled step, state."""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import optax
+from jax.sharding import Mesh, NamedSharding
+
+from sam_jax.checkpoints import load_checkpoint, name_variant
+from sam_jax.distributed import device_mesh, parameter_specs
+from sam_jax.models import Sam, abstract_variables, default_compute, init_variables
+from sam_jax.training.config import TrainConfig
+from sam_jax.training.gradients import compute_gradients
+from sam_jax.training.optimiser import make_optimiser, make_schedule
+from sam_jax.training.parameters import find_frozen
+from sam_jax.training.state import TrainState, create_state
+from sam_jax.training.step import Metrics, make_train_step
+from sam_jax.types import InputError, Variables
+
+
+class Preparation(NamedTuple):
+    """What stays the same from step to step.
+
+    Attributes:
+        mesh: of all devices.
+        sam: the model without weights.
+        optimiser: of what trains.
+        schedule: learning rate by step.
+        frozen: what doesn't train.
+        abstract_state: shapes of the state.
+        specs: where it lies.
+        train_step: state and batch to state and metrics.
+    """
+
+    mesh: Mesh
+    sam: Sam
+    optimiser: optax.GradientTransformation
+    schedule: optax.Schedule
+    frozen: Any
+    abstract_state: TrainState
+    specs: TrainState
+    train_step: Callable[[TrainState, Any], tuple[TrainState, Metrics]]
+
+
+def prepare(config: TrainConfig, mesh: Mesh | None = None) -> Preparation:
+    """Find out all that can be known before data and weights are read.
+
+    Args:
+        config: of the run.
+        mesh: devices to run on; the default is all of all processes.
+
+    Raises:
+        InputError: the batch cannot be divided over the devices, or a pattern of `frozen` fits nothing.
+    """
+    mesh = device_mesh() if mesh is None else mesh
+    _check_batch(config, mesh)
+    depth = config.model.image_encoder.depth
+    execution = config.execution
+    compute = dataclasses.replace(
+        default_compute(training=True),
+        dtype=execution.dtype,
+        remat=execution.remat,
+        scan_blocks=execution.scan_blocks,
+    )
+    sam = Sam(config.model, compute)
+    variables = abstract_variables(config.model)
+    frozen = find_frozen(variables["params"], config.frozen)
+    if config.cache_embeddings and not all(jax.tree.leaves(frozen["image_encoder"])):
+        raise InputError('cache_embeddings needs a frozen encoder: frozen=("image_encoder/*",)')
+    optimiser = make_optimiser(config.optimiser, config.steps, depth)
+    create = partial(create_state, optimiser=optimiser, frozen=frozen, seed=config.seed)
+    abstract_state = jax.eval_shape(create, variables)
+    specs = state_specs(abstract_state, mesh, execution.parameters == "sharded")
+    return Preparation(
+        mesh=mesh,
+        sam=sam,
+        optimiser=optimiser,
+        schedule=make_schedule(config.optimiser, config.steps),
+        frozen=frozen,
+        abstract_state=abstract_state,
+        specs=specs,
+        train_step=make_train_step(
+            partial(compute_gradients, interaction=config.interaction, drop_path=config.drop_path),
+            sam,
+            optimiser,
+            frozen,
+            execution.micro_batches,
+            mesh,
+            specs,
+        ),
+    )
+
+
+def state_specs(state: TrainState, mesh: Mesh, sharded: bool) -> TrainState:
+    """Where the leaves of a state lie: what grows with the model is divided if that is wished."""
+    return parameter_specs(state, mesh, sharded=False)._replace(
+        params=parameter_specs(state.params, mesh, sharded=sharded),
+        opt_state=parameter_specs(state.opt_state, mesh, sharded=sharded),
+    )
+
+
+def first_state(config: TrainConfig, preparation: Preparation) -> TrainState:
+    """The state before the first step, on the devices."""
+    optimiser, frozen = preparation.optimiser, preparation.frozen
+    create = partial(create_state, optimiser=optimiser, frozen=frozen, seed=config.seed)
+    shardings = jax.tree.map(lambda spec: NamedSharding(preparation.mesh, spec), preparation.specs)
+    return jax.jit(create, out_shardings=shardings)(_first_weights(config))
+
+
+def _first_weights(config: TrainConfig) -> Variables:
+    if config.start_from is None:
+        return init_variables(config.model, config.seed)
+    size = config.model.image_encoder.image_size
+    model, variables = load_checkpoint(config.start_from, image_size=size)
+    if model != config.model:
+        raise InputError(
+            f"start_from: {config.start_from} is {name_variant(model)}, but the config's model is "
+            f"{name_variant(config.model)}: {_first_difference(model, config.model)}"
+        )
+    return variables
+
+
+def _first_difference(one: Any, other: Any) -> str:
+    for field in dataclasses.fields(one):
+        mine, its = getattr(one, field.name), getattr(other, field.name)
+        if mine == its:
+            continue
+        if dataclasses.is_dataclass(mine):
+            return f"{field.name}.{_first_difference(mine, its)}"
+        return f"{field.name} is {mine} in one and {its} in the other"
+    return "nothing"
+
+
+def _check_batch(config: TrainConfig, mesh: Mesh) -> None:
+    images, micro_batches = config.data.batch_size, config.execution.micro_batches
+    if images % (mesh.size * micro_batches):
+        parts = f" and {micro_batches} micro_batches" if micro_batches > 1 else ""
+        raise InputError(
+            f"batch_size {images} cannot be divided over {mesh.size} devices{parts}; take a multiple of "
+            f"{mesh.size * micro_batches}"
+        )

@@ -1,0 +1,84 @@
+"""How far a run is, for people: a bar in a terminal, now and then a line anywhere else."""
+
+import sys
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from sam_jax.training.metrics import RATE
+
+SHOWN = ("loss", "dice", "iou_error", "first_iou", "last_iou")
+
+
+class ProgressReport:
+    """Shows steps done, their rate, the time left, and losses.
+
+    Args:
+        step: that the run starts from.
+        steps: of the whole run.
+        is_silent: show nothing; for all processes but the first.
+    """
+
+    def __init__(self, step: int, steps: int, *, is_silent: bool) -> None:
+        self._console = Console(file=sys.stderr, quiet=is_silent, markup=False, highlight=False)
+        self._bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[losses]}"),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=steps, completed=step, losses="")
+        self._step, self._steps = step, steps
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def say(self, line: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(line, soft_wrap=True)
+
+    def advance(self, step: int) -> None:
+        """Note that a step is done."""
+        self._step = step
+        self._bar.update(self._task, completed=step)
+
+    def show(self, metrics: Mapping[str, float]) -> None:
+        """Show losses."""
+        losses = "  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN)
+        rate = metrics[RATE]
+        if self._console.is_terminal:
+            self._bar.update(self._task, losses=f"{rate:.3g} steps/s  {losses}")
+        elif rate:
+            left = _duration((self._steps - self._step) / rate)
+            self.say(f"step {self._step}/{self._steps}  {rate:.3g} steps/s  {left} left  {losses}")
+        else:
+            self.say(f"step {self._step}/{self._steps}  {losses}")
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}"

@@ -1,0 +1,192 @@
+"""Checkpoints that are whole, or not there."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import PartitionSpec
+
+from sam_jax.distributed import device_mesh, parameter_specs
+from sam_jax.training.checkpointing import Checkpoints
+from sam_jax.training.state import TrainState
+from sam_jax.types import CheckpointError, InputError
+
+CONFIG = {"steps": 9, "optimiser": {"rate": 0.1}, "reporting": {"metrics_every": 5}}
+POSITION = {"records_read": 48, "skipped": {"no json: é": 2}, "fingerprint": "abc"}
+
+
+def make_state(step):
+    weights = jnp.arange(32.0).reshape(4, 8) + step
+    return TrainState(
+        step=jnp.asarray(step, jnp.int32),
+        params={"encoder": {"kernel": weights}, "tokens": jnp.ones(3)},
+        constants={"constants": {"matrix": jnp.full((2, 2), 0.5)}},
+        opt_state=({"encoder": {"kernel": weights / 10}, "tokens": None}, ()),
+        key=jax.random.key(step),
+    )
+
+
+class Run:
+    def __init__(self, folder, config=CONFIG, keep=2, devices=1, sharded=False):
+        self.said = []
+        self.folder = folder
+        self.mesh = device_mesh(jax.devices()[:devices])
+        self.specs = parameter_specs(make_state(0), self.mesh, sharded=sharded)._replace(
+            key=PartitionSpec()
+        )
+        self.checkpoints = Checkpoints(folder, keep, config, self.said.append)
+
+    def save(self, *steps):
+        for step in steps:
+            self.checkpoints.save(make_state(step), {**POSITION, "records_read": step}, step)
+            self.checkpoints.wait()
+
+    def restore(self):
+        return self.checkpoints.restore(
+            jax.eval_shape(lambda: make_state(0)), self.specs, self.mesh
+        )
+
+
+@pytest.fixture
+def start(tmp_path):
+    runs = []
+
+    def start(**settings):
+        if runs:
+            runs[-1].checkpoints.close()
+        runs.append(Run(tmp_path / "checkpoints", **settings))
+        return runs[-1]
+
+    yield start
+    runs[-1].checkpoints.close()
+
+
+def assert_is_state(restored, step):
+    expected = make_state(step)
+    assert jax.tree.structure(restored.state) == jax.tree.structure(expected)
+    for leaf, wanted in zip(
+        jax.tree.leaves(restored.state._replace(key=None)),
+        jax.tree.leaves(expected._replace(key=None)),
+        strict=True,
+    ):
+        assert leaf.dtype == wanted.dtype
+        np.testing.assert_array_equal(leaf, wanted)
+    assert (jax.random.bits(restored.state.key) == jax.random.bits(expected.key)).all()
+    assert restored.position == {**POSITION, "records_read": step}
+
+
+def test_nothing_is_restored_from_a_new_folder(start):
+    assert start().restore() is None
+
+
+def test_the_newest_comes_back_to_the_bit(start):
+    start().save(3, 6)
+    assert_is_state(start().restore(), 6)
+
+
+def test_the_newest_few_are_kept(start):
+    run = start(keep=2)
+    run.save(1, 2, 3, 4)
+    assert sorted(os.listdir(run.folder)) == ["3", "4"]
+
+
+def test_saving_a_step_again_is_no_error(start):
+    run = start()
+    run.save(3)
+    run.save(3)
+    assert_is_state(start().restore(), 3)
+
+
+def test_parts_on_eight_devices_become_whole_on_one_and_back(start):
+    start(devices=8, sharded=True).save(5)
+    restored = start(devices=1).restore()
+    assert_is_state(restored, 5)
+    restored = start(devices=8, sharded=True).restore()
+    assert_is_state(restored, 5)
+    kernel = restored.state.params["encoder"]["kernel"]
+    assert {shard.data.shape for shard in kernel.addressable_shards} == {(4, 1)}
+
+
+def test_a_half_written_folder_is_ignored_with_a_word(start):
+    run = start()
+    run.save(3, 6)
+    shutil.copytree(run.folder / "6", run.folder / "9.orbax-checkpoint-tmp")
+    again = start()
+    assert again.said == ["checkpoint 9.orbax-checkpoint-tmp was never finished: it is removed"]
+    assert_is_state(again.restore(), 6)
+    assert sorted(os.listdir(run.folder)) == ["3", "6"]
+
+
+# Orbax reads on in its threads when a file turns out to be short, and finds their event loop closed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("damage", ["truncated", "no state", "no position"])
+def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(start, damage):
+    run = start()
+    run.save(3, 6)
+    newest = run.folder / "6"
+    if damage == "truncated":
+        for file in newest.glob("state/**/d/*"):
+            file.write_bytes(file.read_bytes()[:20])
+    else:
+        shutil.rmtree(newest / ("state" if damage == "no state" else "about"))
+    again = start()
+    assert_is_state(again.restore(), 3)
+    (line,) = again.said
+    assert line.startswith("checkpoint 6 is damaged (")
+    assert line.endswith("moved to 6.damaged, trying the one before")
+    again.save(6)
+    assert sorted(os.listdir(run.folder)) == ["3", "6", "6.damaged"]
+    assert_is_state(start().restore(), 6)
+
+
+def test_other_settings_are_refused_by_name(start):
+    start().save(3)
+    run = start(config={**CONFIG, "optimiser": {"rate": 0.2}})
+    with pytest.raises(InputError, match=r"optimiser\.rate was 0\.1 and is now 0\.2") as error:
+        run.restore()
+    assert "\n" not in str(error.value)
+    assert "3" in os.listdir(run.folder)
+
+
+def test_reporting_may_change(start):
+    start().save(3)
+    assert_is_state(start(config={**CONFIG, "reporting": {"metrics_every": 1}}).restore(), 3)
+
+
+def test_a_file_in_the_way(tmp_path):
+    (tmp_path / "checkpoints").write_text("")
+    with pytest.raises(CheckpointError, match="cannot write checkpoints to"):
+        Checkpoints(tmp_path / "checkpoints", 2, CONFIG, print)
+
+
+DISK_FULL = """
+import resource, signal, sys
+from pathlib import Path
+from tests.training.test_checkpointing import Run, make_state
+from sam_jax.types import CheckpointError
+
+run = Run(Path(sys.argv[1]))
+run.save(3)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
+try:
+    run.save(6)
+except CheckpointError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(start, tmp_path):
+    folder = tmp_path / "checkpoints"
+    ended = subprocess.run(
+        [sys.executable, "-c", DISK_FULL, str(folder)], capture_output=True, text=True, timeout=120
+    )
+    (line,) = ended.stdout.splitlines()
+    assert line.startswith(f"cannot write checkpoints to {folder}: ")
+    assert "free some space" in line
+    assert_is_state(start().restore(), 3)

@@ -1,0 +1,166 @@
+import functools
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sam_jax.data.example import Batch
+from sam_jax.models import (
+    Compute,
+    ImageEncoderConfig,
+    MaskDecoderConfig,
+    Model,
+    PromptEncoderConfig,
+    Sam,
+    SamConfig,
+    init_variables,
+)
+from sam_jax.training.gradients import compute_gradients, draw_branches, find_inside, play_batch
+from sam_jax.training.rounds import Interaction
+from sam_jax.types import InputError, PointLabel
+
+CONFIG = SamConfig(
+    image_encoder=ImageEncoderConfig(
+        image_size=(64, 96),
+        width=16,
+        depth=2,
+        num_heads=2,
+        window_size=3,
+        global_blocks=(1,),
+        out_channels=16,
+    ),
+    prompt_encoder=PromptEncoderConfig(width=16),
+    mask_decoder=MaskDecoderConfig(width=16, num_heads=2, mlp_width=16, iou_head_width=16),
+)
+MODEL = Model(
+    Sam(CONFIG, Compute(prompts_at_once=8)),
+    jax.tree.map(jnp.asarray, init_variables(CONFIG, seed=0)),
+)
+
+
+def make_batch(b=3, n=2):
+    draw = np.random.default_rng(0)
+    masks = np.zeros((b, n, 16, 24), bool)
+    for i in range(b):
+        for j in range(n):
+            y, x = draw.integers(0, [8, 12])
+            masks[i, j, y : y + 5, x : x + 7] = True
+    return Batch(
+        images=draw.integers(0, 256, (b, 64, 96, 3), dtype=np.uint8),
+        fitted=np.tile(np.array([[60, 96]], np.int32), (b, 1)),
+        masks=masks,
+        valid=np.ones((b, n), bool),
+    )
+
+
+KEYS = jax.random.split(jax.random.key(5), 3)
+
+
+@functools.cache
+def play(interaction):
+    return jax.jit(lambda model, batch, keys: play_batch(model, batch, keys, interaction))
+
+
+@pytest.mark.parametrize("refine_rounds", [0, 1, 2])
+@pytest.mark.parametrize("box_share", [0.0, 1.0])
+def test_what_the_user_does(refine_rounds, box_share):
+    interaction = Interaction(rounds=5, refine_rounds=refine_rounds, box_share=box_share)
+    batch = make_batch()
+    _, session = play(interaction)(MODEL, batch, KEYS)
+    labels, points = np.asarray(session.labels), np.asarray(session.points)
+    first = (
+        [PointLabel.TOP_LEFT, PointLabel.BOTTOM_RIGHT]
+        if box_share
+        else [PointLabel.FOREGROUND, PointLabel.NOT_A_POINT]
+    )
+    assert (labels[:, :, :2] == first).all()
+    added = np.isin(labels[:, :, 2:], (PointLabel.FOREGROUND, PointLabel.BACKGROUND))
+    assert (added.sum(axis=2) == 4 - refine_rounds).all()
+    if refine_rounds:
+        assert not added[:, :, -1].any(), "the last round adds no point"
+    columns, rows = np.moveaxis(points.astype(int) // 4, -1, 0)
+    images, prompts, _ = np.indices(labels.shape)
+    truth = batch.masks[images, prompts, rows, columns]
+    is_point = np.isin(labels, (PointLabel.FOREGROUND, PointLabel.BACKGROUND))
+    assert (truth == (labels == PointLabel.FOREGROUND))[is_point].all()
+
+
+def test_the_second_idle_round_is_anywhere_before_the_last():
+    interaction = Interaction(rounds=4, refine_rounds=2)
+    batch = jax.tree.map(lambda leaf: np.repeat(leaf[:1], 3, axis=0), make_batch())
+    batch = batch._replace(
+        masks=np.repeat(batch.masks[:, :1], 20, axis=1), valid=np.ones((3, 20), bool)
+    )
+    _, session = play(interaction)(MODEL, batch, KEYS)
+    idle = (np.asarray(session.labels)[:, :, 2:] == PointLabel.ABSENT).sum(axis=(0, 1))
+    assert idle.sum() == 2 * 60
+    assert idle[-1] == 60
+    assert (idle[:-1] > 10).all()
+
+
+def test_parts_of_a_batch_add_up():
+    batch, interaction = make_batch(), Interaction(rounds=3)
+    batch = batch._replace(valid=np.array([[True, True], [True, False], [False, False]]))
+
+    @jax.jit
+    def gradients(batch, keys):
+        return compute_gradients(
+            MODEL, MODEL.variables["params"], batch, keys, interaction, drop_path=0.5
+        )
+
+    whole = gradients(batch, KEYS)
+    parts = [
+        gradients(jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], batch), KEYS[i : i + 1])
+        for i in range(3)
+    ]
+    together = jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *parts)
+    assert float(whole[1].masks) == 3
+    largest = max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(whole[0]))
+    for one, other in zip(jax.tree.leaves(whole[0]), jax.tree.leaves(together[0]), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4 * largest)
+    np.testing.assert_allclose(whole[1], together[1], rtol=1e-4)
+    nothing = jax.tree.leaves(parts[2])
+    assert all(float(jnp.abs(leaf).max()) == 0 for leaf in nothing)
+
+
+def test_only_trainable_leaves_get_gradients():
+    params = MODEL.variables["params"]
+    trainable = {name: None if name == "image_encoder" else params[name] for name in params}
+    trainable["image_encoder"] = jax.tree.map(lambda _: None, params["image_encoder"])
+    gradients, _ = jax.jit(
+        lambda trainable: compute_gradients(
+            MODEL, trainable, make_batch(), KEYS, Interaction(rounds=1, refine_rounds=0)
+        )
+    )(trainable)
+    assert jax.tree.structure(gradients) == jax.tree.structure(trainable)
+    assert float(jnp.abs(gradients["mask_decoder"]["mask_tokens"]).max()) > 0
+
+
+def test_drop_path_keeps_the_mean():
+    keys = jax.random.split(jax.random.key(0), 5000)
+    branches = jax.vmap(lambda key: draw_branches(key, 3, 0.4))(keys)
+    np.testing.assert_allclose(np.unique(branches[:, 0]), [1])
+    np.testing.assert_allclose(np.unique(branches[:, 2]), [0, 1 / 0.6], rtol=1e-6)
+    np.testing.assert_allclose(branches.mean(axis=0), 1, atol=0.05)
+
+
+def test_inside_is_what_holds_any_of_the_photo():
+    inside = np.asarray(find_inside(np.array([[5, 24], [16, 9]], np.int32), (4, 6)))
+    assert inside[0].tolist() == [[True] * 6, [True] * 6, [False] * 6, [False] * 6]
+    assert inside[1].tolist() == [[True] * 3 + [False] * 3] * 4
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rounds": 0}, "rounds is at least 1"),
+        ({"rounds": 2, "refine_rounds": 2}, "refine_rounds is 0, 1 or 2, and fewer than the 2"),
+        ({"box_share": 1.5}, "box_share"),
+        ({"box_jitter": -1.0}, "box_jitter"),
+    ],
+)
+def test_impossible_sessions_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        replace(Interaction(), **change)

@@ -1,0 +1,219 @@
+"""One step, on one device and on eight."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sam_jax.data.framing import normalise
+from sam_jax.distributed import DEVICES, device_mesh, place_batch
+from sam_jax.models import Model, encode_image
+from sam_jax.training.config import Execution
+from sam_jax.training.gradients import compute_gradients
+from sam_jax.training.parameters import pick_trainable, put_back
+from sam_jax.training.preparation import first_state, prepare
+from sam_jax.training.rounds import Sums
+from sam_jax.training.state import TrainState
+from sam_jax.training.step import image_keys, make_train_step, sum_gradients, update_state
+
+from .conftest import CONFIG
+
+ENCODER_ONLY = dataclasses.replace(CONFIG, frozen=("prompt_encoder/*", "mask_decoder/*"))
+
+
+def encoder_gradients(model, trainable, batch, keys):
+    """Compiles in a moment, and depends on all that a session depends on: weights, images, masks, keys."""
+
+    def loss(trainable):
+        params = put_back(trainable, model.variables["params"])
+        embeddings = encode_image(
+            Model(model.sam, {**model.variables, "params": params}),
+            normalise(batch.images, batch.fitted),
+        )
+        wanted = jax.vmap(lambda key: jax.random.normal(key, embeddings.shape[1:]))(keys)
+        errors = ((embeddings - wanted) ** 2).mean((1, 2, 3))
+        masks = batch.valid.sum(1, dtype=jnp.float32)
+        loss = (errors * masks).sum()
+        return loss, Sums(masks.sum(), *[loss] * 7)
+
+    return jax.grad(loss, has_aux=True)(trainable)
+
+
+def run(config, batch, devices, gradients_of, steps=2):
+    """The state before, the state after and all metrics."""
+    mesh = device_mesh(jax.devices()[:devices])
+    plan = prepare(config, mesh)
+    step = make_train_step(
+        gradients_of,
+        plan.sam,
+        plan.optimiser,
+        plan.frozen,
+        config.execution.micro_batches,
+        mesh,
+        plan.specs,
+    )
+    state = first_state(config, plan)
+    before, metrics = jax.device_get(state.params), []
+    for _ in range(steps):
+        with jax.transfer_guard("disallow"):
+            state, of_step = step(state, place_batch(batch, mesh))
+        metrics.append(jax.device_get(of_step))
+    return before, state, metrics
+
+
+def moves(before, state):
+    return jax.tree.map(np.subtract, jax.device_get(state.params), before)
+
+
+def with_execution(config, **settings):
+    return dataclasses.replace(config, execution=Execution(**settings))
+
+
+@pytest.fixture(scope="module")
+def on_one_device(batch):
+    return run(ENCODER_ONLY, batch, 1, encoder_gradients)
+
+
+@pytest.mark.parametrize(
+    ("devices", "settings"),
+    [
+        (8, {}),
+        (8, {"parameters": "sharded"}),
+        (1, {"micro_batches": 4}),
+        (4, {"micro_batches": 2, "parameters": "sharded"}),
+    ],
+    ids=str,
+)
+def test_a_step_is_the_same_however_it_is_divided(
+    batch, on_one_device, relative_difference, devices, settings
+):
+    before, state, metrics = on_one_device
+    other = run(with_execution(ENCODER_ONLY, **settings), batch, devices, encoder_gradients)
+    for mine, theirs in zip(other[2], metrics, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5)
+    # Adam makes full steps of gradients that are only rounding, such as those of keys' biases.
+    assert relative_difference(moves(other[0], other[1]), moves(before, state)) < 5e-3
+    assert relative_difference(other[1].opt_state, state.opt_state) < 1e-5
+
+
+def test_under_pmap_too(batch, on_one_device, relative_difference):
+    before, state, metrics = on_one_device
+    compare_with_pmap(
+        ENCODER_ONLY, encoder_gradients, batch, state, metrics, relative_difference, before
+    )
+
+
+def on_no_device(tree):
+    def uncommitted(leaf):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(np.asarray(jax.random.key_data(leaf)))
+        return np.asarray(leaf)
+
+    return jax.tree.map(uncommitted, tree)
+
+
+def compare_with_pmap(config, gradients_of, batch, state, metrics, relative_difference, before):
+    plan = prepare(config, device_mesh(jax.devices()[:1]))
+    devices = 8
+
+    @partial(jax.pmap, axis_name=DEVICES, in_axes=(None, 0, 0))
+    def step(state, batch, keys):
+        model = Model(plan.sam, {"params": state.params, **state.constants})
+        trainable = pick_trainable(state.params, plan.frozen)
+        gradients, sums = jax.lax.psum(
+            sum_gradients(gradients_of, model, trainable, batch, keys, 1), DEVICES
+        )
+        return update_state(state, gradients, sums, plan.optimiser, plan.frozen)
+
+    divided = jax.tree.map(lambda leaf: leaf.reshape(devices, -1, *leaf.shape[1:]), batch)
+    mine = first_state(config, plan)
+    for expected in metrics:
+        keys = on_no_device(image_keys(mine, len(batch.images)).reshape(devices, -1))
+        mine, of_step = jax.tree.map(lambda leaf: leaf[0], step(on_no_device(mine), divided, keys))
+        np.testing.assert_allclose(jax.device_get(of_step), expected, rtol=1e-5)
+    assert relative_difference(mine.opt_state, state.opt_state) < 1e-4
+    assert relative_difference(moves(before, mine), moves(before, state)) < 5e-3
+
+
+def test_sharded_parameters_lie_in_parts(batch):
+    config = with_execution(ENCODER_ONLY, parameters="sharded")
+    _, state, _ = run(config, batch, 8, encoder_gradients, steps=1)
+    kernel = state.params["image_encoder"]["blocks_0"]["attn"]["qkv"]["kernel"]
+    assert kernel.shape == (16, 48)
+    assert {shard.data.shape for shard in kernel.addressable_shards} == {(16, 6)}
+    moments = [leaf for leaf in jax.tree.leaves(state.opt_state) if leaf.shape == (16, 48)]
+    assert len(moments) == 2
+    assert all(leaf.sharding == kernel.sharding for leaf in moments)
+    small = state.params["mask_decoder"]["output_upscaling"]["conv2"]["bias"]
+    assert {shard.data.shape for shard in small.addressable_shards} == {(2,)}
+
+
+def test_frozen_parameters_stay_and_have_no_optimiser_state(on_one_device):
+    before, state, _ = on_one_device
+    for part in ("prompt_encoder", "mask_decoder"):
+        jax.tree.map(np.testing.assert_array_equal, state.params[part], before[part])
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.params, before)
+    assert all(jax.tree.leaves(moved["image_encoder"]))
+    trained = len(jax.tree.leaves(before["image_encoder"]))
+    assert (
+        len(jax.tree.leaves(state.opt_state)) == 2 * trained + 2
+    )  # moments, and two counts of steps
+
+
+def test_metrics_are_means_over_masks(batch, on_one_device):
+    _, state, metrics = on_one_device
+    assert int(state.step) == 2
+    assert metrics[0].masks == batch.valid.sum()
+    assert metrics[0].loss == pytest.approx(metrics[0].dice)
+    assert 0.5 < metrics[1].loss < metrics[0].loss < 4
+
+
+def test_a_batch_without_masks_changes_nothing_but_the_count(batch):
+    empty = batch._replace(valid=np.zeros_like(batch.valid))
+    config = dataclasses.replace(
+        ENCODER_ONLY, optimiser=dataclasses.replace(CONFIG.optimiser, weight_decay=0.0)
+    )
+    before, state, metrics = run(config, empty, 1, encoder_gradients, steps=1)
+    assert (metrics[0].masks, metrics[0].loss) == (0, 0)
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.params), before)
+    assert int(state.step) == 1
+
+
+def test_the_state_is_used_up(batch):
+    mesh = device_mesh(jax.devices()[:1])
+    plan = prepare(ENCODER_ONLY, mesh)
+    step = make_train_step(
+        encoder_gradients, plan.sam, plan.optimiser, plan.frozen, 1, mesh, plan.specs
+    )
+    state = first_state(ENCODER_ONLY, plan)
+    step(state, place_batch(batch, mesh))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
+
+
+@pytest.mark.slow
+def test_a_step_of_sam_is_the_same_on_eight_devices(batch, relative_difference):
+    play = partial(compute_gradients, interaction=CONFIG.interaction)
+    before, state, metrics = run(CONFIG, batch, 1, play)
+    assert metrics[1].loss < metrics[0].loss
+    for settings in ({}, {"parameters": "sharded"}):
+        _, other, others = run(with_execution(CONFIG, **settings), batch, 8, play)
+        for mine, theirs in zip(others, metrics, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-4)
+        assert relative_difference(other.opt_state, state.opt_state) < 1e-4
+        assert relative_difference(moves(before, other), moves(before, state)) < 5e-3
+    compare_with_pmap(CONFIG, play, batch, state, metrics, relative_difference, before)
+
+
+def test_states_of_equal_seeds_are_equal(batch):
+    plan = prepare(CONFIG, device_mesh(jax.devices()[:1]))
+    one, two = (first_state(CONFIG, plan) for _ in range(2))
+    assert isinstance(one, TrainState)
+    jax.tree.map(np.testing.assert_array_equal, one.params, two.params)
+    other = first_state(dataclasses.replace(CONFIG, seed=1), plan)
+    assert (image_keys(one, 2) == image_keys(two, 2)).all()
+    assert (image_keys(one, 2) != image_keys(other, 2)).all()
+    kernels = (state.params["image_encoder"]["patch_embed"]["kernel"] for state in (one, other))
+    assert not np.array_equal(*kernels)
