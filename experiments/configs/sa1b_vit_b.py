@@ -1,0 +1,33 @@
+"""SAM of ViT-B from scratch, the paper's recipe: `sam-jax train sa1b_vit_b --multi-host`.
+
+128 images a step, 180,000 steps, on SA-1B as `sam-jax dataset build` leaves it in `data/sa1b`. The paper starts from an
+encoder that was pre-trained as a masked autoencoder; `start_from=FILE` names such weights. It gives no
+milestones for this length: they are ViT-H's, at twice the step.
+"""
+
+from sam_jax.models import VIT_B
+from sam_jax.training.config import DataConfig, Execution, Reporting, Stored, TrainConfig
+from sam_jax.training.optimiser import OptimiserConfig, StepDecay
+from sam_jax.training.rounds import Interaction
+
+config = TrainConfig(
+    model=VIT_B,
+    data=DataConfig(
+        sources=(Stored(path="data/sa1b"),),
+        batch_size=128,
+        masks_per_image=64,
+    ),
+    steps=180_000,
+    optimiser=OptimiserConfig(
+        rate=8e-4,
+        warmup_steps=250,
+        decay=StepDecay(milestones=(120_000, 173_332)),
+        layer_decay=0.6,
+    ),
+    interaction=Interaction(),
+    drop_path=0.6,
+    execution=Execution(
+        dtype="bfloat16", remat=True, scan_blocks=True, parameters="sharded", data_workers=16
+    ),
+    reporting=Reporting(metrics_every=50, pictures_every=1000, checkpoint_every=1000),
+)
