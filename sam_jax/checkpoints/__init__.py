@@ -1,7 +1,12 @@
 """Reading and writing weights: official PyTorch files, Hugging Face's, our own safetensors; and fetching them."""
 
 from sam_jax.checkpoints.downloads import OFFICIAL_FILES, download
-from sam_jax.checkpoints.load import convert_checkpoint, load_checkpoint, save_checkpoint
+from sam_jax.checkpoints.load import (
+    convert_checkpoint,
+    load_checkpoint,
+    read_config,
+    save_checkpoint,
+)
 from sam_jax.checkpoints.recognition import name_variant
 from sam_jax.checkpoints.torch_file import read_pth, write_pth
 
@@ -11,6 +16,7 @@ __all__ = [
     "download",
     "load_checkpoint",
     "name_variant",
+    "read_config",
     "read_pth",
     "save_checkpoint",
     "write_pth",

@@ -50,6 +50,17 @@ def load_checkpoint(
     return config, unflatten_dict(variables, sep="/")
 
 
+def read_config(
+    path: str | os.PathLike, *, image_size: int | tuple[int, int] | None = None
+) -> SamConfig:
+    """The model that weights are of, as `load_checkpoint` finds it, without reading them all.
+
+    Raises:
+        CheckpointError, InputError: as there.
+    """
+    return _open(Path(path), image_size, None)[0]
+
+
 def save_checkpoint(path: str | os.PathLike, config: SamConfig, variables: Variables) -> None:
     """Write weights, in the dtypes they have; the file appears when it is complete.
 

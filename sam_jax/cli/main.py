@@ -8,9 +8,22 @@ import tyro
 from sam_jax.cli.convert import Convert
 from sam_jax.cli.dataset import Dataset
 from sam_jax.cli.download import Download
+from sam_jax.cli.finetune import Finetune
 from sam_jax.cli.info import Info
 from sam_jax.cli.predict import Predict
 from sam_jax.cli.train import Train
+
+TRAINING_PACKAGES = {
+    "array_record",
+    "cv2",
+    "grain",
+    "optax",
+    "orbax",
+    "pycocotools",
+    "tensorboardX",
+    "tensorflow_datasets",
+}
+"""What the extra `train` installs, by the names that are imported."""
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -27,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         command = tyro.cli(
-            Predict | Train | Dataset | Convert | Download | Info,
+            Predict | Train | Finetune | Dataset | Convert | Download | Info,
             prog="sam-jax",
             description="Segment Anything in JAX: prompt a photo and get masks.",
             args=arguments,
@@ -38,12 +51,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _run(command: Predict | Train | Dataset | Convert | Download | Info) -> int:
+def _run(command: Predict | Train | Finetune | Dataset | Convert | Download | Info) -> int:
     from sam_jax.types import InputError
 
     try:
         command.run()
     except InputError as error:
-        print("error:", " ".join(str(error).splitlines()), file=sys.stderr)
-        return BAD_INPUT
+        return _complain(str(error))
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in TRAINING_PACKAGES:
+            raise
+        return _complain(f"{package} is not installed: pip install 'sam-jax[train]'")
     return 0
+
+
+def _complain(message: str) -> int:
+    print("error:", " ".join(message.splitlines()), file=sys.stderr)
+    return BAD_INPUT

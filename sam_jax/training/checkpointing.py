@@ -4,6 +4,7 @@ import contextlib
 import errno
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +23,7 @@ from sam_jax.types import CheckpointError, InputError
 Report = Callable[[str], None]
 
 _UNFINISHED = ".orbax-checkpoint-tmp"
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Restored(NamedTuple):
@@ -54,7 +55,8 @@ class Checkpoints:
         self._folder = folder.absolute()
         self._config = config
         self._report = report
-        logging.getLogger("absl").setLevel(logging.ERROR)  # Orbax tells of every write
+        # Orbax tells of every write, and of failures, which it raises as well.
+        logging.getLogger("absl").setLevel(logging.CRITICAL)
         with self._explained():
             self._folder.mkdir(parents=True, exist_ok=True)
             if jax.process_index() == 0:
@@ -125,8 +127,13 @@ class Checkpoints:
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Give back what it holds; `wait` first."""
-        self._manager.close()
+        """Give back what it holds.
+
+        Raises:
+            CheckpointError: what was begun, and not waited for, could not be written.
+        """
+        with self._explained():
+            self._manager.close()
 
     @property
     def newest(self) -> int | None:
@@ -167,13 +174,21 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            reason = " ".join(str(error).split())[:300]
-            full = getattr(error, "errno", None) in _NO_SPACE or "o space left" in reason
-            advice = "free some space" if full else "check the disk"
+            reason, advice = " ".join(str(error).split())[:300], "check the disk"
+            if _find_error_number(error) in NO_SPACE:
+                reason, advice = "no space left", "free some space"
             raise CheckpointError(
                 f"cannot write checkpoints to {self._folder}: {reason}; {advice} and start again, "
                 "the run goes on from the newest whole one"
             ) from error
+
+
+def _find_error_number(error: Exception) -> int | None:
+    """Of the operating system; TensorStore has it in its text."""
+    if isinstance(error, OSError):
+        return error.errno
+    code = re.search(r"os_error_code='(\d+)'", str(error))
+    return int(code[1]) if code else None
 
 
 def _without_key_type(state: TrainState) -> Any:

@@ -152,7 +152,8 @@ class TrainConfig:
         frozen: patterns of parameters that don't train, like `image_encoder/*`.
         drop_path: chance to leave out a branch of the encoder's last block; less in those before.
         seed: of random weights and of all that is drawn on the device.
-        cache_embeddings: keep every image's embedding on disk, which goes with a frozen encoder and no augmentation.
+        cache_embeddings: compute every image's embedding once and keep it on disk, which goes with a frozen encoder
+            and no augmentation.
         execution: how it is computed.
         reporting: what it leaves behind.
     """

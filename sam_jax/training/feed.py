@@ -1,5 +1,6 @@
 """The data of a run: its sources opened, and the loader that this process reads them with."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -12,17 +13,30 @@ from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.training.config import Stored, Synthetic, TrainConfig
 
 
-def open_loader(config: TrainConfig) -> Loader:
-    """This process's share of the batches.
+def open_sources(config: TrainConfig) -> list[Source]:
+    """What a run trains on, without what is held back.
 
     Raises:
-        InputError: a source cannot be opened.
+        InputError: one of them cannot be opened.
+    """
+    return [_open(source) for source in config.data.sources]
+
+
+def make_loader(config: TrainConfig, sources: Sequence[Source]) -> Loader:
+    """This process's share of the batches.
+
+    Args:
+        config: of the run.
+        sources: from `open_sources`.
+
+    Raises:
+        InputError: one of them is empty.
     """
     processes = jax.process_count()
     return Loader(
         [
-            Ingredient(_open(source), source.augmentation, source.weight)
-            for source in config.data.sources
+            Ingredient(source, settings.augmentation, settings.weight)
+            for source, settings in zip(sources, config.data.sources, strict=True)
         ],
         LoaderConfig(
             frame=config.model.image_encoder.image_size,

@@ -9,6 +9,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from sam_jax.data.example import Batch
 from sam_jax.data.framing import normalise
 from sam_jax.models import Model, encode_image
+from sam_jax.training.embeddings import EmbeddedBatch
 from sam_jax.training.rounds import CELL, Interaction, Session, Sums, simulate_session
 from sam_jax.types import AnyArray
 
@@ -16,7 +17,7 @@ from sam_jax.types import AnyArray
 def compute_gradients(
     model: Model,
     trainable: Any,
-    batch: Batch,
+    batch: Batch | EmbeddedBatch,
     keys: Key[Array, " b"],
     interaction: Interaction,
     *,
@@ -29,7 +30,7 @@ def compute_gradients(
     Args:
         model: with all weights.
         trainable: those to differentiate by: a part of the tree of `params`, other leaves None.
-        batch: images and truth.
+        batch: images, or their embeddings, and truth.
         keys: one for each image.
         interaction: how a session goes.
         drop_path: chance to leave out the last block's attention or MLP; it rises linearly from 0 at the first.
@@ -52,19 +53,23 @@ def compute_gradients(
 
 def play_batch(
     model: Model,
-    batch: Batch,
+    batch: Batch | EmbeddedBatch,
     keys: Key[Array, " b"],
     interaction: Interaction,
     *,
     drop_path: float = 0.0,
 ) -> tuple[Sums, Session]:
-    """Encode the images of a batch and simulate a session for every mask; see `compute_gradients`."""
+    """Encode what of a batch isn't yet, and simulate a session for every mask; see `compute_gradients`."""
     key_path, key_session = jax.vmap(lambda key: jax.random.split(key), out_axes=1)(keys)
-    branches = None
-    if drop_path > 0:
-        depth = model.config.image_encoder.depth
-        branches = jax.vmap(lambda key: draw_branches(key, depth, drop_path), out_axes=1)(key_path)
-    embeddings = encode_image(model, normalise(batch.images, batch.fitted), branches)
+    if isinstance(batch, EmbeddedBatch):
+        embeddings = jnp.asarray(batch.embeddings)
+    else:
+        branches = None
+        if drop_path > 0:
+            depth = model.config.image_encoder.depth
+            draw = jax.vmap(lambda key: draw_branches(key, depth, drop_path), out_axes=1)
+            branches = draw(key_path)
+        embeddings = encode_image(model, normalise(batch.images, batch.fitted), branches)
     inside = find_inside(batch.fitted, batch.masks.shape[2:])
     truth, valid = jnp.asarray(batch.masks), jnp.asarray(batch.valid)
     return simulate_session(model, embeddings, truth, valid, inside, key_session, interaction)

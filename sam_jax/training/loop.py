@@ -5,6 +5,7 @@ import enum
 import json
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -15,9 +16,10 @@ from sam_jax.data.example import Batch
 from sam_jax.data.images import write_image
 from sam_jax.distributed import any_process, fetch_tree, place_batch
 from sam_jax.models import Model
-from sam_jax.training.checkpointing import Checkpoints
+from sam_jax.training.checkpointing import NO_SPACE, Checkpoints
 from sam_jax.training.config import TrainConfig, describe_config
-from sam_jax.training.feed import open_loader
+from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
+from sam_jax.training.feed import make_loader, open_sources
 from sam_jax.training.gradients import play_batch
 from sam_jax.training.interruption import StopRequest, watching_for_stops
 from sam_jax.training.metrics import Averager, MetricFiles
@@ -46,6 +48,7 @@ def train(
     config: TrainConfig,
     folder: Path,
     *,
+    embeddings: Path | None = None,
     max_seconds: float | None = None,
     started: float | None = None,
 ) -> Ending:
@@ -56,6 +59,7 @@ def train(
     Args:
         config: of the run.
         folder: of the run; if it holds checkpoints, the newest is where the run goes on.
+        embeddings: folder for those of images, if they are to be kept; the default is in that of the run.
         max_seconds: after which to save and stop.
         started: `time.perf_counter()` of the program's start, for the time to the first step.
 
@@ -64,9 +68,9 @@ def train(
         CheckpointError: a checkpoint could not be written; those before it are whole.
     """
     started = time.perf_counter() if started is None else started
-    with contextlib.ExitStack() as resources:
+    with _explaining_lack_of_space(folder), contextlib.ExitStack() as resources:
         stop = resources.enter_context(watching_for_stops(max_seconds))
-        run = _Run(config, folder, resources)
+        run = _Run(config, folder, embeddings or folder / "embeddings", resources)
         run.go(stop, started)
     if run.step == config.steps:
         return Ending.FINISHED
@@ -75,14 +79,33 @@ def train(
     return Ending.INTERRUPTED if stop.signal.name == "SIGINT" else Ending.TERMINATED
 
 
+@contextlib.contextmanager
+def _explaining_lack_of_space(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        raise InputError(
+            f"no space left in {folder}: free some and start again, the run goes on from its newest checkpoint"
+        ) from error
+
+
 class _Run:
     """A run under way: what changes from step to step."""
 
-    def __init__(self, config: TrainConfig, folder: Path, resources: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        embeddings: Path,
+        resources: contextlib.ExitStack,
+    ) -> None:
         self._config, self._folder = config, folder
         self._is_first_process = jax.process_index() == 0
         self._preparation = prepare(config)
-        self._loader = open_loader(config)
+        self._sources = open_sources(config)
+        self._loader = make_loader(config, self._sources)
         resources.callback(self._loader.close)
         description, messages = describe_config(config), []
         self._checkpoints = Checkpoints(
@@ -99,6 +122,10 @@ class _Run:
             self._loader.set_state(restored.position)
         self._position = self._loader.get_state()
         self.step = int(self._state.step)
+        self._embeddings = None
+        if config.cache_embeddings:
+            encoder = fetch_tree(self._state.params["image_encoder"])
+            self._embeddings = Embeddings(embeddings, self._preparation.sam, encoder)
         self._averager = Averager()
         self._files = None
         if self._is_first_process:
@@ -119,7 +146,9 @@ class _Run:
         reporting = self._config.reporting
         begun = self.step
         waiting: list[tuple[int, Metrics]] = []
-        stops = False
+        if self._embeddings and self.step == 0:
+            self._embed_ahead(self._embeddings, stop)
+        stops = any_process(stop.is_made)
         while self.step < self._config.steps and not stops:
             batch = next(self._loader)
             waiting.append((self.step + 1, self._take_step(batch)))
@@ -154,9 +183,31 @@ class _Run:
         self._checkpoints.wait()
         self._export_weights(WEIGHTS)
 
+    def _embed_ahead(self, embeddings: Embeddings, stop: StopRequest) -> None:
+        """Encode all images, if the run is long enough to see each; else they are encoded when their turn comes."""
+        images = sum(map(len, self._sources))
+        seen = min(images, self._config.steps * self._config.data.batch_size)
+        megabytes = seen * embeddings.bytes_per_image / 1e6
+        self._progress.say(f"encoding {seen} images: {megabytes:,.1f} MB in {embeddings.folder}")
+        if seen < images:
+            return
+        shares = [
+            range(jax.process_index(), len(source), jax.process_count()) for source in self._sources
+        ]
+        with self._progress.counting("encoding", sum(map(len, shares))) as advance:
+            for source, share in zip(self._sources, shares, strict=True):
+                for _ in embeddings.embed_source(source, share):
+                    advance()
+                    if stop.is_made:
+                        return
+
+    def _embed(self, batch: Batch) -> Batch | EmbeddedBatch:
+        return self._embeddings.embed(batch) if self._embeddings else batch
+
     def _take_step(self, batch: Batch) -> Metrics:
+        embedded = self._embed(batch)
         with jax.transfer_guard("disallow"):
-            placed = place_batch(batch, self._preparation.mesh)
+            placed = place_batch(embedded, self._preparation.mesh)
             self._state, metrics = self._preparation.train_step(self._state, placed)
         self._position = self._loader.get_state()
         self.step += 1
@@ -195,7 +246,9 @@ class _Run:
         shown = shown._replace(masks=shown.masks[:, :1], valid=shown.valid[:, :1])
         keys = jax.random.split(jax.random.key(self.step), len(shown.images))
         model = Model(self._preparation.sam, variables)
-        _, session = jax.device_get(_play(model, shown, keys, self._config.interaction))
+        _, session = jax.device_get(
+            _play(model, self._embed(shown), keys, self._config.interaction)
+        )
         picture = draw_sessions(
             shown.images,
             shown.fitted,

@@ -1,14 +1,18 @@
 """Metrics of a run: averaged over steps, and in files, as lines of JSON and as TensorBoard's events."""
 
+import contextlib
 import json
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from tensorboardX import SummaryWriter
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
 
 RATE = "steps_per_second"
 
@@ -47,6 +51,9 @@ class MetricFiles:
     Args:
         folder: of the run.
         step: that the run starts from.
+
+    Raises:
+        OSError: the disk refuses; likewise from every method.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -54,23 +61,33 @@ class MetricFiles:
         if path.exists():
             _forget_after(path, step)
         self._lines = path.open("a")
-        self._events = SummaryWriter(str(folder / "events"), purge_step=step + 1)
+        events = folder / "events"
+        events.mkdir(exist_ok=True)
+        # tensorboardX's SummaryWriter writes in a thread, which a full disk ends, and then waits for it forever.
+        self._events = EventsWriter(str(events / "events"))
+        purge = Event(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+        self._events.write_event(purge)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         """Append the metrics of a step."""
         self._lines.write(json.dumps({"step": step, **metrics}) + "\n")
         self._lines.flush()
         for name, number in metrics.items():
-            self._events.add_scalar(name, number, step)
+            self._add_event(step, summary.scalar(name, number))
+        self._events.flush()
 
     def show(self, step: int, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """Add a picture to TensorBoard's."""
-        self._events.add_image("sessions", picture, step, dataformats="HWC")
+        self._add_event(step, summary.image("sessions", picture, dataformats="HWC"))
+        self._events.flush()
 
     def close(self) -> None:
         """Everything is in the files after this."""
-        self._lines.close()
-        self._events.close()
+        with contextlib.closing(self._events):
+            self._lines.close()
+
+    def _add_event(self, step: int, of_step: Any) -> None:
+        self._events.write_event(Event(step=step, wall_time=time.time(), summary=of_step))
 
 
 def _forget_after(path: Path, step: int) -> None:

@@ -29,7 +29,7 @@ def draw_sessions(
     first: Bool[np.ndarray, "b h_low w_low"],
     last: Bool[np.ndarray, "b h_low w_low"],
     truth: Bool[np.ndarray, "b h_low w_low"],
-) -> Picture:
+) -> UInt8[np.ndarray, "all_h all_w 3"]:
     """A row for each image: prompts, answer to the first, answer to all of them, truth.
 
     Args:
@@ -89,7 +89,7 @@ def _mark(image: Picture, points: np.ndarray, labels: np.ndarray) -> Picture:
     return np.asarray(picture)
 
 
-def _arrange(rows: list[list[Picture]]) -> Picture:
+def _arrange(rows: list[list[np.ndarray]]) -> UInt8[np.ndarray, "all_h all_w 3"]:
     """Views beside and below each other, each scaled to at most `MOST_WIDTH`."""
     scaled = []
     for row in rows:

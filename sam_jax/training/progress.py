@@ -1,9 +1,9 @@
 """How far a run is, for people: a bar in a terminal, now and then a line anywhere else."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
-from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -32,7 +32,7 @@ class ProgressReport:
     def __init__(self, step: int, steps: int, *, is_silent: bool) -> None:
         self._console = Console(file=sys.stderr, quiet=is_silent, markup=False, highlight=False)
         self._bar = Progress(
-            TextColumn("training"),
+            TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -41,10 +41,10 @@ class ProgressReport:
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=steps, completed=step, losses="")
+        self._task = self._bar.add_task("training", total=steps, completed=step, losses="")
         self._step, self._steps = step, steps
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ProgressReport":
         self._bar.start()
         return self
 
@@ -59,6 +59,13 @@ class ProgressReport:
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         self._console.print(line, soft_wrap=True)
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        """Show a bar of its own for something that is done first; what it gives is called after each part."""
+        task = self._bar.add_task(what, total=total, losses="")
+        yield lambda: self._bar.advance(task)
+        self._bar.remove_task(task)
 
     def advance(self, step: int) -> None:
         """Note that a step is done."""

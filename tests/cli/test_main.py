@@ -1,12 +1,17 @@
+import importlib.metadata
 import os
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from sam_jax.cli.main import main
+import sam_jax
+from sam_jax.cli.main import TRAINING_PACKAGES, main
 from sam_jax.cli.predict import Predict
+from tests.data.conftest import paint_masks, write_sa1b_record
 
 
 def run(*command):
@@ -74,3 +79,40 @@ def test_other_errors_are_not_hidden(monkeypatch):
     monkeypatch.setattr(Predict, "run", fail)
     with pytest.raises(ZeroDivisionError):
         main(["predict", "a.png"])
+
+
+WITHOUT = """
+import sys
+from sam_jax.cli.main import main
+
+for package in sys.argv[2:]:
+    sys.modules[package] = None
+for arguments in (
+    ["train", "debug"],
+    ["finetune", "photos", "--checkpoint", "c.pth", "--output", "run"],
+    ["dataset", "build", sys.argv[1], "--output", "out"],
+):
+    print(main(arguments))
+"""
+
+
+def test_without_the_packages_for_training_one_line_says_what_to_install(tmp_path):
+    write_sa1b_record(tmp_path, "sa_0", 0, paint_masks(0, 1))
+    ended = run(sys.executable, "-c", WITHOUT, str(tmp_path), *sorted(TRAINING_PACKAGES))
+    assert ended.stdout == "2\n2\n2\n"
+    lines = ended.stderr.splitlines()
+    assert len(lines) == 3
+    for line in lines:
+        assert re.fullmatch(r"error: \w+ is not installed: pip install 'sam-jax\[train\]'", line)
+
+
+def test_the_packages_for_training_are_those_of_the_extra():
+    project = Path(sam_jax.__file__).parents[1] / "pyproject.toml"
+    extra = tomllib.loads(project.read_text())["project"]["optional-dependencies"]["train"]
+    wanted = {re.split("[<>=]", requirement)[0].lower() for requirement in extra}
+    modules = importlib.metadata.packages_distributions()
+    found = {
+        name.lower().replace("_", "-") for package in TRAINING_PACKAGES for name in modules[package]
+    }
+    assert wanted <= found
+    assert len(wanted) == len(TRAINING_PACKAGES)

@@ -1,7 +1,13 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
 
+import sam_jax
 from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
 from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.models import ImageEncoderConfig, MaskDecoderConfig, PromptEncoderConfig, SamConfig
@@ -58,3 +64,68 @@ def relative_difference():
         return float(np.linalg.norm(mine - wanted) / np.linalg.norm(wanted))
 
     return measure
+
+
+RUN = """
+import dataclasses
+
+from sam_jax.training.config import Reporting
+from tests.training.conftest import CONFIG
+
+config = dataclasses.replace(
+    CONFIG,
+    data=dataclasses.replace(CONFIG.data, batch_size=4),
+    reporting=Reporting(metrics_every=1, pictures_every=0, checkpoint_every=3),
+)
+"""
+"""A config file: 20 steps of a moment each, on synthetic pictures."""
+
+
+class Program:
+    """`sam-jax train` on `RUN`, in processes of its own that share their compiled programs."""
+
+    def __init__(self, folder):
+        self._config = folder / "run.py"
+        self._config.write_text(RUN)
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},
+            "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        }
+
+    def start(self, output, *options, prelude=""):
+        """Start in a session of its own, as a terminal does; `prelude` is code that runs before."""
+        arguments = ["train", str(self._config), *options, "--output", str(output)]
+        main = f"from sam_jax.cli.main import main\nsys.exit(main({arguments!r}))"
+        return subprocess.Popen(
+            [sys.executable, "-c", f"import sys\n{prelude}\n{main}"]
+            if prelude
+            else [sys.executable, "-m", "sam_jax", *arguments],
+            cwd=Path(sam_jax.__file__).parents[1],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, output, *options, prelude=""):
+        """Exit code, standard output, standard error."""
+        process = self.start(output, *options, prelude=prelude)
+        out, err = process.communicate(timeout=300)
+        return process.returncode, out, err
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory):
+    return Program(tmp_path_factory.mktemp("program"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(program, tmp_path_factory):
+    """The folder of a whole run."""
+    folder = tmp_path_factory.mktemp("runs") / "undisturbed"
+    code, out, err = program.run(folder, "reporting.pictures_every=20")
+    assert code == 0, err
+    assert out == f"trained 20 steps: {folder / 'weights.safetensors'}\n"
+    return folder

@@ -1,0 +1,149 @@
+"""Embeddings of images on disk, for training with a frozen encoder: computed once, and read from then on.
+
+An embedding's file is named by what it depends on: a folder by the encoder's sizes, precision and weights, and in it
+the file by the pixels. So runs can share them, and whatever changes gets files of its own.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
+
+from sam_jax.data.augmentation import Augmentation
+from sam_jax.data.example import Batch, RecordError, Source
+from sam_jax.data.framing import normalise
+from sam_jax.data.transforms import frame_example
+from sam_jax.models import Model, Sam, default_compute, encode_image
+from sam_jax.types import InputError
+
+
+class EmbeddedBatch(NamedTuple):
+    """A `Batch` of embeddings instead of images.
+
+    Attributes:
+        embeddings: of the images.
+        fitted, masks, valid: as in `Batch`.
+    """
+
+    embeddings: Float[np.ndarray, "b gh gw d"]
+    fitted: Int32[np.ndarray, "b 2"]
+    masks: Bool[np.ndarray, "b n h_low w_low"]
+    valid: Bool[np.ndarray, "b n"]
+
+
+class Embeddings:
+    """What an encoder makes of images.
+
+    Images are encoded one by one, so that an embedding doesn't depend on what else is in the batch.
+
+    Args:
+        folder: for the files of any number of encoders.
+        sam: the model without weights.
+        encoder: the image encoder's parameters, in the memory of this machine.
+
+    Attributes:
+        folder: of this encoder's files.
+
+    Raises:
+        InputError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path, sam: Sam, encoder: Any) -> None:
+        self._sam = Sam(sam.config, replace(default_compute(), dtype=sam.compute.dtype))
+        self._encoder = encoder
+        self._dtype = sam.compute.jax_dtype
+        self._shape = (*sam.config.image_encoder.grid, sam.config.image_encoder.out_channels)
+        self.folder = folder / _identify(sam, encoder)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot write embeddings to {folder}: {error.strerror}") from error
+
+    @property
+    def bytes_per_image(self) -> int:
+        """Size of a file."""
+        return int(np.prod(self._shape)) * self._dtype.itemsize
+
+    def embed(self, batch: Batch) -> EmbeddedBatch:
+        """Replace a batch's images by their embeddings.
+
+        Raises:
+            InputError: the disk refuses what had to be computed.
+        """
+        embeddings = [
+            self._find(image, fitted)
+            for image, fitted in zip(batch.images, batch.fitted, strict=True)
+        ]
+        return EmbeddedBatch(np.stack(embeddings), batch.fitted, batch.masks, batch.valid)
+
+    def embed_source(self, source: Source, indices: Sequence[int]) -> Iterator[None]:
+        """Make the files of a source's images, as they are without augmentation; yields after each.
+
+        Raises:
+            InputError: the disk refuses.
+        """
+        frame = self._sam.config.image_encoder.image_size
+        for index in indices:
+            try:
+                example = frame_example(
+                    source[index], frame, 1, Augmentation(), np.random.default_rng()
+                )
+            except RecordError:
+                pass  # the loader counts and names it
+            else:
+                self._find(example.image, np.array(example.fitted, np.int32))
+            yield
+
+    def _find(
+        self, image: UInt8[np.ndarray, "h w 3"], fitted: Int32[np.ndarray, "2"]
+    ) -> Float[np.ndarray, "gh gw d"]:
+        name = hashlib.blake2b(image.tobytes() + fitted.tobytes(), digest_size=16).hexdigest()
+        path = self.folder / name
+        if path.is_file() and path.stat().st_size == self.bytes_per_image:
+            return np.fromfile(path, self._dtype).reshape(self._shape)
+        embedding = np.asarray(_encode(self._model, image[None], fitted[None]))[0]
+        self._write(path, embedding)
+        return embedding
+
+    @cached_property
+    def _model(self) -> Model:
+        """On a device only if there is something to encode."""
+        return Model(self._sam, {"params": {"image_encoder": jax.device_put(self._encoder)}})
+
+    def _write(self, path: Path, embedding: Float[np.ndarray, "gh gw d"]) -> None:
+        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+        try:
+            try:
+                unfinished.write_bytes(embedding.tobytes())
+                unfinished.replace(path)
+            finally:
+                unfinished.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"cannot write embeddings to {self.folder}: {error.strerror}; make room for "
+                f"{self.bytes_per_image / 1e6:.1f} MB an image, or do without them (cache_embeddings)"
+            ) from error
+
+
+@jax.jit
+def _encode(
+    model: Model, images: UInt8[Array, "b h w 3"], fitted: Int[Array, "b 2"]
+) -> Float[Array, "b gh gw d"]:
+    embeddings = encode_image(model, normalise(images, fitted))
+    return embeddings.astype(model.sam.compute.jax_dtype)
+
+
+def _identify(sam: Sam, encoder: Any) -> str:
+    """Of all that an embedding depends on beside the image."""
+    digest = hashlib.sha256(repr((sam.config.image_encoder, sam.compute.dtype)).encode())
+    for path, leaf in jax.tree.leaves_with_path(encoder):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.asarray(leaf).tobytes())
+    return digest.hexdigest()[:16]

@@ -1,0 +1,143 @@
+"""Configs and run folders that something is wrong with; whole runs are in tests/training."""
+
+import json
+
+import pytest
+
+from sam_jax.cli.main import main
+from sam_jax.cli.run_configs import SHIPPED, read_config
+from sam_jax.training.config import TrainConfig
+
+CONFIG = """
+import dataclasses
+from sam_jax.training.config import DataConfig, Synthetic
+from tests.training.conftest import CONFIG
+
+config = CONFIG
+"""
+
+
+@pytest.fixture
+def config(tmp_path):
+    path = tmp_path / "small.py"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["optimizer.rate=1"], "optimizer.rate: no setting named optimizer; did you mean optimiser?"),
+        (["optimiser.rat=1"], "optimiser.rat: no setting named rat; did you mean rate?"),
+        (["qqq=1"], "qqq: no setting named qqq; there are cache_embeddings, data, "),
+        (["steps"], "steps: a setting has the form name=value, like optimiser.rate=1e-4"),
+        (["steps=many"], "steps=many: int is expected"),
+        (["steps=2.5"], "steps=2.5: int is expected"),
+        (["execution.dtype=float16"], "execution.dtype=float16: float32 or bfloat16 is expected"),
+        (["execution.remat=1"], "execution.remat=1: bool is expected"),
+        (["seed.x=1"], "seed.x: there is nothing named x inside a int"),
+        (["data.sources=1"], "data.sources=1: "),
+        (["data.sources.3.weight=1"], "data.sources.3.weight: 3 is not the number of an entry, 0 to 0"),
+        (["data.sources.0.weight=-1"], "every source has a weight above 0"),
+        (["steps=0"], "steps=0: steps is at least 1, not 0"),
+        (["steps=2"], "steps=2: a run of 2 steps ends within warmup_steps 2"),
+        (["execution.micro_batches=3"], "batch_size 16 cannot be divided into micro_batches 3"),
+        (["data.batch_size=4"], "batch_size 4 cannot be divided over 8 devices; take a multiple of 8"),
+        (["cache_embeddings=True"], 'cache_embeddings needs a frozen encoder: frozen=("image_encoder/*",)'),
+        (["frozen=('image_encoder/*',)", "cache_embeddings=True", "drop_path=0.1"], "set one of them off"),
+        (["frozen=('image_encodr/*',)"], "no parameter fits 'image_encodr/*'; did you mean image_encoder/*?"),
+        (["frozen=('*',)"], "'*' leave no parameter to train"),
+        (["start_from=none.pth"], "no such file: none.pth"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)  # fmt: skip
+def test_settings_that_cannot_be(config, tmp_path, complaint, settings, message):
+    complained = complaint("train", config, *settings, "--output", tmp_path / "run")
+    assert message in complained
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("1 / 0", "config.py, line 1: division by zero"),
+        (
+            "\nimport nothing_of_this_name",
+            "config.py, line 2: No module named 'nothing_of_this_name'",
+        ),
+        ("config = (", "config.py: '(' was never closed"),
+        ("", "config.py defines no `config`"),
+        ("config = 3", "config.py defines no `config`"),
+        (CONFIG + "dataclasses.replace(config, stepz=3)", "unexpected keyword argument 'stepz'"),
+        (
+            CONFIG + "dataclasses.replace(config, drop_path=2.0)",
+            "config.py, line 7: drop_path is from 0 to below 1, not 2.0",
+        ),
+    ],
+)
+def test_a_file_that_fails(tmp_path, complaint, text, message):
+    path = tmp_path / "config.py"
+    path.write_text(text)
+    assert message in complaint("train", path, "--output", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_config_that_is_not_there(tmp_path, complaint):
+    assert (
+        "no config tini: give a Python file, or the name of a shipped one; did you mean tiny?"
+        in (complaint("train", "tini", "--output", tmp_path / "run"))
+    )
+    assert f"no config {tmp_path / 'none.py'}: give" in complaint("train", tmp_path / "none.py")
+
+
+def test_data_that_is_not_there(tmp_path, complaint):
+    path = tmp_path / "config.py"
+    sources = "sources=(Stored(path='nowhere'),)"
+    path.write_text(
+        CONFIG.replace("Synthetic", "Stored")
+        + f"config = dataclasses.replace(CONFIG, data=dataclasses.replace(CONFIG.data, {sources}))"
+    )
+    complained = complaint("train", path, "--output", tmp_path / "run")
+    assert "no such file or folder: nowhere" in complained
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("[!_]*.py")), ids=lambda path: path.stem)
+def test_shipped_configs_are_configs(path):
+    name, config = read_config(path.stem)
+    assert name == path.stem
+    assert isinstance(config, TrainConfig)
+    assert f"`sam-jax train {name}" in path.read_text()
+
+
+@pytest.mark.slow
+def test_a_run_folder_goes_on_and_says_what_is_wrong_with_it(config, tmp_path, capsys, complaint):
+    folder = tmp_path / "run"
+    start = ["train", str(config), "--output", str(folder), "--max-seconds", "0"]
+    assert main(start) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"out of time: saved in {folder}; the same command goes on from there\n"
+    assert "going on" not in shown.err
+    weights = (folder / "weights.safetensors").read_bytes()
+
+    (folder / "checkpoints" / "7.orbax-checkpoint-tmp").mkdir()
+    (folder / "metrics.jsonl").write_text('{"step": 3, "loss": 2.5}\n{"step": 4, "lo')
+    assert main([*start, "reporting.metrics_every=1"]) == 0
+    shown = capsys.readouterr()
+    assert "checkpoint 7.orbax-checkpoint-tmp was never finished: it is removed" in shown.err
+    assert f"going on from step 0 in {folder}" in shown.err
+    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["0"]
+    assert (folder / "metrics.jsonl").read_text() == ""
+    assert (folder / "weights.safetensors").read_bytes() == weights
+    assert json.loads((folder / "config.json").read_text())["reporting"]["metrics_every"] == 1
+
+    complained = complaint(*start, "seed=1")
+    assert (
+        f"checkpoint 0 in {folder / 'checkpoints'} is of a run with other settings: " in complained
+    )
+    assert "seed was 0 and is now 1. Go back to those, or start in another folder" in complained
+
+
+def test_a_file_in_the_way(config, tmp_path, complaint):
+    (tmp_path / "run").touch()
+    assert f"cannot write checkpoints to {tmp_path / 'run' / 'checkpoints'}" in complaint(
+        "train", config, "--output", tmp_path / "run"
+    )

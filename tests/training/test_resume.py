@@ -1,0 +1,98 @@
+"""Runs that are stopped, in every way that there is, and started again."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+FULL_DISK = """
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+"""
+"""A limit on the size of files stands in for it: metrics still fit, checkpoints don't."""
+
+
+@pytest.fixture
+def draw():
+    seed = random.SystemRandom().randrange(2**32)
+    print("seed", seed)
+    return random.Random(seed)
+
+
+def steps_done(folder):
+    path = folder / "metrics.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line)["step"] for line in lines if line.endswith("\n")]
+
+
+def stop_at(process, folder, step, number):
+    """Wait for the step, send the signal to all processes of the run, and return what they had printed."""
+    deadline = time.monotonic() + 240
+    while max(steps_done(folder), default=0) < step:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    print(signal.Signals(number).name, "at step", step)
+    os.killpg(process.pid, number)
+    return process.communicate(timeout=60)
+
+
+def checkpoints(folder):
+    return sorted(int(name) for name in os.listdir(folder / "checkpoints") if name.isdigit())
+
+
+def test_killed_runs_end_like_undisturbed_ones(program, undisturbed, draw, tmp_path):
+    folder = tmp_path / "run"
+    for step, workers in ((draw.randint(1, 9), 1), (draw.randint(10, 16), 0)):
+        process = program.start(folder, f"execution.data_workers={workers}")
+        stop_at(process, folder, step, signal.SIGKILL)
+        assert process.returncode == -signal.SIGKILL
+    code, out, err = program.run(folder)
+    assert code == 0, err
+    assert "going on from step" in err
+    assert out == f"trained 20 steps: {folder / 'weights.safetensors'}\n"
+    name = "weights.safetensors"
+    assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
+    assert steps_done(folder) == list(range(1, 21))
+
+
+def test_ctrl_c_and_sigterm_save_and_stop(program, draw, tmp_path):
+    folder = tmp_path / "run"
+    reached = 0
+    for number, code, word, workers in (
+        (signal.SIGTERM, 128 + signal.SIGTERM, "terminated", 0),
+        (signal.SIGINT, 130, "interrupted", 1),
+    ):
+        process = program.start(folder, f"execution.data_workers={workers}")
+        out, err = stop_at(process, folder, reached + draw.randint(1, 4), number)
+        assert process.returncode == code
+        assert out == f"{word}: saved in {folder}; the same command goes on from there\n"
+        assert "Traceback" not in err
+        assert (f"going on from step {reached} in {folder}" in err) == (reached > 0)
+        reached = max(steps_done(folder))
+        assert checkpoints(folder)[-1] == reached < 20
+        assert (folder / "weights.safetensors").exists()
+
+
+def test_a_full_disk_is_one_line_and_loses_no_checkpoint(program, undisturbed, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(undisturbed, folder)
+    shutil.rmtree(folder / "checkpoints" / "20")
+    code, out, err = program.run(folder, prelude=FULL_DISK)
+    assert (code, out) == (2, "")
+    problem = f"error: cannot write checkpoints to {folder / 'checkpoints'}: no space left; free some space and"
+    assert err.splitlines()[-1].startswith(problem)
+    assert "Traceback" not in err
+    assert checkpoints(folder) == [18]
+    code, out, err = program.run(folder, "--max-seconds", "0")
+    assert code == 0
+    assert "checkpoint 20.orbax-checkpoint-tmp was never finished: it is removed" in err
+    assert f"going on from step 18 in {folder}" in err
+    assert out == f"out of time: saved in {folder}; the same command goes on from there\n"
