@@ -40,6 +40,14 @@ CONFIG = TrainConfig(
 )
 
 
+@pytest.fixture(autouse=True, scope="module")
+def quick_compilation():
+    """What is tested here takes longer to compile than to run."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture(scope="session")
 def batch():
     loader = Loader(
