@@ -33,6 +33,8 @@ class Augmentation:
     """Large-scale jitter: a photo's size, drawn uniformly, over the one that just fits; larger ones are cropped."""
     colour: float = 0.0
     """Brightness, contrast and saturation change by up to this share, the hue by up to this times 36 degrees."""
+    min_cells: int = 1
+    """Masks of fewer cells of the truth, 4x4 pixels of the frame each, are left out."""
 
     def __post_init__(self) -> None:
         smallest, largest = self.scale
@@ -42,6 +44,8 @@ class Augmentation:
             )
         if not 0 <= self.colour < 1:
             raise InputError(f"colour {self.colour:g}: give a number from 0 (none) to below 1")
+        if self.min_cells < 1:
+            raise InputError(f"min_cells {self.min_cells}: give a whole number from 1")
 
 
 MICROGRAPHS = Augmentation(

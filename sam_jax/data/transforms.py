@@ -43,7 +43,7 @@ def frame_example(
     """Vary a photo, frame it, and draw up to `num_masks` of its masks.
 
     Masks are looked at in random order until enough are good. Not good is a mask that covers over 90 % of what is shown
-    or too little of it for a single cell of the truth. If the part of the photo that was drawn shows no good mask, all
+    or too little of it for `augmentation.min_cells`. If the part of the photo that was drawn shows no good mask, all
     of it is shown.
 
     Args:
@@ -60,10 +60,10 @@ def frame_example(
         placement = draw_placement(example.image.shape[:2], frame, augmentation, rng)
         colours = draw_colours(augmentation, rng) if augmentation.colour else None
         order = rng.permutation(len(example.masks))
-        drawn = _draw_masks(example, placement, num_masks, order)
+        drawn = _draw_masks(example, placement, num_masks, order, augmentation.min_cells)
         if not drawn and augmentation.scale != (1.0, 1.0):
             placement = place_whole(example.image.shape[:2], frame)
-            drawn = _draw_masks(example, placement, num_masks, order)
+            drawn = _draw_masks(example, placement, num_masks, order, augmentation.min_cells)
     except InputError as error:
         raise RecordError(f"{example.name}: {error}") from error
     if not drawn:
@@ -135,12 +135,12 @@ def _orient(pixels: np.ndarray, placement: Placement) -> np.ndarray:
 
 
 def _draw_masks(
-    example: Example, placement: Placement, num_masks: int, order: np.ndarray
+    example: Example, placement: Placement, num_masks: int, order: np.ndarray, min_cells: int
 ) -> list[np.ndarray]:
     drawn = []
     for index in order.tolist():
         truth, share = _render_mask(mask_runs(example.masks, index), placement)
-        if share <= LARGEST_SHARE and truth.any():
+        if share <= LARGEST_SHARE and np.count_nonzero(truth) >= min_cells:
             drawn.append(truth)
             if len(drawn) == num_masks:
                 break

@@ -88,6 +88,7 @@ def test_without_strength_colours_stay():
         ({"scale": (0.0, 1.0)}, "positive"),
         ({"colour": 1.0}, "below 1"),
         ({"colour": -0.1}, "from 0"),
+        ({"min_cells": 0}, "from 1"),
     ],
 )
 def test_contradictions_are_refused(arguments, message):

@@ -166,6 +166,19 @@ def test_masks_of_nearly_everything_and_of_nothing_are_dropped():
     assert framed.masks[0].sum() == 14 * 24
 
 
+def test_masks_of_few_cells_can_be_left_out():
+    masks = [disc(64, 40, 6), disc(64, 140, 40)]  # radii of less than one cell, and of five
+    for min_cells, expected in ((1, 2), (20, 1), (60, 1)):
+        augmentation = Augmentation(min_cells=min_cells)
+        framed = frame_example(example(masks), FRAME, 2, augmentation, np.random.default_rng(0))
+        assert framed.valid.sum() == expected
+        assert framed.masks[framed.valid].sum(axis=(1, 2)).min() >= min_cells
+    with pytest.raises(RecordError, match="tiny"):
+        frame_example(
+            example(masks), FRAME, 2, Augmentation(min_cells=200), np.random.default_rng(0)
+        )
+
+
 @pytest.mark.parametrize(
     ("masks", "message"),
     [
