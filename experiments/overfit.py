@@ -48,15 +48,15 @@ class Score(NamedTuple):
     best: float
 
 
-def make_batch(model: SamConfig, images: int, masks: int) -> Batch:
-    """Drawn pictures, each with so many masks."""
+def make_batch(model: SamConfig, images: int, masks: int, min_cells: int = 1) -> Batch:
+    """Drawn pictures, each with so many masks of at least that many cells."""
     source = SyntheticSource(seed=1, size=(256, 256))
     framed = [
         frame_example(
             source[index],
             model.image_encoder.image_size,
             masks,
-            Augmentation(),
+            Augmentation(min_cells=min_cells),
             np.random.default_rng(index),
         )
         for index in range(images)
