@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from sam_jax.models.compute import Compute
-from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv, Projection, TwoLayerMLP, gelu
+from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv, Projection, TwoLayerMLP
+from sam_jax.ops.activations import gelu
 from sam_jax.ops.attention import attend_globally, attend_in_windows
 from sam_jax.ops.batching import replace_in_batches
 from sam_jax.types import AnyArray, InputError

@@ -3,19 +3,14 @@
 from collections.abc import Callable
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sam_jax.ops.normalisation import layer_norm
 from sam_jax.types import AnyArray
 
 NORM_EPSILON = 1e-6
 """In the image encoder and in every 2-D norm; the two-way transformer has another."""
-
-
-def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-    """The exact GELU, by the error function; Flax's default is the tanh approximation."""
-    return jax.nn.gelu(x, approximate=False)
 
 
 class LayerNorm(nn.Module):
@@ -26,9 +21,10 @@ class LayerNorm(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
-        normalise = nn.LayerNorm(self.epsilon, jnp.float32, use_fast_variance=False)
-        nn.share_scope(self, normalise)
-        return normalise(x.astype(jnp.float32)).astype(self.dtype)
+        width = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones, (width,))
+        bias = self.param("bias", nn.initializers.zeros, (width,))
+        return layer_norm(x.astype(jnp.float32), scale, bias, self.epsilon).astype(self.dtype)
 
 
 class TwoLayerMLP(nn.Module):

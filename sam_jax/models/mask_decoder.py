@@ -9,8 +9,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from sam_jax.models.layers import NORM_EPSILON, LayerNorm, gelu
+from sam_jax.models.layers import NORM_EPSILON, LayerNorm
 from sam_jax.models.transformer import TwoWayTransformer
+from sam_jax.ops.activations import gelu
 from sam_jax.types import InputError
 
 

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv, gelu
+from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv
+from sam_jax.ops.activations import gelu
 from sam_jax.types import AnyArray, InputError, PointLabel, PromptEmbeddings, Prompts
 
 

@@ -1,0 +1,65 @@
+"""Layer normalisation."""
+
+import functools
+from typing import NamedTuple
+
+import jax
+from jaxtyping import Array, Float
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def layer_norm(
+    x: Float[Array, "*shape d"], scale: Float[Array, " d"], bias: Float[Array, " d"], epsilon: float
+) -> Float[Array, "*shape d"]:
+    """Every vector along the last axis with mean 0 and variance 1, then scaled and shifted (Ba et al. 2016).
+
+    The gradient is in closed form, from x again. It takes a fraction of the passes over memory that differentiating
+    mean and variance takes, and stands by itself, so that XLA on a CPU doesn't repeat it in every product that uses it.
+
+    Args:
+        x: float32.
+        scale: factor of each channel.
+        bias: added to each channel.
+        epsilon: added to the variance.
+    """
+    return _normalise(x, scale, bias, epsilon)[0]
+
+
+class _Residuals(NamedTuple):
+    x: Float[Array, "*shape d"]
+    mean: Float[Array, "*shape 1"]
+    inverse: Float[Array, "*shape 1"]
+    scale: Float[Array, " d"]
+
+
+def _along_last(vector: Float[Array, " d"], x: Float[Array, "*shape d"]) -> Float[Array, "*ones d"]:
+    return vector.reshape((1,) * (x.ndim - 1) + (-1,))
+
+
+def _normalise(
+    x: Float[Array, "*shape d"], scale: Float[Array, " d"], bias: Float[Array, " d"], epsilon: float
+) -> tuple[Float[Array, "*shape d"], _Residuals]:
+    mean = x.mean(axis=-1, keepdims=True)
+    centred = x - mean
+    inverse = jax.lax.rsqrt((centred * centred).mean(axis=-1, keepdims=True) + epsilon)
+    y = centred * (inverse * _along_last(scale, x)) + _along_last(bias, x)
+    return y, _Residuals(x, mean, inverse, scale)
+
+
+def _backward(
+    epsilon: float, residuals: _Residuals, gradient: Float[Array, "*shape d"]
+) -> tuple[Float[Array, "*shape d"], Float[Array, " d"], Float[Array, " d"]]:
+    x, mean, inverse, scale = residuals
+    normalised = (x - mean) * inverse
+    scaled = gradient * _along_last(scale, x)
+    along = (scaled * normalised).mean(axis=-1, keepdims=True)
+    to_x = inverse * (scaled - scaled.mean(axis=-1, keepdims=True) - normalised * along)
+    others = tuple(range(x.ndim - 1))
+    return (
+        jax.lax.optimization_barrier(to_x),
+        (gradient * normalised).sum(axis=others),
+        gradient.sum(axis=others),
+    )
+
+
+layer_norm.defvjp(_normalise, _backward)
