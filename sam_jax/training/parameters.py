@@ -14,6 +14,7 @@ import jax
 from sam_jax.types import InputError
 
 _BLOCK = re.compile(r"image_encoder/blocks_(\d+)/")
+_NOT_HIDDEN = ("prompt_encoder/", "mask_decoder/output_upscaling/")
 _BELOW_BLOCKS = ("image_encoder/patch_embed/", "image_encoder/pos_embed")
 
 
@@ -96,3 +97,8 @@ def layer_factor(path: str, depth: int, decay: float) -> float:
 def is_decayed(path: str) -> bool:
     """Whether weight decay concerns a parameter: kernels only; no biases, norms, positions or learned tokens."""
     return path.endswith("/kernel")
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a kernel leads from one hidden layer to another, or from pixels to the first, as Muon wants it."""
+    return is_decayed(path) and not path.startswith(_NOT_HIDDEN) and "/layers_2/" not in path

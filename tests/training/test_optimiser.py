@@ -122,3 +122,39 @@ def test_without_a_limit_gradients_are_not_clipped():
 def test_impossible_numbers(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_muon_moves_hidden_kernels_along_rotations_and_the_rest_as_adam():
+    config = OptimiserConfig(
+        method="muon", rate=0.1, warmup_steps=0, decay=StepDecay(milestones=()), weight_decay=0.0,
+        layer_decay=1.0, clip_norm=None,
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    params = {
+        "image_encoder": {
+            "blocks_0": {"attn": {"qkv": {"kernel": jnp.ones((4, 12)), "bias": jnp.ones(12)}}},
+            "patch_embed": {"kernel": jnp.ones((2, 2, 3, 6))},
+        },
+        "mask_decoder": {"iou_prediction_head": {"layers_2": {"kernel": jnp.ones((4, 3))}}},
+    }
+    gradients = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), params
+    )
+    optimiser = make_optimiser(config, steps=10, depth=1)
+    updates, _ = optimiser.update(gradients, optimiser.init(params), params)
+    encoder = updates["image_encoder"]
+    for kernel in (encoder["blocks_0"]["attn"]["qkv"]["kernel"], encoder["patch_embed"]["kernel"]):
+        matrix = np.asarray(kernel).reshape(-1, kernel.shape[-1])
+        lengths = np.linalg.svd(matrix, compute_uv=False) / (0.1 * 0.2 * max(matrix.shape) ** 0.5)
+        assert lengths.min() > 0.6
+        assert lengths.max() < 1.3
+    others = (
+        encoder["blocks_0"]["attn"]["qkv"]["bias"],
+        updates["mask_decoder"]["iou_prediction_head"]["layers_2"]["kernel"],
+    )
+    signs = (
+        gradients["image_encoder"]["blocks_0"]["attn"]["qkv"]["bias"],
+        gradients["mask_decoder"]["iou_prediction_head"]["layers_2"]["kernel"],
+    )
+    for update, gradient in zip(others, signs, strict=True):
+        np.testing.assert_allclose(update, -0.1 * np.sign(gradient), rtol=1e-3)
