@@ -35,6 +35,8 @@ class Augmentation:
     """Brightness, contrast and saturation change by up to this share, the hue by up to this times 36 degrees."""
     min_cells: int = 1
     """Masks of fewer cells of the truth, 4x4 pixels of the frame each, are left out."""
+    area_power: float = 0.0
+    """A mask's chance to be drawn goes as its area to this power; with 0, small ones are as likely as large ones."""
 
     def __post_init__(self) -> None:
         smallest, largest = self.scale
@@ -46,6 +48,8 @@ class Augmentation:
             raise InputError(f"colour {self.colour:g}: give a number from 0 (none) to below 1")
         if self.min_cells < 1:
             raise InputError(f"min_cells {self.min_cells}: give a whole number from 1")
+        if self.area_power < 0:
+            raise InputError(f"area_power {self.area_power:g}: give 0 (all masks alike) or more")
 
 
 MICROGRAPHS = Augmentation(

@@ -59,11 +59,11 @@ def frame_example(
     try:
         placement = draw_placement(example.image.shape[:2], frame, augmentation, rng)
         colours = draw_colours(augmentation, rng) if augmentation.colour else None
-        order = rng.permutation(len(example.masks))
-        drawn = _draw_masks(example, placement, num_masks, order, augmentation.min_cells)
+        haste = rng.exponential(size=len(example.masks))
+        drawn = _draw_masks(example, placement, num_masks, haste, augmentation)
         if not drawn and augmentation.scale != (1.0, 1.0):
             placement = place_whole(example.image.shape[:2], frame)
-            drawn = _draw_masks(example, placement, num_masks, order, augmentation.min_cells)
+            drawn = _draw_masks(example, placement, num_masks, haste, augmentation)
     except InputError as error:
         raise RecordError(f"{example.name}: {error}") from error
     if not drawn:
@@ -135,16 +135,33 @@ def _orient(pixels: np.ndarray, placement: Placement) -> np.ndarray:
 
 
 def _draw_masks(
-    example: Example, placement: Placement, num_masks: int, order: np.ndarray, min_cells: int
+    example: Example,
+    placement: Placement,
+    num_masks: int,
+    haste: Float[np.ndarray, " masks"],
+    augmentation: Augmentation,
 ) -> list[np.ndarray]:
-    drawn = []
-    for index in order.tolist():
+    """The first good masks in a race: a mask arrives after a time that is exponential, with its weight as the rate.
+
+    That is a draw without replacement by weight (Efraimidis and Spirakis 2006).
+
+    Args:
+        example: the photo and its masks.
+        placement: what of it is shown.
+        num_masks: at most so many.
+        haste: exponential times for a weight of 1.
+        augmentation: what is good, and what weighs how much.
+    """
+    power = augmentation.area_power
+    drawn: list[tuple[float, np.ndarray]] = []
+    for index in np.argsort(haste).tolist():
         truth, share = _render_mask(mask_runs(example.masks, index), placement)
-        if share <= LARGEST_SHARE and np.count_nonzero(truth) >= min_cells:
-            drawn.append(truth)
-            if len(drawn) == num_masks:
+        if share <= LARGEST_SHARE and np.count_nonzero(truth) >= augmentation.min_cells:
+            drawn.append((haste[index] / share**power, truth))
+            if power == 0 and len(drawn) == num_masks:
                 break
-    return drawn
+    drawn.sort(key=lambda pair: pair[0])
+    return [truth for _, truth in drawn[:num_masks]]
 
 
 def _explain_lack(example: Example) -> str:

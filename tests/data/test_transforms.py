@@ -179,6 +179,19 @@ def test_masks_of_few_cells_can_be_left_out():
         )
 
 
+def test_large_masks_can_be_drawn_more_often():
+    small, large = disc(64, 40, 10), disc(64, 130, 40)
+    shares = []
+    for power in (0.0, 1.0):
+        augmentation, rng = Augmentation(area_power=power), np.random.default_rng(0)
+        drawn = [
+            frame_example(example([small, large]), FRAME, 1, augmentation, rng) for _ in range(400)
+        ]
+        shares.append(np.mean([framed.masks[0].sum() > 60 for framed in drawn]))
+    assert shares[0] == pytest.approx(0.5, abs=0.08)
+    assert shares[1] == pytest.approx(16 / 17, abs=0.04)
+
+
 @pytest.mark.parametrize(
     ("masks", "message"),
     [
