@@ -23,6 +23,9 @@ class Synthetic:
         seed: of the stream.
         size: (h, w) of a picture in pixels.
         textures: folder of photos whose pieces serve as textures.
+        plain: share of pictures that are nothing but flat shapes in plain colours.
+        plain_contrast: of textures that those shapes may have, as a share of their brightness.
+        repeat: draw so many pictures, keep them in memory, and use them again and again; None for no picture twice.
     """
 
     weight: float = 1.0
@@ -30,6 +33,9 @@ class Synthetic:
     seed: int = 0
     size: tuple[int, int] = (384, 512)
     textures: str | None = None
+    plain: float = 0.0
+    plain_contrast: float = 0.0
+    repeat: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

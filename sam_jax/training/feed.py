@@ -55,4 +55,13 @@ def _open(source: Stored | Synthetic) -> Source:
         stored = open_source(source.path)
         return hold_out(stored, source.hold_back)[0] if source.hold_back else stored
     textures = None if source.textures is None else Path(source.textures)
-    return SyntheticSource(seed=source.seed, size=source.size, textures=textures)
+    length = {} if source.repeat is None else {"length": source.repeat}
+    return SyntheticSource(
+        seed=source.seed,
+        size=source.size,
+        textures=textures,
+        plain=source.plain,
+        plain_contrast=source.plain_contrast,
+        remember=source.repeat is not None,
+        **length,
+    )

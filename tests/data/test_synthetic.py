@@ -223,10 +223,40 @@ def test_what_cannot_be_drawn_is_said(tmp_path, source):
         SyntheticSource(textures=tmp_path)
     with pytest.raises(InputError, match="seed from 0"):
         SyntheticSource(seed=-1)
+    with pytest.raises(InputError, match="share from 0 to 1"):
+        SyntheticSource(plain=1.5)
     with pytest.raises(InputError, match="64 pixels"):
         SyntheticSource(size=(384, 20))
     with pytest.raises(IndexError, match="no number 1000"):
         source[1000]
+
+
+def test_plain_pictures_have_one_colour_or_texture_a_mask():
+    source = SyntheticSource(seed=3, length=10, size=SIZE, plain=1.0)
+    rough = SyntheticSource(seed=3, length=10, size=SIZE, plain=1.0, plain_contrast=0.6)
+    spreads = []
+    for pictures in (source, rough):
+        within = []
+        for index in range(10):
+            example = pictures[index]
+            assert len(example.masks) >= 1
+            masks = [example.masks[k] for k in range(len(example.masks))]
+            assert np.stack(masks).sum(axis=0).max() == 1
+            for mask in masks:
+                inner = cv2.erode(mask.view(np.uint8), np.ones((9, 9))) > 0
+                if inner.sum() > 50:
+                    within.append(example.image[inner].std(axis=0).mean())
+        spreads.append(np.median(within))
+    assert spreads[0] < 16
+    assert spreads[1] > 1.2 * spreads[0]
+
+
+def test_what_is_remembered_is_what_was_drawn():
+    once = SyntheticSource(seed=3, length=4, size=SIZE)[2]
+    source = SyntheticSource(seed=3, length=4, size=SIZE, remember=True)
+    first, again = source[2], source[2]
+    assert first is again
+    np.testing.assert_array_equal(first.image, once.image)
 
 
 @pytest.mark.slow

@@ -72,4 +72,4 @@ def choose_masks(
     if len(usable) > at_most:
         weights = areas[usable] ** 0.4
         usable = np.sort(rng.choice(usable, at_most, replace=False, p=weights / weights.sum()))
-    return NodeMasks(labels, members[usable])
+    return NodeMasks(labels.astype(np.int16), members[usable])

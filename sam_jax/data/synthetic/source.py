@@ -9,9 +9,10 @@ import numpy as np
 from sam_jax.data.example import Example
 from sam_jax.data.images import read_image
 from sam_jax.data.synthetic.camera import light_scene, take_photo
-from sam_jax.data.synthetic.canvas import Canvas
+from sam_jax.data.synthetic.canvas import ROOT, Canvas
 from sam_jax.data.synthetic.materials import Surfaces, sample_lighting
 from sam_jax.data.synthetic.micrographs import paint_micrograph
+from sam_jax.data.synthetic.plain import draw_plain
 from sam_jax.data.synthetic.scenes import add_thing, compose_scene
 from sam_jax.data.synthetic.selection import choose_masks, split_regions
 from sam_jax.data.synthetic.textures import CLOUDS, texture_bank
@@ -36,9 +37,12 @@ class SyntheticSource:
         length: number of examples.
         size: (h, w) of the pictures.
         textures: a folder of photos whose pieces are used as textures beside the procedural ones.
+        plain: share of pictures that are nothing but flat shapes in plain colours.
+        plain_contrast: of textures that those shapes may have, as a share of their brightness.
+        remember: keep what was drawn, about 2 bytes a pixel and channel, for the next time that it is asked for.
 
     Raises:
-        InputError: a seed below 0, a size below 64, or a folder without photos.
+        InputError: a seed below 0, a size below 64, a share that is none, or a folder without photos.
     """
 
     def __init__(
@@ -47,16 +51,23 @@ class SyntheticSource:
         length: int = 1_000_000,
         size: tuple[int, int] = (384, 512),
         textures: Path | None = None,
+        plain: float = 0.0,
+        plain_contrast: float = 0.0,
+        remember: bool = False,
     ):
         if seed < 0 or length < 1 or min(size) < 64:
             raise InputError(
                 "a synthetic source needs a seed from 0, a length from 1 and sides from 64 pixels, "
                 f"not seed {seed}, length {length}, size {size}"
             )
+        if not 0 <= plain <= 1:
+            raise InputError(f"plain is a share from 0 to 1, not {plain:g}")
         self.seed = seed
+        self.plain, self.plain_contrast = plain, plain_contrast
         self.length = length
         self.size = size
         self.photos = _find_photos(textures) if textures is not None else ()
+        self._remembered: dict[int, Example] | None = {} if remember else None
 
     @property
     def name(self) -> str:
@@ -69,7 +80,20 @@ class SyntheticSource:
     def __getitem__(self, index: int) -> Example:
         if not 0 <= index < self.length:
             raise IndexError(f"{self.name} has {self.length} examples; there is no number {index}")
+        if self._remembered is None:
+            return self._draw(index)
+        if index not in self._remembered:
+            self._remembered[index] = self._draw(index)
+        return self._remembered[index]
+
+    def _draw(self, index: int) -> Example:
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0, int(index))))
+        if self.plain and rng.random() < self.plain:
+            bank = texture_bank(self.seed) if self.plain_contrast else []
+            photo, regions = draw_plain(rng, self.size, bank, self.plain_contrast)
+            alone = [ROOT] * (int(regions.max()) + 1)
+            masks = choose_masks(regions, alone, MAX_MASKS, rng)
+            return Example(f"{self.name}/{index}", photo, masks)
         surfaces = Surfaces(
             texture_bank(self.seed), _sample_photos(rng, self.photos), sample_lighting(rng)
         )
