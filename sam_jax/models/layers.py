@@ -24,7 +24,8 @@ class LayerNorm(nn.Module):
         width = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (width,))
         bias = self.param("bias", nn.initializers.zeros, (width,))
-        return layer_norm(x.astype(jnp.float32), scale, bias, self.epsilon).astype(self.dtype)
+        normalised: Array = layer_norm(x.astype(jnp.float32), scale, bias, self.epsilon)
+        return normalised.astype(self.dtype)
 
 
 class TwoLayerMLP(nn.Module):

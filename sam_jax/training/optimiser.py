@@ -42,13 +42,17 @@ class CosineDecay:
 
     Attributes:
         last_share: of the full rate that is left at the end.
+        steps: where the end is, if it is not the run's last step.
     """
 
     last_share: float = 0.0
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.last_share <= 1:
             raise InputError(f"last_share is between 0 and 1, not {self.last_share}")
+        if self.steps is not None and self.steps < 1:
+            raise InputError(f"decay.steps is at least 1, not {self.steps}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,9 +106,8 @@ def make_schedule(config: OptimiserConfig, steps: int) -> optax.Schedule:
     """Learning rate by step, of a run of so many steps."""
     warmup = config.warmup_steps
     if isinstance(config.decay, CosineDecay):
-        after = optax.cosine_decay_schedule(
-            config.rate, max(steps - warmup, 1), config.decay.last_share
-        )
+        falling = max((config.decay.steps or steps) - warmup, 1)
+        after = optax.cosine_decay_schedule(config.rate, falling, config.decay.last_share)
     else:
         falls = {milestone - warmup: config.decay.factor for milestone in config.decay.milestones}
         after = optax.piecewise_constant_schedule(config.rate, falls)
