@@ -1,4 +1,7 @@
-"""The model that comes with this package: `sam-jax train tiny`."""
+"""The tiny model from random weights at its full size, with the paper's sessions: `sam-jax train tiny`.
+
+The weights that come with this package were made by lessons instead, `tiny_1` to `tiny_5`.
+"""
 
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.models import TINY
