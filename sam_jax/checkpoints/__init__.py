@@ -2,6 +2,7 @@
 
 from sam_jax.checkpoints.downloads import OFFICIAL_FILES, download
 from sam_jax.checkpoints.load import (
+    SHIPPED_WEIGHTS,
     convert_checkpoint,
     load_checkpoint,
     read_config,
@@ -12,6 +13,7 @@ from sam_jax.checkpoints.torch_file import read_pth, write_pth
 
 __all__ = [
     "OFFICIAL_FILES",
+    "SHIPPED_WEIGHTS",
     "convert_checkpoint",
     "download",
     "load_checkpoint",

@@ -229,11 +229,12 @@ def _resize_table(table: Tensor, length: int) -> LazyTensor:
     )
 
 
-def as_float32(leaves: Tensors) -> dict[str, LazyTensor]:
-    """The leaves in the dtype that models have."""
+def cast(leaves: Tensors, dtype: str) -> dict[str, LazyTensor]:
+    """The leaves in another dtype: float32, float16 or bfloat16; models have float32."""
+    target = np.dtype(jnp.dtype(dtype))
     return {
         path: LazyTensor(
-            tuple(leaf.shape), np.dtype(np.float32), lambda leaf=leaf: np.asarray(leaf, np.float32)
+            tuple(leaf.shape), target, lambda leaf=leaf: np.asarray(leaf).astype(target)
         )
         for path, leaf in leaves.items()
     }

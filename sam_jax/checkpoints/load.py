@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from flax.traverse_util import unflatten_dict
@@ -19,6 +19,9 @@ from sam_jax.checkpoints.tensors import Tensors
 from sam_jax.checkpoints.torch_file import ZIP_MAGIC, open_pth, write_pth
 from sam_jax.models import SamConfig
 from sam_jax.types import CheckpointError, InputError, Variables
+
+SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny.safetensors"
+"""What comes with this package; MODEL_CARD.md beside it says how it was made and what it is good for."""
 
 _OLD_TORCH_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 _PARALLEL_PREFIX = "module."
@@ -85,11 +88,15 @@ def convert_checkpoint(
     *,
     image_size: int | tuple[int, int] | None = None,
     config: SamConfig | None = None,
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32",
 ) -> SamConfig:
-    """What `save_checkpoint` would write after `load_checkpoint`, with one tensor in memory at a time."""
+    """What `save_checkpoint` would write after `load_checkpoint`, with one tensor in memory at a time.
+
+    Half the bytes, float16 or bfloat16, are for keeping: what loads them computes with float32 again.
+    """
     _check_ending(Path(destination))
     config, leaves = _open(Path(source), image_size, config)
-    _write(Path(destination), config, leaves)
+    _write(Path(destination), config, conversion.cast(leaves, dtype))
     return config
 
 
@@ -122,10 +129,10 @@ def _open(
         fitting = hugging_face.complete_config(path, fitting, contents.description)
     if contents.ours:
         conversion.check_tensors(path, fitting, tensors, conversion.leaf_shapes(fitting))
-        leaves = conversion.as_float32(tensors)
+        leaves = conversion.cast(tensors, "float32")
     else:
         conversion.check_tensors(path, fitting, tensors, conversion.official_shapes(fitting))
-        leaves = conversion.as_float32(conversion.official_to_leaves(tensors))
+        leaves = conversion.cast(conversion.official_to_leaves(tensors), "float32")
     if image_size is None:
         image_size = (config or fitting).image_encoder.image_size
     wanted = (image_size, image_size) if isinstance(image_size, int) else image_size

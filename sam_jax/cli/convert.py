@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-SHIPPED_WEIGHTS = "default"
+SHIPPED = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,15 +20,15 @@ class Convert:
     image_size: Annotated[int | tuple[int, int] | None, arg(metavar="SIDE | H W")] = None
     """Size of the model's input in pixels, if it is to change: positional tables are interpolated."""
 
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Of the file's numbers. Halves are for keeping: what loads them computes with float32 again."""
+
     def run(self) -> None:
         """Read, convert, write."""
-        from sam_jax.checkpoints import convert_checkpoint, name_variant
-        from sam_jax.types import InputError
+        from sam_jax.checkpoints import SHIPPED_WEIGHTS, convert_checkpoint, name_variant
 
-        if self.source == SHIPPED_WEIGHTS:
-            raise InputError(
-                "there are no weights in this package yet: give a file, "
-                "for example one fetched by `sam-jax download vit_b`"
-            )
-        config = convert_checkpoint(self.source, self.destination, image_size=self.image_size)
+        source = SHIPPED_WEIGHTS if self.source == SHIPPED else self.source
+        config = convert_checkpoint(
+            source, self.destination, image_size=self.image_size, dtype=self.dtype
+        )
         print(f"wrote {self.destination}: {name_variant(config)}")

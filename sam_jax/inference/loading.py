@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import jax
 
-from sam_jax.checkpoints import load_checkpoint
+from sam_jax.checkpoints import SHIPPED_WEIGHTS, load_checkpoint
 from sam_jax.models import (
     VIT_B,
     VIT_H,
@@ -29,7 +29,8 @@ def load(
     """A model with its weights on the default device.
 
     Args:
-        checkpoint: an official `.pth`, a Hugging Face folder or file, or our own `.safetensors`.
+        checkpoint: an official `.pth`, a Hugging Face folder or file, or our own `.safetensors`; None for the small
+            model that comes with this package.
         image_size: of the model's input in pixels, a side or (h, w), if not the checkpoint's own; positional tables are
             interpolated.
         compute: speed, memory and precision; the default suits the device.
@@ -38,12 +39,8 @@ def load(
         CheckpointError: the file is damaged, unsafe or of another model.
         InputError: there is no such file, or the size doesn't go with the model.
     """
-    if checkpoint is None:
-        raise InputError(
-            "no weights come with this version: name a checkpoint (--checkpoint on the command line), "
-            "for example the one that `sam-jax download vit_b` fetches"
-        )
-    config, variables = load_checkpoint(checkpoint, image_size=image_size)
+    path = SHIPPED_WEIGHTS if checkpoint is None else checkpoint
+    config, variables = load_checkpoint(path, image_size=image_size)
     return Model(Sam(config, compute or default_compute()), jax.device_put(variables))
 
 

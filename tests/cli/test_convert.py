@@ -1,5 +1,11 @@
 import os
 
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sam_jax import TINY, load
 from sam_jax.checkpoints import load_checkpoint
 from sam_jax.cli.main import main
 
@@ -20,9 +26,29 @@ def test_to_another_input_size(weights, tmp_path):
         assert config.image_encoder.image_size == size
 
 
+@pytest.mark.parametrize("ending", ["safetensors", "pth"])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_to_half_the_bytes(weights, tmp_path, dtype, ending):
+    small = tmp_path / f"small.{ending}"
+    assert main(["convert", str(weights), str(small), "--dtype", dtype]) == 0
+    assert small.stat().st_size < 0.65 * weights.stat().st_size
+    config, variables = load_checkpoint(small)
+    expected_config, expected = load_checkpoint(weights)
+    assert config.image_encoder == expected_config.image_encoder
+    for leaf, other in zip(jax.tree.leaves(variables), jax.tree.leaves(expected), strict=True):
+        assert leaf.dtype == np.float32
+        np.testing.assert_array_equal(leaf, other.astype(jnp.dtype(dtype)).astype(np.float32))
+
+
+def test_what_comes_with_the_package(tmp_path):
+    assert main(["convert", "default", str(tmp_path / "tiny.pth")]) == 0
+    config, variables = load_checkpoint(tmp_path / "tiny.pth")
+    assert config == TINY
+    jax.tree.map(np.testing.assert_array_equal, variables, dict(load().variables))
+
+
 def test_bad_input_is_refused_and_leaves_no_file(complaint, weights, tmp_path):
     good = tmp_path / "new.safetensors"
-    assert "no weights in this package yet" in complaint("convert", "default", good)
     assert "no such file" in complaint("convert", tmp_path / "none.pth", good)
     assert ".safetensors or .pth" in complaint("convert", weights, tmp_path / "new.bin")
     assert "patch" in complaint("convert", weights, good, "--image-size", "100")
