@@ -43,7 +43,8 @@ def batched_nms(
         corner_1 = torch.minimum(boxes[best, 2:], boxes[rest, 2:])
         shared = (corner_1 - corner_0).clamp(min=0).prod(dim=1)
         iou = shared / (box_area(boxes[best, None]) + box_area(boxes[rest]) - shared)
-        order = rest[(iou <= iou_threshold) | (idxs[rest] != idxs[best])]
+        # Boxes without area, 0 / 0, stay, as in torchvision.
+        order = rest[~(iou > iou_threshold) | (idxs[rest] != idxs[best])]
     return torch.stack(keep) if keep else torch.zeros(0, dtype=torch.long)
 
 

@@ -1,8 +1,13 @@
-"""Segment Anything in JAX: prompt a photo and get masks."""
+"""Segment Anything in JAX: prompt a photo and get masks, or have all of it masked."""
 
 from importlib.metadata import PackageNotFoundError, version
 
-from sam_jax.inference import SamPredictor, load, sam_model_registry
+from sam_jax.inference import (
+    SamAutomaticMaskGenerator,
+    SamPredictor,
+    load,
+    sam_model_registry,
+)
 from sam_jax.models import TINY, VIT_B, VIT_H, VIT_L, Compute, Model, Sam, SamConfig
 from sam_jax.types import CheckpointError, InputError
 
@@ -21,6 +26,7 @@ __all__ = [
     "InputError",
     "Model",
     "Sam",
+    "SamAutomaticMaskGenerator",
     "SamConfig",
     "SamPredictor",
     "load",

@@ -34,6 +34,12 @@ class Framing(NamedTuple):
         return (np.asarray(points_xy, np.float64) * np.asarray(scale)).astype(np.float32)
 
     @property
+    def transposed(self) -> "Framing":
+        """The same with rows and columns exchanged."""
+        (height, width), (fitted_h, fitted_w), (frame_h, frame_w) = self
+        return Framing((width, height), (fitted_w, fitted_h), (frame_w, frame_h))
+
+    @property
     def low_size(self) -> tuple[int, int]:
         """Of low-resolution logits: a quarter of the frame."""
         return self.frame[0] // 4, self.frame[1] // 4

@@ -1,6 +1,14 @@
 """Using a model: from files and clicks to masks."""
 
+from sam_jax.inference.automatic import SamAutomaticMaskGenerator
 from sam_jax.inference.loading import load, sam_model_registry
 from sam_jax.inference.predictor import SamPredictor, embed_images, predict_masks
 
-__all__ = ["SamPredictor", "embed_images", "load", "predict_masks", "sam_model_registry"]
+__all__ = [
+    "SamAutomaticMaskGenerator",
+    "SamPredictor",
+    "embed_images",
+    "load",
+    "predict_masks",
+    "sam_model_registry",
+]

@@ -1,6 +1,7 @@
 """Pictures that show masks and prompts on top of the photo."""
 
 import colorsys
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -8,6 +9,8 @@ from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFilter
 
 FILL_OPACITY = 0.45
+EVERYTHING_OPACITY = 0.55
+LINE_OPACITY = 0.85
 GOLDEN_RATIO = (1 + 5**0.5) / 2
 FIRST_HUE = 0.58
 FOREGROUND_COLOUR = (40, 167, 69)
@@ -49,6 +52,43 @@ def draw_overlay(
         for point, label in zip(points, labels.tolist(), strict=True):
             _draw_click(picture, point, is_foreground=label == 1, radius=max(4.0, 4 * scale))
     return np.array(picture)
+
+
+def draw_everything(
+    image: UInt8[np.ndarray, "h w 3"], masks: Sequence[Bool[np.ndarray, "h w"]]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Paint all masks of a photo like a map: every pixel in the colour of the smallest mask that covers it.
+
+    Args:
+        image: the photo.
+        masks: in any order; the same masks get the same colours.
+    """
+    height, width, _ = image.shape
+    top = np.zeros((height, width), np.int32)
+    for number, mask in enumerate(sorted(masks, key=np.count_nonzero, reverse=True), start=1):
+        top[mask] = number
+    colours = np.array([(0, 0, 0), *(map_colour(k) for k in range(len(masks)))], np.float32)
+    opacity = np.where(top > 0, np.float32(EVERYTHING_OPACITY), 0)[:, :, None]
+    canvas = image + opacity * (colours[top] - image)
+    line = _borders(top, max(1.0, (height + width) / 1200))[:, :, None]
+    return np.round(canvas + LINE_OPACITY * line * (255 - canvas)).astype(np.uint8)
+
+
+def _borders(labels: Int[np.ndarray, "h w"], width: float) -> Float[np.ndarray, "h w"]:
+    """Opacity of smooth lines, so many pixels wide, between areas of different labels."""
+    edges = np.zeros(labels.shape, np.uint8)
+    edges[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    edges[1:] |= labels[1:] != labels[:-1]
+    drawn = Image.fromarray(edges * np.uint8(255)).filter(ImageFilter.GaussianBlur(width / 2))
+    return np.clip(np.asarray(drawn, np.float32) / 255 * 1.6 * width, 0, 1)
+
+
+def map_colour(number: int) -> tuple[int, int, int]:
+    """Choose a colour of a map: hues in golden-ratio steps, and three tones in turn, tell hundreds apart."""
+    hue = (FIRST_HUE + number / GOLDEN_RATIO) % 1
+    saturation, value = ((0.75, 1.0), (0.55, 0.85), (0.9, 0.75))[number % 3]
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(255 * red), round(255 * green), round(255 * blue)
 
 
 def mask_colour(number: int) -> tuple[int, int, int]:

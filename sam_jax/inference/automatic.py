@@ -1,0 +1,307 @@
+"""Masks for everything in an image (SAM, section 4 "Fully automatic" and appendix B), with the official interface."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, TypedDict
+
+import jax
+import numpy as np
+from jaxtyping import Bool, Float, Int, Shaped, UInt8
+
+from sam_jax.data.framing import Framing, frame_image
+from sam_jax.inference.crops import Crop, make_point_grid, near_crop_edge, plan_crops
+from sam_jax.inference.predictor import embed_images, predict_masks
+from sam_jax.inference.prompts import make_prompts, pad_prompts, take_prompts
+from sam_jax.inference.survivors import draw_masks, stability_scores
+from sam_jax.models import Model
+from sam_jax.ops.boxes import mask_to_box_xyxy
+from sam_jax.ops.nms import box_nms
+from sam_jax.ops.regions import remove_small_regions
+from sam_jax.ops.rle import Rle, compress_counts, decode_rle, encode_rle
+from sam_jax.types import InputError
+
+SA1B: dict[str, Any] = {
+    "points_per_side": 32,
+    "pred_iou_thresh": 0.88,
+    "stability_score_thresh": 0.95,
+    "crop_n_layers": 2,
+    "crop_n_points_downscale_factor": 2,
+    "min_mask_region_area": 100,
+    "max_area_share": 0.95,
+}
+"""Arguments of `SamAutomaticMaskGenerator` as the masks of SA-1B were made with (appendix B)."""
+
+
+class Record(TypedDict):
+    """One mask, as the official generator describes it.
+
+    Attributes:
+        segmentation: the mask, or its run-length encoding.
+        area: in pixels.
+        bbox: x, y, width, height.
+        predicted_iou: the model's own estimate.
+        point_coords: the point x, y that was asked about, in a list.
+        stability_score: IoU of the mask at two thresholds.
+        crop_box: x, y, width, height of the crop that it was found in.
+    """
+
+    segmentation: Bool[np.ndarray, "h w"] | Rle
+    area: int
+    bbox: list[int]
+    predicted_iou: float
+    point_coords: list[list[float]]
+    stability_score: float
+    crop_box: list[int]
+
+
+class _Found(NamedTuple):
+    """Masks found so far, as columns of a table; boxes and points in the image's pixels."""
+
+    rles: list[Rle]
+    boxes: Int[np.ndarray, "n 4"]
+    iou: Float[np.ndarray, " n"]
+    stability: Float[np.ndarray, " n"]
+    points: Float[np.ndarray, "n 2"]
+    crops: list[Crop]
+
+    def take(self, indices: Int[np.ndarray, " k"]) -> "_Found":
+        return _Found(
+            [self.rles[i] for i in indices],
+            self.boxes[indices],
+            self.iou[indices],
+            self.stability[indices],
+            self.points[indices],
+            [self.crops[i] for i in indices],
+        )
+
+
+def _join(parts: Sequence[_Found]) -> _Found:
+    rles, boxes, iou, stability, points, crops = zip(*parts, strict=True)
+    return _Found(
+        [rle for some in rles for rle in some],
+        np.concatenate(boxes),
+        np.concatenate(iou),
+        np.concatenate(stability),
+        np.concatenate(points),
+        [crop for some in crops for crop in some],
+    )
+
+
+class SamAutomaticMaskGenerator:
+    """Finds the masks of a whole image by asking about a grid of points and keeping the good answers, once each.
+
+    Arguments and results are those of the official `segment_anything.SamAutomaticMaskGenerator`.
+
+    Args:
+        model: with its weights.
+        points_per_side: of the grid over the whole image; None if `point_grids` says it all.
+        points_per_batch: decoded at once: more need more memory.
+        pred_iou_thresh: masks of which the model expects no more go.
+        stability_score_thresh: masks less stable than this, when the threshold moves by the offset, go.
+        stability_score_offset: in logits.
+        box_nms_thresh: of two masks of a crop whose boxes' IoU is above it, the one of lower predicted IoU goes.
+        crop_n_layers: of crops that are looked at beside the whole image.
+        crop_nms_thresh: as `box_nms_thresh`, between crops; those from smaller crops stay.
+        crop_overlap_ratio: of neighbouring crops, as a share of the image's shorter side.
+        crop_n_points_downscale_factor: the grid of layer i has `points_per_side` over this to the power of i.
+        point_grids: points x, y in the unit square for the image and each layer of crops, instead of even grids.
+        min_mask_region_area: islands and holes of fewer pixels go.
+        output_mode: what a record's `segmentation` is: a mask, or run lengths, plain or as COCO's string.
+        max_area_share: masks of this share of the image, or more, go; above 1 for none. (Not among the official ones.)
+
+    Raises:
+        InputError: arguments contradict each other.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        points_per_side: int | None = 32,
+        points_per_batch: int = 64,
+        pred_iou_thresh: float = 0.88,
+        stability_score_thresh: float = 0.95,
+        stability_score_offset: float = 1.0,
+        box_nms_thresh: float = 0.7,
+        crop_n_layers: int = 0,
+        crop_nms_thresh: float = 0.7,
+        crop_overlap_ratio: float = 512 / 1500,
+        crop_n_points_downscale_factor: int = 1,
+        point_grids: Sequence[Shaped[np.ndarray, "_n 2"]] | None = None,
+        min_mask_region_area: int = 0,
+        output_mode: str = "binary_mask",
+        max_area_share: float = 2.0,
+    ) -> None:
+        if (points_per_side is None) == (point_grids is None):
+            raise InputError("give points_per_side or point_grids, and not both")
+        if output_mode not in ("binary_mask", "uncompressed_rle", "coco_rle"):
+            raise InputError(
+                f"output_mode is binary_mask, uncompressed_rle or coco_rle, not {output_mode!r}"
+            )
+        if point_grids is None:
+            sides = (
+                int((points_per_side or 0) / crop_n_points_downscale_factor**layer)
+                for layer in range(crop_n_layers + 1)
+            )
+            point_grids = [make_point_grid(side) for side in sides]
+        if len(point_grids) <= crop_n_layers:
+            raise InputError(
+                f"{crop_n_layers} layers of crops need {crop_n_layers + 1} point_grids, "
+                f"not {len(point_grids)}"
+            )
+        if not all(len(grid) for grid in point_grids) or points_per_batch < 1:
+            raise InputError(
+                "every layer needs points: raise points_per_side, or lower crop_n_layers or "
+                "crop_n_points_downscale_factor; points_per_batch is at least 1"
+            )
+        self.model = model
+        self.point_grids = [np.asarray(grid, np.float64) for grid in point_grids]
+        self.points_per_batch = points_per_batch
+        self.pred_iou_thresh = pred_iou_thresh
+        self.stability_score_thresh = stability_score_thresh
+        self.stability_score_offset = stability_score_offset
+        self.box_nms_thresh = box_nms_thresh
+        self.crop_n_layers = crop_n_layers
+        self.crop_nms_thresh = crop_nms_thresh
+        self.crop_overlap_ratio = crop_overlap_ratio
+        self.min_mask_region_area = min_mask_region_area
+        self.output_mode = output_mode
+        self.max_area_share = max_area_share
+
+    def generate(self, image: np.ndarray) -> list[Record]:
+        """All masks of an image.
+
+        Args:
+            image: height x width x 3 bytes of 0 to 255, RGB.
+
+        Raises:
+            InputError: not an RGB image, or one too thin for the model.
+        """
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
+            raise InputError(
+                "an image is an array of height x width x 3 bytes (uint8, 0 to 255), "
+                f"not {image.dtype} of shape {image.shape}"
+            )
+        size = image.shape[:2]
+        crops = plan_crops(size, self.crop_n_layers, self.crop_overlap_ratio)
+        found = _join([self._search(image, crop) for crop in crops])
+        if len(crops) > 1:
+            areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (c.box for c in found.crops)]
+            smaller_first = 1 / np.array(areas, np.float64)
+            found = found.take(box_nms(found.boxes, smaller_first, self.crop_nms_thresh))
+        if self.max_area_share <= 1:
+            areas = np.array([sum(rle["counts"][1::2]) for rle in found.rles])  # pyright: ignore[reportArgumentType, reportCallIssue]
+            found = found.take(np.flatnonzero(areas < self.max_area_share * size[0] * size[1]))
+        if self.min_mask_region_area > 0:
+            found = self._clean(found)
+        return [self._record(found, index) for index in range(len(found.rles))]
+
+    def _search(self, image: UInt8[np.ndarray, "h w 3"], crop: Crop) -> _Found:
+        """The masks of a crop."""
+        x0, y0, x1, y1 = crop.box
+        part = image[y0:y1, x0:x1]
+        framed, framing = frame_image(part, self.model.config.image_encoder.image_size)
+        fitted = np.array([framing.fitted], np.int32)
+        features = embed_images(self.model, framed[None], fitted)
+        points = self.point_grids[crop.layer] * np.array([x1 - x0, y1 - y0])
+        prompts = make_prompts(
+            framing,
+            point_coords=points[:, None],
+            point_labels=np.ones((len(points), 1), np.int32),
+        )
+        parts = []
+        for start in range(0, len(points), self.points_per_batch):
+            batch = take_prompts(prompts, slice(start, start + self.points_per_batch))
+            count = batch.labels.shape[1]
+            batch = pad_prompts(batch, self.points_per_batch)
+            logits, iou = predict_masks(self.model, features, batch, multimask_output=True)
+            expected = np.asarray(iou[0, :count])
+            asked = np.repeat(points[start : start + count], expected.shape[1], axis=0)
+            logits = logits.reshape(-1, *logits.shape[3:])
+            parts.append(
+                self._keep_good(logits, expected.ravel(), asked, framing, crop, image.shape[:2])
+            )
+        found = _join(parts)
+        return found.take(box_nms(found.boxes, found.iou, self.box_nms_thresh))
+
+    def _keep_good(
+        self,
+        logits: jax.Array,
+        iou: Float[np.ndarray, " n"],
+        points: Float[np.ndarray, "n 2"],
+        framing: Framing,
+        crop: Crop,
+        image_size: tuple[int, int],
+    ) -> _Found:
+        """Of a batch, what the model trusts, what is stable, and what the crop hasn't cut."""
+        chosen = np.arange(len(iou))
+        if self.pred_iou_thresh > 0:
+            chosen = np.flatnonzero(iou > self.pred_iou_thresh)
+        stability = stability_scores(logits, chosen, framing, self.stability_score_offset)
+        if self.stability_score_thresh > 0:
+            stable = stability >= self.stability_score_thresh
+            chosen, stability = chosen[stable], stability[stable]
+        masks = draw_masks(logits, chosen, framing)
+        x0, y0, _, _ = crop.box
+        boxes = np.array([mask_to_box_xyxy(mask) for mask in masks], np.int64).reshape(-1, 4)
+        boxes += [x0, y0, x0, y0]
+        whole = np.flatnonzero(~near_crop_edge(boxes, crop, image_size))
+        return _Found(
+            [encode_rle(_place(masks[i], crop, image_size)) for i in whole],
+            boxes[whole],
+            iou[chosen[whole]],
+            stability[whole],
+            points[chosen[whole]] + [x0, y0],
+            [crop] * len(whole),
+        )
+
+    def _clean(self, found: _Found) -> _Found:
+        """Without small holes and islands, and without what is the same then; untouched masks go first."""
+        rles, boxes, untouched = [], [], []
+        for rle, box in zip(found.rles, found.boxes, strict=True):
+            mask, had_holes = remove_small_regions(
+                decode_rle(rle), self.min_mask_region_area, "holes"
+            )
+            mask, had_islands = remove_small_regions(mask, self.min_mask_region_area, "islands")
+            is_changed = had_holes or had_islands
+            rles.append(encode_rle(mask) if is_changed else rle)
+            boxes.append(mask_to_box_xyxy(mask) if is_changed else box)
+            untouched.append(not is_changed)
+        corners = np.array(boxes, np.int64).reshape(-1, 4)
+        threshold = max(self.box_nms_thresh, self.crop_nms_thresh)
+        kept = box_nms(corners, np.array(untouched, np.float32), threshold)
+        return found._replace(rles=rles, boxes=corners).take(kept)
+
+    def _record(self, found: _Found, index: int) -> Record:
+        rle = found.rles[index]
+        counts = rle["counts"]
+        assert not isinstance(counts, str)
+        segmentation: Bool[np.ndarray, "h w"] | Rle = rle
+        if self.output_mode == "binary_mask":
+            segmentation = decode_rle(rle)
+        elif self.output_mode == "coco_rle":
+            segmentation = Rle(size=rle["size"], counts=compress_counts(counts))
+        return Record(
+            segmentation=segmentation,
+            area=sum(counts[1::2]),
+            bbox=_as_xywh(found.boxes[index].tolist()),
+            predicted_iou=float(found.iou[index]),
+            point_coords=[found.points[index].tolist()],
+            stability_score=float(found.stability[index]),
+            crop_box=_as_xywh(list(found.crops[index].box)),
+        )
+
+
+def _place(
+    mask: Bool[np.ndarray, "h w"], crop: Crop, image_size: tuple[int, int]
+) -> Bool[np.ndarray, "H W"]:
+    """A crop's mask in the whole image, columns contiguous."""
+    if mask.shape == image_size:
+        return mask
+    x0, y0, x1, y1 = crop.box
+    whole = np.zeros(image_size, bool, order="F")
+    whole[y0:y1, x0:x1] = mask
+    return whole
+
+
+def _as_xywh(box: list[int]) -> list[int]:
+    x0, y0, x1, y1 = box
+    return [x0, y0, x1 - x0, y1 - y0]

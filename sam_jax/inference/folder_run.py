@@ -1,0 +1,239 @@
+"""Masks for a folder of photos: on all devices, shared among processes, going on where it stopped."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from PIL import Image
+
+from sam_jax.data.folders import PHOTO_ENDINGS, list_photos, strip_ending
+from sam_jax.data.images import read_image
+from sam_jax.inference.automatic import SamAutomaticMaskGenerator
+from sam_jax.inference.mask_files import describe_masks, gather_coco, write_json, write_pngs
+from sam_jax.inference.overlay import draw_everything
+from sam_jax.models import Model
+from sam_jax.ops.rle import decode_rle
+from sam_jax.types import InputError
+
+MASKS, OVERLAYS, PNGS = "sa1b", "overlays", "pngs"
+"""Folders of the results: photos with their json files, pictures, and a folder of masks for each photo."""
+COCO, SETTINGS = "coco.json", "settings.json"
+PHOTOS_IN_HAND = 2
+"""Of each device: while it computes for one, another is read or written."""
+
+
+class Photos(NamedTuple):
+    """What to find masks for.
+
+    Attributes:
+        folder: that they are in.
+        names: their paths relative to it, sorted.
+    """
+
+    folder: Path
+    names: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Extras:
+    """What is written beside SA-1B's json files.
+
+    Attributes:
+        overlay: a picture of each photo's masks.
+        png: each mask as a file, with a table.
+    """
+
+    overlay: bool = False
+    png: bool = False
+
+
+class Outcome(NamedTuple):
+    """How it went with a photo.
+
+    Attributes:
+        name: of the photo.
+        masks: found.
+        problem: why there are none; None if all went well.
+    """
+
+    name: str
+    masks: int
+    problem: str | None
+
+
+def find_photos(place: Path, output: Path) -> Photos:
+    """A photo, or those below a folder, but for what an earlier run has written there.
+
+    Raises:
+        InputError: there is none, or two would have the same json file.
+    """
+    if not place.is_dir():
+        if not place.exists():
+            raise InputError(f"no such file or folder: {place}")
+        if place.suffix.lower() not in PHOTO_ENDINGS:
+            raise InputError(f"{place} is no photo: its name ends in none of {PHOTO_ENDINGS}")
+        return Photos(place.parent, [place.name])
+    written = [(output / name).resolve() for name in (MASKS, OVERLAYS, PNGS)]
+    names = [
+        name
+        for name in list_photos(place)
+        if not any((place / name).resolve().is_relative_to(folder) for folder in written)
+    ]
+    seen: dict[str, str] = {}
+    for name in names:
+        other = seen.setdefault(strip_ending(name), name)
+        if other != name:
+            raise InputError(f"{other} and {name} would share a json file; rename one of them")
+    return Photos(place, names)
+
+
+def keep_settings(output: Path, model: Model, arguments: dict[str, Any]) -> None:
+    """Note what the masks are made with, or compare with what an earlier run noted.
+
+    Args:
+        output: folder of the results.
+        model: whose weights are noted by their hash.
+        arguments: of the generator.
+
+    Raises:
+        InputError: the earlier run had others.
+    """
+    now = json.loads(
+        json.dumps(
+            {"model": asdict(model.config), "weights": hash_weights(model), "arguments": arguments}
+        )
+    )
+    path = output / SETTINGS
+    if not path.exists():
+        write_json(path, now)
+        return
+    try:
+        before = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: delete {output}, or name another --output") from error
+    other = [name for name in now if before.get(name) != now[name]]
+    if other:
+        raise InputError(
+            f"{output} holds masks made with other settings ({', '.join(other)}; see {SETTINGS}); "
+            "name another --output, or delete it"
+        )
+
+
+def hash_weights(model: Model) -> str:
+    """SHA-256 over all parameters, by path."""
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(model.variables):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
+
+
+class FolderRun:
+    """Finds masks for photos and writes them; photos that have their json file already are left alone.
+
+    A photo's json file is written last and appears whole, so what has one is done. The photo is linked (or copied)
+    beside it, so that the folder can be trained on.
+
+    Args:
+        generators: one for each device.
+        photos: all of them, in every process.
+        output: folder of the results.
+        extras: what else to write.
+        process_index, process_count: this process takes every so manieth photo.
+    """
+
+    def __init__(
+        self,
+        generators: Sequence[SamAutomaticMaskGenerator],
+        photos: Photos,
+        output: Path,
+        extras: Extras,
+        process_index: int = 0,
+        process_count: int = 1,
+    ) -> None:
+        self.generators = generators
+        self.photos = photos
+        self.output = output
+        self.extras = extras
+        mine = range(process_index, len(photos.names), process_count)
+        self.to_do = [index for index in mine if not self._document(photos.names[index]).exists()]
+        self.done_before = len(mine) - len(self.to_do)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """Outcomes as they come."""
+        devices = len(self.generators)
+        with ThreadPoolExecutor(devices * PHOTOS_IN_HAND) as threads:
+            waiting: set[Future[Outcome]] = set()
+            try:
+                for turn, index in enumerate(self.to_do):
+                    generator = self.generators[turn % devices]
+                    waiting.add(threads.submit(self._process, generator, index))
+                    if len(waiting) == devices * PHOTOS_IN_HAND:
+                        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                        yield from (future.result() for future in done)
+                yield from (future.result() for future in waiting)
+            finally:
+                threads.shutdown(cancel_futures=True)
+
+    def write_coco(self) -> bool:
+        """Write one COCO file of all photos' masks; not as long as other processes are at work on theirs."""
+        documents = []
+        for name in self.photos.names:
+            path = self._document(name)
+            if path.exists():
+                documents.append((name, json.loads(path.read_bytes())))
+        is_complete = len(documents) == len(self.photos.names)
+        write_json(self.output / COCO, gather_coco(documents))
+        return is_complete
+
+    def _document(self, name: str) -> Path:
+        return self.output / MASKS / f"{strip_ending(name)}.json"
+
+    def _process(self, generator: SamAutomaticMaskGenerator, index: int) -> Outcome:
+        name = self.photos.names[index]
+        try:
+            image = read_image(self.photos.folder / name)
+            records = generator.generate(image)
+        except InputError as error:
+            return Outcome(name, 0, str(error))
+        document = describe_masks(records, Path(name).name, image.shape[:2], index + 1)
+        annotations = document["annotations"]
+        stem = strip_ending(name)
+        if self.extras.png:
+            write_pngs(self.output / PNGS / stem, annotations)
+        if self.extras.overlay:
+            masks = [decode_rle(annotation["segmentation"]) for annotation in annotations]
+            _write_jpeg(self.output / OVERLAYS / f"{stem}.jpg", draw_everything(image, masks))
+        path = self._document(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _link(self.photos.folder / name, self.output / MASKS / name)
+        write_json(path, document)
+        return Outcome(name, len(annotations), None)
+
+
+def _write_jpeg(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    Image.fromarray(pixels).save(unfinished, format="JPEG", quality=90)
+    os.replace(unfinished, path)
+
+
+def _link(photo: Path, path: Path) -> None:
+    """Hard-link a file where the file system can, else copy it."""
+    if path.exists() and path.samefile(photo):
+        return
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    unfinished.unlink(missing_ok=True)
+    try:
+        os.link(photo.resolve(), unfinished)
+    except OSError:
+        shutil.copyfile(photo, unfinished)
+    os.replace(unfinished, path)

@@ -1,0 +1,120 @@
+"""What automatic masks are written as: SA-1B's json, one COCO file, folders of PNG files."""
+
+import csv
+import json
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sam_jax.data.images import write_mask
+from sam_jax.inference.automatic import Record
+from sam_jax.ops.rle import Rle, compress_counts, decode_rle
+
+COCO_CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}
+TABLE = "metadata.csv"
+COLUMNS = (
+    *("id", "area", "bbox_x0", "bbox_y0", "bbox_w", "bbox_h", "point_input_x", "point_input_y"),
+    *("predicted_iou", "stability_score"),
+    *("crop_box_x0", "crop_box_y0", "crop_box_w", "crop_box_h"),
+)
+
+
+def describe_masks(
+    records: Sequence[Record], file_name: str, size: tuple[int, int], image_id: int
+) -> dict[str, Any]:
+    """The json document of a photo, with the fields of SA-1B's.
+
+    Args:
+        records: with `uncompressed_rle` or `coco_rle` segmentations.
+        file_name: of the photo, without folders.
+        size: (h, w) of the photo.
+        image_id: a number of its own.
+    """
+    annotations = []
+    for number, record in enumerate(records):
+        rle: Any = record["segmentation"]
+        counts = rle["counts"]
+        if not isinstance(counts, str):
+            rle = Rle(size=rle["size"], counts=compress_counts(counts))
+        annotations.append({"id": number, **record, "segmentation": rle})
+    return {
+        "image": {
+            "image_id": image_id,
+            "file_name": file_name,
+            "height": size[0],
+            "width": size[1],
+        },
+        "annotations": annotations,
+    }
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a file that appears whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    try:
+        unfinished.write_text(json.dumps(document) + "\n")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
+    """Write 0.png, 1.png, ... and metadata.csv, as the official command line does; replaces the folder.
+
+    Args:
+        folder: for this photo alone.
+        annotations: from `describe_masks`.
+    """
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        with (unfinished / TABLE).open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(COLUMNS)
+            for annotation in annotations:
+                write_mask(
+                    unfinished / f"{annotation['id']}.png", decode_rle(annotation["segmentation"])
+                )
+                table.writerow(
+                    [
+                        annotation["id"],
+                        annotation["area"],
+                        *annotation["bbox"],
+                        *annotation["point_coords"][0],
+                        annotation["predicted_iou"],
+                        annotation["stability_score"],
+                        *annotation["crop_box"],
+                    ]
+                )
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+
+
+def gather_coco(documents: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
+    """One COCO data set of many photos' documents, without classes.
+
+    Args:
+        documents: path of each photo, relative to the data set's folder, and its json document.
+    """
+    images, annotations = [], []
+    for number, (path, document) in enumerate(documents, start=1):
+        image = document["image"]
+        images.append(
+            {"id": number, "file_name": path, "height": image["height"], "width": image["width"]}
+        )
+        for annotation in document["annotations"]:
+            annotations.append(
+                {
+                    **annotation,
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": COCO_CATEGORY["id"],
+                    "iscrowd": 0,
+                }
+            )
+    return {"images": images, "annotations": annotations, "categories": [COCO_CATEGORY]}
