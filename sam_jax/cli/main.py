@@ -9,6 +9,7 @@ from sam_jax.cli.convert import Convert
 from sam_jax.cli.dataset import Dataset
 from sam_jax.cli.download import Download
 from sam_jax.cli.finetune import Finetune
+from sam_jax.cli.generate import Generate
 from sam_jax.cli.info import Info
 from sam_jax.cli.predict import Predict
 from sam_jax.cli.train import Train
@@ -40,9 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         command = tyro.cli(
-            Predict | Train | Finetune | Dataset | Convert | Download | Info,
+            Predict | Generate | Train | Finetune | Dataset | Convert | Download | Info,
             prog="sam-jax",
-            description="Segment Anything in JAX: prompt a photo and get masks.",
+            description="Segment Anything in JAX: prompt a photo and get masks, or have all of it masked.",
             args=arguments,
         )
         return _run(command)
@@ -51,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
-def _run(command: Predict | Train | Finetune | Dataset | Convert | Download | Info) -> int:
+def _run(
+    command: Predict | Generate | Train | Finetune | Dataset | Convert | Download | Info,
+) -> int:
     from sam_jax.types import InputError
 
     try:

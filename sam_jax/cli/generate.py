@@ -1,0 +1,174 @@
+"""`sam-jax generate`: masks for everything in photos."""
+
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """Where to ask, and what to keep; the defaults are the official generator's."""
+
+    points_per_side: int = 32
+    """Points of the grid that the model is asked about, along each side."""
+    points_per_batch: int = 64
+    """Points decoded together: more need more memory."""
+    pred_iou_thresh: float = 0.88
+    """Masks of which the model expects no more go."""
+    stability_score_thresh: float = 0.95
+    """Masks that change more than this when the threshold moves go."""
+    stability_score_offset: float = 1.0
+    """How far the threshold moves."""
+    box_nms_thresh: float = 0.7
+    """Of two masks whose boxes overlap more, the worse one goes."""
+    crop_n_layers: int = 0
+    """Layers of zoomed-in crops that are looked at, too."""
+    crop_nms_thresh: float = 0.7
+    """As box-nms-thresh, between crops."""
+    crop_overlap_ratio: float = 512 / 1500
+    """Overlap of crops, as a share of the photo's shorter side."""
+    crop_n_points_downscale_factor: int = 1
+    """Grids of crops have fewer points by this factor, for each layer."""
+    min_mask_region_area: int = 0
+    """Islands and holes of fewer pixels go."""
+    max_area_share: float = 2.0
+    """Masks of this share of the photo go; above 1 for none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generate:
+    """Find the masks of everything in a photo, or in all photos of a folder.
+
+    Writes photos with a json file each, in SA-1B's form, to DIR/sa1b. Stopped or killed, the same command goes on with
+    what is missing.
+
+    Example: sam-jax generate photos --output masks --overlay
+    """
+
+    photos: Annotated[Positional[Path], arg(metavar="IMAGE_OR_FOLDER")]
+    """A photo, or a folder of them; folders in it are searched, too."""
+    output: Annotated[Path, arg(metavar="DIR")]
+    """Folder for the results."""
+    checkpoint: Annotated[Path | None, arg(metavar="C")] = None
+    """Weights: an official .pth, a Hugging Face folder, or our .safetensors; the default comes with sam-jax."""
+    overlay: FlagCreatePairsOff[bool] = False
+    """Also write pictures that show the masks on the photos, to DIR/overlays."""
+    coco: FlagCreatePairsOff[bool] = False
+    """Also write one COCO file of all photos, DIR/coco.json."""
+    png: FlagCreatePairsOff[bool] = False
+    """Also write each mask as a PNG file, to DIR/pngs, with a table of them."""
+    sa1b: FlagCreatePairsOff[bool] = False
+    """Search as for SA-1B: two layers of crops, no specks, no holes, nothing as large as the photo."""
+    multi_host: FlagCreatePairsOff[bool] = False
+    """This is one of several processes that share the photos (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
+    grid: Annotated[OmitArgPrefixes[Grid], arg(name="")] = field(default_factory=Grid)
+
+    def run(self) -> None:
+        """Find masks, showing progress, and say what was written and what could not be read.
+
+        Raises:
+            InputError: nothing to do it for or with, or a photo could not be read.
+        """
+        from sam_jax.cli.compilation import keep_compiled_programs
+        from sam_jax.cli.results import check_folder
+        from sam_jax.distributed import join_processes
+        from sam_jax.inference.folder_run import (
+            COCO,
+            MASKS,
+            Extras,
+            FolderRun,
+            find_photos,
+            keep_settings,
+        )
+        from sam_jax.inference.loading import load
+        from sam_jax.types import InputError
+
+        check_folder(self.output)
+        photos = find_photos(self.photos, self.output)
+        keep_compiled_programs()
+        if self.multi_host:
+            join_processes()
+        import jax
+
+        model, arguments = load(self.checkpoint), self._arguments()
+        self.output.mkdir(parents=True, exist_ok=True)
+        keep_settings(self.output, model, arguments)
+        run = FolderRun(
+            make_generators(model, arguments),
+            photos,
+            self.output,
+            Extras(overlay=self.overlay, png=self.png),
+            jax.process_index(),
+            jax.process_count(),
+        )
+        started = time.perf_counter()
+        masks, problems = _show_progress(run)
+        seconds = time.perf_counter() - started
+        done = len(run.to_do) - len(problems)
+        before = f", {run.done_before} photos were done before" if run.done_before else ""
+        print(
+            f"wrote {masks} masks of {done} photos to {self.output / MASKS} in {seconds:.1f} s{before}"
+        )
+        if self.coco:
+            is_complete = run.write_coco()
+            print(
+                f"wrote {self.output / COCO}{'' if is_complete else ', of the photos done so far'}"
+            )
+        if problems:
+            raise InputError(f"{len(problems)} photos have no masks: " + "; ".join(problems))
+
+    def _arguments(self) -> dict[str, Any]:
+        from dataclasses import asdict
+
+        from sam_jax.inference.automatic import SA1B
+
+        arguments = asdict(self.grid)
+        if self.sa1b:
+            arguments |= SA1B
+        return arguments
+
+
+def make_generators(model: Any, arguments: dict[str, Any]) -> list[Any]:
+    """A generator on each local device, with its own copy of the weights."""
+    import jax
+
+    from sam_jax.inference.automatic import SamAutomaticMaskGenerator
+    from sam_jax.models import Model
+
+    return [
+        SamAutomaticMaskGenerator(
+            Model(model.sam, jax.device_put(model.variables, device)),
+            output_mode="coco_rle",
+            **arguments,
+        )
+        for device in jax.local_devices()
+    ]
+
+
+def _show_progress(run: Any) -> tuple[int, list[str]]:
+    """The number of masks found, and what went wrong."""
+    from rich.console import Console
+    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    screen = Console(stderr=True)
+    masks, problems = 0, []
+    with Progress(
+        *Progress.get_default_columns()[:2],
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=screen,
+        disable=not screen.is_terminal,
+    ) as progress:
+        total = len(run.to_do) + run.done_before
+        for outcome in progress.track(run, total, completed=run.done_before, description="photos"):
+            masks += outcome.masks
+            if outcome.problem is not None:
+                problems.append(outcome.problem)
+            elif not screen.is_terminal:
+                screen.print(
+                    f"{outcome.name}: {outcome.masks} masks", markup=False, highlight=False
+                )
+    return masks, problems

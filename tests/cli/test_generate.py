@@ -1,0 +1,199 @@
+"""`sam-jax generate`: what it writes, that others can read it, and that a stopped run goes on."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+import skimage.data
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from sam_jax.cli.main import main
+from sam_jax.data.images import read_image, read_mask
+from sam_jax.data.sources import open_source
+from sam_jax.ops.boxes import mask_to_box_xywh
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+LENIENT = (
+    *("--points-per-side", "4", "--pred-iou-thresh", "0", "--stability-score-thresh", "0"),
+    *("--box-nms-thresh", "0.9"),
+)
+
+
+@pytest.fixture(autouse=True)
+def devices(monkeypatch):
+    """One, which is added to where several matter: each compiles programs of its own."""
+    every = jax.local_devices()
+    devices = every[:1]
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    return lambda count: devices.extend(every[1:count])
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Three photos of two sizes, one of them in a folder of its own, and what is none."""
+    folder = tmp_path / "photos"
+    (folder / "more").mkdir(parents=True)
+    coffee = Image.fromarray(skimage.data.coffee()).resize((75, 50))
+    coffee.save(folder / "coffee.jpg")
+    coffee.crop((5, 0, 65, 40)).save(folder / "more" / "coffee.png")
+    coffee.rotate(90, expand=True).save(folder / "tall.jpg")
+    (folder / "notes.txt").write_text("no photo")
+    return folder
+
+
+@pytest.fixture
+def generate(weights, tmp_path):
+    """Runs `sam-jax generate`, which must succeed, and returns the folder that it wrote."""
+
+    def run(photos, *options, output="out", code=0):
+        command = ["generate", photos, "--output", tmp_path / output, "--checkpoint", weights]
+        assert main([str(part) for part in (*command, *LENIENT, *options)]) == code
+        return tmp_path / output
+
+    return run
+
+
+def test_a_folder_in_all_forms(generate, photos, devices, capsys):
+    devices(2)
+    output = generate(photos, "--overlay", "--png", "--coco")
+    assert "of 3 photos" in capsys.readouterr().out
+    names = ["coffee.jpg", "more/coffee.png", "tall.jpg"]
+    source = open_source(str(output / "sa1b"))
+    assert len(source) == 3
+    total = 0
+    for index, name in enumerate(names):
+        photo = read_image(photos / name)
+        stem = name.rsplit(".", 1)[0]
+        document = json.loads((output / "sa1b" / f"{stem}.json").read_text())
+        assert document["image"] == {
+            "image_id": index + 1,
+            "file_name": os.path.basename(name),
+            "height": photo.shape[0],
+            "width": photo.shape[1],
+        }
+        annotations = document["annotations"]
+        total += len(annotations)
+        example = source[index]
+        np.testing.assert_array_equal(example.image, photo)
+        assert len(example.masks) == len(annotations) > 0
+        with (output / "pngs" / stem / "metadata.csv").open() as file:
+            table = list(csv.DictReader(file))
+        assert len(table) == len(annotations)
+        for k, annotation in enumerate(annotations):
+            mask = coco_mask.decode(annotation["segmentation"]).astype(bool)
+            np.testing.assert_array_equal(example.masks[k], mask)
+            np.testing.assert_array_equal(read_mask(output / "pngs" / stem / f"{k}.png"), mask)
+            assert annotation["area"] == mask.sum() == int(table[k]["area"])
+            assert annotation["bbox"] == mask_to_box_xywh(mask).tolist()
+            assert set(annotation) == {
+                *("id", "segmentation", "area", "bbox", "predicted_iou", "point_coords"),
+                *("stability_score", "crop_box"),
+            }
+        overlay = read_image(output / "overlays" / f"{stem}.jpg")
+        assert overlay.shape == photo.shape
+        assert np.abs(overlay.astype(int) - photo).mean() > 5
+    coco = COCO(str(output / "coco.json"))
+    assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == names
+    assert len(coco.getAnnIds()) == total
+    for annotation in coco.loadAnns(coco.getAnnIds()):
+        assert coco.annToMask(annotation).sum() == annotation["area"]
+
+
+def test_one_photo(generate, photos):
+    output = generate(photos / "tall.jpg")
+    assert sorted(os.listdir(output)) == ["sa1b", "settings.json"]
+    assert sorted(os.listdir(output / "sa1b")) == ["tall.jpg", "tall.json"]
+
+
+def test_nothing_found_is_a_record_too(generate, photos):
+    output = generate(
+        photos / "tall.jpg", "--pred-iou-thresh", "99", "--overlay", "--png", "--coco"
+    )
+    assert json.loads((output / "sa1b" / "tall.json").read_text())["annotations"] == []
+    assert json.loads((output / "coco.json").read_text())["annotations"] == []
+    photo, overlay = read_image(photos / "tall.jpg"), read_image(output / "overlays" / "tall.jpg")
+    assert np.abs(overlay.astype(int) - photo).mean() < 3
+
+
+def test_a_second_start_does_what_is_missing(generate, photos, capsys):
+    output = generate(photos)
+    texts = {path: path.read_text() for path in (output / "sa1b").rglob("*.json")}
+    times = {path: path.stat().st_mtime_ns for path in texts}
+    (output / "sa1b" / "tall.json").unlink()
+    (output / "sa1b" / ".tall.jpg.unfinished").write_text("left by a kill")
+    generate(photos)
+    assert "of 1 photos" in capsys.readouterr().out.splitlines()[-1]
+    for path, text in texts.items():
+        assert path.read_text() == text
+        assert (path.stat().st_mtime_ns == times[path]) == (path.name != "tall.json")
+
+
+def test_results_inside_the_folder_of_photos_are_no_photos(generate, photos):
+    for _ in range(2):
+        output = generate(photos, "--overlay", output="photos/masks")
+    assert len(list((output / "sa1b").rglob("*.json"))) == 3
+
+
+def test_a_broken_photo_is_told_at_the_end(generate, photos, capsys):
+    (photos / "broken.jpg").write_bytes((photos / "coffee.jpg").read_bytes()[:700])
+    output = generate(photos, code=2)
+    assert len(list((output / "sa1b").rglob("*.json"))) == 3
+    told = capsys.readouterr().err
+    assert "1 photos have no masks" in told
+    assert "broken.jpg is a truncated or damaged image" in told
+
+
+def test_bad_input(complaint, generate, photos, weights, tmp_path):
+    output, end = tmp_path / "out", ("--checkpoint", weights)
+    assert "no such file or folder" in complaint("generate", photos / "x", "--output", output)
+    assert "is no photo" in complaint("generate", photos / "notes.txt", "--output", output)
+    (tmp_path / "empty").mkdir()
+    assert "no photos" in complaint("generate", tmp_path / "empty", "--output", output)
+    assert "is a file" in complaint("generate", photos, "--output", photos / "notes.txt")
+    generate(photos / "tall.jpg", output="other")
+    message = complaint("generate", photos, "--output", tmp_path / "other", *end)
+    assert "other settings (arguments" in message
+    (photos / "tall.png").write_bytes((photos / "tall.jpg").read_bytes())
+    assert "tall.jpg and tall.png would share" in complaint(
+        "generate", photos, "--output", output, *end
+    )
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle(photos, weights, tmp_path):
+    for k in range(20):
+        Image.fromarray(np.roll(skimage.data.coffee()[:60, :80], k, axis=1)).save(
+            photos / f"roll_{k:02}.png"
+        )
+    output = tmp_path / "out"
+    command = [sys.executable, "-m", "sam_jax", "generate", photos, "--output", output]
+    command += ["--checkpoint", weights, *LENIENT, "--coco"]
+    environment = {**os.environ, "XLA_FLAGS": ""}  # one device
+    process = subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while len(list(output.glob("sa1b/**/*.json"))) < 5:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = {path: path.stat().st_mtime_ns for path in output.glob("sa1b/**/*.json")}
+    assert 5 <= len(kept) < 23
+    for path in kept:
+        json.loads(path.read_text())
+    subprocess.run(command, env=environment, check=True, capture_output=True)
+    assert len(list(output.glob("sa1b/**/*.json"))) == 23
+    assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
+    coco = json.loads((output / "coco.json").read_text())
+    assert sorted(image["id"] for image in coco["images"]) == list(range(1, 24))
+    assert len({image["file_name"] for image in coco["images"]}) == 23
