@@ -1,8 +1,7 @@
 """Segments a real photo from start to end: `python -m experiments.demo`, which is what `make demo` runs.
 
-Writes weights in the official format, converts them, loads them, encodes a photo of a cup of coffee, clicks on the
-cup, and leaves the picture in `demo/`. The weights are random until trained ones come with this repository, so the
-mask does not mean anything yet.
+Loads the small model that comes with this package, encodes a photo of a cup of coffee, clicks on the cup, finds the
+masks of everything, and leaves the pictures in `demo/`.
 """
 
 import time
@@ -14,15 +13,15 @@ import jax
 import numpy as np
 import skimage.data
 
-from sam_jax import SamPredictor, load
-from sam_jax.checkpoints import convert_checkpoint, save_checkpoint
+from sam_jax import SamAutomaticMaskGenerator, SamPredictor, load
 from sam_jax.data.images import write_image
-from sam_jax.inference.overlay import draw_overlay
-from sam_jax.models import TINY, init_variables
+from sam_jax.inference.overlay import draw_everything, draw_overlay
 
 FOLDER = Path("demo")
 CLICK = np.array([[300.0, 180.0]])
 ON_THE_OBJECT = np.array([1])
+THRESHOLD = 0.4
+"""A small model is less sure than the large ones that the official thresholds are for."""
 
 
 @contextmanager
@@ -36,16 +35,11 @@ def timed(part: str) -> Iterator[None]:
 def main() -> None:
     """Run the demo."""
     FOLDER.mkdir(exist_ok=True)
-    official, converted = FOLDER / "tiny.pth", FOLDER / "tiny.safetensors"
-    picture = FOLDER / "coffee_overlay.png"
     photo = skimage.data.coffee()
     print(f"A tiny Segment Anything on {jax.devices()[0].device_kind}:")
-    with timed("make random weights, in the official format"):
-        save_checkpoint(official, TINY, init_variables(TINY, seed=0))
-    with timed("convert them"):
-        convert_checkpoint(official, converted)
     with timed("load the model"):
-        predictor = SamPredictor(load(converted))
+        model = load()
+        predictor = SamPredictor(model)
     with timed(f"encode a photo of {photo.shape[1]}x{photo.shape[0]}, and compile"):
         predictor.set_image(photo)
         jax.block_until_ready(predictor.features)
@@ -56,11 +50,21 @@ def main() -> None:
         predictor.predict(CLICK, ON_THE_OBJECT)
     with timed("masks for a click again"):
         masks, scores, _ = predictor.predict(CLICK, ON_THE_OBJECT)
-    with timed("draw the picture"):
+    with timed("masks of everything, and compile"):
+        generator = SamAutomaticMaskGenerator(
+            model, pred_iou_thresh=THRESHOLD, stability_score_thresh=THRESHOLD
+        )
+        records = generator.generate(photo)
+    with timed("draw the pictures"):
         best = masks[[scores.argmax()]]
-        write_image(picture, draw_overlay(photo, best, points=CLICK, labels=ON_THE_OBJECT))
-    print(f"The picture is {picture.resolve()}")
-    print("The weights are random, not trained: the mask does not follow the cup yet.")
+        clicked, all_masks = FOLDER / "coffee_overlay.png", FOLDER / "coffee_everything.png"
+        write_image(clicked, draw_overlay(photo, best, points=CLICK, labels=ON_THE_OBJECT))
+        write_image(
+            all_masks,
+            draw_everything(photo, [np.asarray(record["segmentation"]) for record in records]),
+        )
+    print(f"The pictures are {clicked.resolve()}")
+    print(f"                 {all_masks.resolve()}: {len(records)} masks")
 
 
 if __name__ == "__main__":

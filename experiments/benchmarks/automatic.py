@@ -1,0 +1,154 @@
+"""Masks for everything beside the official generator: same weights, same photo, float32, on this machine's CPU.
+
+    python -m experiments.benchmarks.automatic [--variant vit_b] [--rounds 3] [--memory] [--parts]
+
+A photo of 1200x1800, 32x32 points, the official defaults. With random weights (ViT-B) scores mean nothing, so the
+threshold of predicted IoU is set where as large a share of masks survives as `--survivors` says; the shipped weights
+(tiny) are taken with the official thresholds.
+"""
+
+import cProfile
+import json
+import pstats
+import resource
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import skimage.data
+import torch
+import tyro
+from PIL import Image
+
+import sam_jax
+from experiments.benchmarks.timing import print_summaries, summarise, time_in_turns
+from experiments.official import segment_anything
+from experiments.reference import official_model
+from sam_jax.checkpoints import SHIPPED_WEIGHTS, convert_checkpoint
+from sam_jax.inference.crops import make_point_grid
+from sam_jax.models import VIT_B
+
+OURS, OFFICIAL = "sam_jax", "official PyTorch"
+PHOTO_SIZE = (1200, 1800)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Compare automatic masks with the official generator's."""
+
+    variant: Literal["tiny", "vit_b"] = "tiny"
+    """The shipped weights, or random ones of ViT-B's sizes."""
+    rounds: int = 3
+    """How often each is timed."""
+    survivors: float = 0.1
+    """Share of masks that pass the threshold of predicted IoU, with random weights."""
+    memory: bool = False
+    """Measure the peak memory instead, each implementation in a process of its own."""
+    memory_of: Literal["sam_jax", "official PyTorch"] | None = None
+    """Generate once with this one and print the process's peak memory in MB."""
+    parts: bool = False
+    """Show where each of the two spends its time, instead."""
+
+
+def make_photo() -> np.ndarray:
+    """A photo of a cup of coffee."""
+    height, width = PHOTO_SIZE
+    return np.asarray(Image.fromarray(skimage.data.coffee()).resize((width, height)))
+
+
+def write_official(options: Options, path: Path) -> Any:
+    """Weights in the official format, and the sizes of their model."""
+    if options.variant == "tiny":
+        return convert_checkpoint(SHIPPED_WEIGHTS, path)
+    torch.save(official_model(VIT_B).state_dict(), path)
+    return VIT_B
+
+
+def make_generator(options: Options, path: Path, config: Any, name: str) -> Callable[[], list]:
+    """A function that finds all masks of the photo with one of the implementations."""
+    photo = make_photo()
+    arguments: dict[str, Any] = {}
+    model = sam_jax.load(path)
+    if options.variant == "vit_b":
+        arguments = {
+            "pred_iou_thresh": find_threshold(model, photo, options.survivors),
+            "stability_score_thresh": 0.0,
+        }
+    if name == OURS:
+        ours = sam_jax.SamAutomaticMaskGenerator(model, **arguments)
+        return lambda: ours.generate(photo)
+    del model
+    official = official_model(config)
+    official.load_state_dict(torch.load(path))
+    reference: Any = official.eval()
+    theirs = segment_anything.SamAutomaticMaskGenerator(reference, **arguments)
+    return lambda: theirs.generate(photo)
+
+
+def find_threshold(model: sam_jax.Model, photo: np.ndarray, share: float) -> float:
+    """Predicted IoU that this share of the answers to a coarse grid is above."""
+    predictor = sam_jax.SamPredictor(model)
+    predictor.set_image(photo)
+    height, width, _ = photo.shape
+    points = make_point_grid(8)[:, None] * np.array([width, height])
+    _, iou, _ = predictor.predict_batch(points, np.ones((64, 1), np.int32))
+    return float(np.quantile(iou, 1 - share))
+
+
+def compare_memory(options: Options) -> dict[str, int]:
+    """Peak resident memory in MB of processes that load the weights and find the masks once."""
+    command = [sys.executable, "-m", "experiments.benchmarks.automatic"]
+    peaks = {}
+    for name in (OURS, OFFICIAL):
+        arguments = ["--variant", options.variant, "--memory-of", name]
+        output = subprocess.run(command + arguments, check=True, capture_output=True, text=True)
+        peaks[name] = int(output.stdout.split()[-1])
+        print(f"{name}: {peaks[name]} MB", flush=True)
+    return peaks
+
+
+def show_parts(name: str, generate: Callable[[], list]) -> None:
+    """Print the functions that take the most time, callees not counted."""
+    generate()
+    profile = cProfile.Profile()
+    profile.runcall(generate)
+    print(f"== {name}")
+    pstats.Stats(profile).sort_stats("tottime").print_stats(12)
+
+
+def main() -> None:
+    """Measure and print."""
+    options = tyro.cli(Options)
+    if options.memory:
+        print(json.dumps(compare_memory(options)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "official.pth"
+        config = write_official(options, path)
+        if options.memory_of:
+            make_generator(options, path, config, options.memory_of)()
+            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+            return
+        contestants = {
+            name: make_generator(options, path, config, name) for name in (OURS, OFFICIAL)
+        }
+    if options.parts:
+        for name, generate in contestants.items():
+            show_parts(name, generate)
+        return
+    counts = {name: len(generate()) for name, generate in contestants.items()}
+    print(
+        f"{options.variant}, {torch.get_num_threads()} threads, masks found: {counts}", flush=True
+    )
+    summary = summarise(time_in_turns(contestants, options.rounds), OURS)
+    print_summaries({"everything in a photo": summary}, OURS)
+    print(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    main()
