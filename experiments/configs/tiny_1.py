@@ -1,7 +1,6 @@
 """The model that comes with this package, first lesson: flat shapes in plain colours.
 
-python -m experiments.first_weights runs/first_weights.safetensors
-sam-jax train tiny_1
+`python -m experiments.first_weights runs/first_weights.safetensors`, then `sam-jax train tiny_1`.
 """
 
 from dataclasses import replace

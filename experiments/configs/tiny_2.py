@@ -1,4 +1,7 @@
-"""The model that comes with this package, second lesson: flat shapes with weak textures, after `tiny_1`."""
+"""The model that comes with this package, second lesson: flat shapes with weak textures.
+
+After `tiny_1`: `sam-jax train tiny_2`.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,7 @@
-"""The model that comes with this package, third lesson: whole scenes and micrographs, after `tiny_2`."""
+"""The model that comes with this package, third lesson: whole scenes and micrographs.
+
+After `tiny_2`: `sam-jax train tiny_3`.
+"""
 
 from dataclasses import replace
 

@@ -1,4 +1,7 @@
-"""The model that comes with this package, fourth lesson: larger pictures, after `tiny_3`."""
+"""The model that comes with this package, fourth lesson: larger pictures.
+
+After `tiny_3`: `sam-jax train tiny_4`.
+"""
 
 from dataclasses import replace
 

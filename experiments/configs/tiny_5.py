@@ -1,4 +1,7 @@
-"""The model that comes with this package, fifth lesson: corrections, with a falling rate, after `tiny_4`."""
+"""The model that comes with this package, fifth lesson: corrections, with a falling rate.
+
+After `tiny_4`: `sam-jax train tiny_5`.
+"""
 
 from dataclasses import replace
 
