@@ -2,9 +2,9 @@
 
     python -m experiments.benchmarks.automatic [--variant vit_b] [--rounds 3] [--memory] [--parts]
 
-A photo of 1200x1800, 32x32 points, the official defaults but for the thresholds, which are for large trained models. With
-random weights (ViT-B) scores mean nothing, so that of predicted IoU is set where as large a share of masks passes as
-`--survivors` says, and any stability will do; with the shipped weights (tiny) both are 0.4.
+A photo of 1200x1800, 32x32 points, the official defaults but for the thresholds, which are for large trained models.
+With random weights (ViT-B) scores mean nothing, so that of predicted IoU is set where as large a share of masks passes
+as `--survivors` says, and any stability will do; with the shipped weights (tiny) both are 0.4.
 """
 
 import cProfile
