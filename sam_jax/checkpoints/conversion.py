@@ -234,7 +234,7 @@ def cast(leaves: Tensors, dtype: str) -> dict[str, LazyTensor]:
     target = np.dtype(jnp.dtype(dtype))
     return {
         path: LazyTensor(
-            tuple(leaf.shape), target, lambda leaf=leaf: np.asarray(leaf).astype(target)
+            tuple(leaf.shape), target, lambda leaf=leaf: np.asarray(leaf).astype(target, copy=False)
         )
         for path, leaf in leaves.items()
     }
