@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image
 
 from sam_jax.data.augmentation import (
@@ -59,11 +59,12 @@ def frame_example(
     try:
         placement = draw_placement(example.image.shape[:2], frame, augmentation, rng)
         colours = draw_colours(augmentation, rng) if augmentation.colour else None
-        haste = rng.exponential(size=len(example.masks))
-        drawn = _draw_masks(example, placement, num_masks, haste, augmentation)
+        order = rng.permutation(len(example.masks))
+        times = np.sort(rng.exponential(size=len(order)))
+        drawn = _draw_masks(example, placement, num_masks, order, times, augmentation)
         if not drawn and augmentation.scale != (1.0, 1.0):
             placement = place_whole(example.image.shape[:2], frame)
-            drawn = _draw_masks(example, placement, num_masks, haste, augmentation)
+            drawn = _draw_masks(example, placement, num_masks, order, times, augmentation)
     except InputError as error:
         raise RecordError(f"{example.name}: {error}") from error
     if not drawn:
@@ -138,7 +139,8 @@ def _draw_masks(
     example: Example,
     placement: Placement,
     num_masks: int,
-    haste: Float[np.ndarray, " masks"],
+    order: Int[np.ndarray, " masks"],
+    times: Float[np.ndarray, " masks"],
     augmentation: Augmentation,
 ) -> list[np.ndarray]:
     """The first good masks in a race: a mask arrives after a time that is exponential, with its weight as the rate.
@@ -149,15 +151,16 @@ def _draw_masks(
         example: the photo and its masks.
         placement: what of it is shown.
         num_masks: at most so many.
-        haste: exponential times for a weight of 1.
+        order: in which masks of equal weight would arrive.
+        times: exponential, ascending: when they would, with a weight of 1.
         augmentation: what is good, and what weighs how much.
     """
     power = augmentation.area_power
     drawn: list[tuple[float, np.ndarray]] = []
-    for index in np.argsort(haste).tolist():
+    for index, time in zip(order.tolist(), times.tolist(), strict=True):
         truth, share = _render_mask(mask_runs(example.masks, index), placement)
         if share <= LARGEST_SHARE and np.count_nonzero(truth) >= augmentation.min_cells:
-            drawn.append((haste[index] / share**power, truth))
+            drawn.append((time / share**power, truth))
             if power == 0 and len(drawn) == num_masks:
                 break
     drawn.sort(key=lambda pair: pair[0])
