@@ -87,14 +87,14 @@ class Generate:
         from sam_jax.types import InputError
 
         check_folder(self.output)
+        arguments = self._arguments()
         photos = find_photos(self.photos, self.output)
         keep_compiled_programs()
         if self.multi_host:
             join_processes()
         import jax
 
-        model, arguments = load(self.checkpoint), self._arguments()
-        self.output.mkdir(parents=True, exist_ok=True)
+        model = load(self.checkpoint)
         keep_settings(self.output, model, arguments)
         run = FolderRun(
             make_generators(model, arguments),
@@ -124,11 +124,16 @@ class Generate:
         from dataclasses import asdict
 
         from sam_jax.inference.automatic import SA1B
+        from sam_jax.types import InputError
 
         arguments = asdict(self.grid)
-        if self.sa1b:
-            arguments |= SA1B
-        return arguments
+        if not self.sa1b:
+            return arguments
+        chosen = [name for name in SA1B if arguments[name] != getattr(Grid, name)]
+        if chosen:
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
+            raise InputError(f"--sa1b sets {options} itself: leave out one or the other")
+        return arguments | SA1B
 
 
 def make_generators(model: Any, arguments: dict[str, Any]) -> list[Any]:

@@ -10,6 +10,8 @@ from PIL import Image, ImageOps
 
 from sam_jax.types import InputError
 
+JPEG_QUALITY = 90
+
 
 def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
     """Read a photo as it looks on a screen: upright, in RGB, the first frame of an animation.
@@ -49,13 +51,13 @@ def read_mask(path: str | Path) -> Bool[np.ndarray, "h w"]:
 
 
 def write_image(path: str | Path, pixels: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Write RGB as PNG; the file appears whole or not at all."""
-    _write_png(Path(path), Image.fromarray(pixels))
+    """Write RGB as PNG, or as JPEG where the name ends in .jpg; the file appears whole or not at all."""
+    _write(Path(path), Image.fromarray(pixels))
 
 
 def write_mask(path: str | Path, mask: Bool[np.ndarray, "h w"]) -> None:
     """Write a mask as grey PNG, 255 in the object; the file appears whole or not at all."""
-    _write_png(Path(path), Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
+    _write(Path(path), Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
 
 
 def _read_upright(path: Path) -> Image.Image:
@@ -103,10 +105,13 @@ def _as_eight_bits(levels: np.ndarray, path: str | Path) -> UInt8[np.ndarray, "h
     return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
-def _write_png(path: Path, image: Image.Image) -> None:
+def _write(path: Path, image: Image.Image) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
     try:
-        image.save(unfinished, format="PNG")
+        if path.suffix == ".jpg":
+            image.save(unfinished, format="JPEG", quality=JPEG_QUALITY)
+        else:
+            image.save(unfinished, format="PNG")
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from PIL import Image
 
 from sam_jax.data.folders import PHOTO_ENDINGS, list_photos, strip_ending
-from sam_jax.data.images import read_image
+from sam_jax.data.images import read_image, write_image
 from sam_jax.inference.automatic import SamAutomaticMaskGenerator
 from sam_jax.inference.mask_files import describe_masks, gather_coco, write_json, write_pngs
 from sam_jax.inference.overlay import draw_everything
@@ -104,7 +103,7 @@ def keep_settings(output: Path, model: Model, arguments: dict[str, Any]) -> None
         arguments: of the generator.
 
     Raises:
-        InputError: the earlier run had others.
+        InputError: the earlier run had others, or the folder cannot be written to.
     """
     now = json.loads(
         json.dumps(
@@ -113,7 +112,11 @@ def keep_settings(output: Path, model: Model, arguments: dict[str, Any]) -> None
     )
     path = output / SETTINGS
     if not path.exists():
-        write_json(path, now)
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            write_json(path, now)
+        except OSError as error:
+            raise InputError(f"cannot write to {output}: {error.strerror or error}") from error
         return
     try:
         before = json.loads(path.read_text())
@@ -205,25 +208,25 @@ class FolderRun:
         except InputError as error:
             return Outcome(name, 0, str(error))
         document = describe_masks(records, Path(name).name, image.shape[:2], index + 1)
-        annotations = document["annotations"]
-        stem = strip_ending(name)
+        try:
+            self._write(name, image, document)
+        except OSError as error:
+            raise InputError(f"cannot write to {self.output}: {error.strerror or error}") from error
+        return Outcome(name, len(records), None)
+
+    def _write(self, name: str, image: np.ndarray, document: dict[str, Any]) -> None:
+        annotations, stem = document["annotations"], strip_ending(name)
         if self.extras.png:
             write_pngs(self.output / PNGS / stem, annotations)
         if self.extras.overlay:
             masks = [decode_rle(annotation["segmentation"]) for annotation in annotations]
-            _write_jpeg(self.output / OVERLAYS / f"{stem}.jpg", draw_everything(image, masks))
+            picture = self.output / OVERLAYS / f"{stem}.jpg"
+            picture.parent.mkdir(parents=True, exist_ok=True)
+            write_image(picture, draw_everything(image, masks))
         path = self._document(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         _link(self.photos.folder / name, self.output / MASKS / name)
         write_json(path, document)
-        return Outcome(name, len(annotations), None)
-
-
-def _write_jpeg(path: Path, pixels: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    Image.fromarray(pixels).save(unfinished, format="JPEG", quality=90)
-    os.replace(unfinished, path)
 
 
 def _link(photo: Path, path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from sam_jax.data.images import write_mask
 from sam_jax.inference.automatic import Record
-from sam_jax.ops.rle import Rle, compress_counts, decode_rle
+from sam_jax.ops.rle import decode_rle
 
 COCO_CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}
 TABLE = "metadata.csv"
@@ -27,18 +27,11 @@ def describe_masks(
     """The json document of a photo, with the fields of SA-1B's.
 
     Args:
-        records: with `uncompressed_rle` or `coco_rle` segmentations.
+        records: of a generator whose `output_mode` is `coco_rle`.
         file_name: of the photo, without folders.
         size: (h, w) of the photo.
         image_id: a number of its own.
     """
-    annotations = []
-    for number, record in enumerate(records):
-        rle: Any = record["segmentation"]
-        counts = rle["counts"]
-        if not isinstance(counts, str):
-            rle = Rle(size=rle["size"], counts=compress_counts(counts))
-        annotations.append({"id": number, **record, "segmentation": rle})
     return {
         "image": {
             "image_id": image_id,
@@ -46,7 +39,7 @@ def describe_masks(
             "height": size[0],
             "width": size[1],
         },
-        "annotations": annotations,
+        "annotations": [{"id": number, **record} for number, record in enumerate(records)],
     }
 
 

@@ -85,16 +85,17 @@ def _borders(labels: Int[np.ndarray, "h w"], width: float) -> Float[np.ndarray, 
 
 def map_colour(number: int) -> tuple[int, int, int]:
     """Choose a colour of a map: hues in golden-ratio steps, and three tones in turn, tell hundreds apart."""
-    hue = (FIRST_HUE + number / GOLDEN_RATIO) % 1
-    saturation, value = ((0.75, 1.0), (0.55, 0.85), (0.9, 0.75))[number % 3]
-    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
-    return round(255 * red), round(255 * green), round(255 * blue)
+    return _colour(number, *((0.75, 1.0), (0.55, 0.85), (0.9, 0.75))[number % 3])
 
 
 def mask_colour(number: int) -> tuple[int, int, int]:
     """Choose a colour for a mask: golden-ratio steps around the hue circle keep any few far apart."""
+    return _colour(number, 0.85, 1.0)
+
+
+def _colour(number: int, saturation: float, value: float) -> tuple[int, int, int]:
     hue = (FIRST_HUE + number / GOLDEN_RATIO) % 1
-    red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 1.0)
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 

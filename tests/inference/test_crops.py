@@ -4,16 +4,16 @@ import numpy as np
 import pytest
 import torch
 
-from experiments.official import segment_anything  # noqa: F401  with its stand-ins
+from experiments.official import segment_anything
 from sam_jax.inference.crops import make_point_grid, near_crop_edge, plan_crops
+
+amg = segment_anything.utils.amg
 
 
 @pytest.mark.parametrize("size", [(300, 500), (500, 300), (1, 2000), (7, 5)])
 @pytest.mark.parametrize(("layers", "overlap"), [(0, 0.3), (1, 512 / 1500), (3, 0.1)])
 def test_crops(size, layers, overlap):
-    from segment_anything.utils.amg import generate_crop_boxes
-
-    boxes, layer_of_box = generate_crop_boxes(size, layers, overlap)
+    boxes, layer_of_box = amg.generate_crop_boxes(size, layers, overlap)
     crops = plan_crops(size, layers, overlap)
     assert [list(crop.box) for crop in crops] == boxes
     assert [crop.layer for crop in crops] == layer_of_box
@@ -21,21 +21,17 @@ def test_crops(size, layers, overlap):
 
 @pytest.mark.parametrize("side", [1, 2, 5, 32])
 def test_point_grid(side):
-    from segment_anything.utils.amg import build_point_grid
-
-    np.testing.assert_allclose(make_point_grid(side), build_point_grid(side), rtol=1e-14)
+    np.testing.assert_allclose(make_point_grid(side), amg.build_point_grid(side), rtol=1e-14)
 
 
 def test_near_crop_edge():
-    from segment_anything.utils.amg import is_box_near_crop_edge
-
     size, rng = (300, 500), np.random.default_rng(0)
     crop = plan_crops(size, 1, 0.3)[2]
     x0, y0, _, _ = crop.box
     corners = rng.integers(0, 150, (400, 2, 2))
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
     boxes += np.array([x0, y0, x0, y0])
-    official = is_box_near_crop_edge(
+    official = amg.is_box_near_crop_edge(
         torch.tensor(boxes) - torch.tensor([x0, y0, x0, y0]), list(crop.box), [0, 0, 500, 300]
     )
     result = near_crop_edge(boxes, crop, size)
