@@ -81,9 +81,9 @@ class Generate:
             Extras,
             FolderRun,
             find_photos,
-            keep_settings,
         )
         from sam_jax.inference.loading import load
+        from sam_jax.inference.settings import describe_model, keep_settings
         from sam_jax.types import InputError
 
         check_folder(self.output)
@@ -95,7 +95,7 @@ class Generate:
         import jax
 
         model = load(self.checkpoint)
-        keep_settings(self.output, model, arguments)
+        keep_settings(self.output, describe_model(model) | {"arguments": arguments})
         run = FolderRun(
             make_generators(model, arguments),
             photos,

@@ -7,6 +7,7 @@ from sam_jax.distributed.mesh import (
     place_batch,
 )
 from sam_jax.distributed.processes import any_process, fetch_tree, gather_texts, join_processes
+from sam_jax.distributed.workers import spread
 
 __all__ = [
     "DEVICES",
@@ -17,4 +18,5 @@ __all__ = [
     "join_processes",
     "parameter_specs",
     "place_batch",
+    "spread",
 ]

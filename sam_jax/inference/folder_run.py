@@ -1,30 +1,29 @@
 """Masks for a folder of photos: on all devices, shared among processes, going on where it stopped."""
 
-import hashlib
+import functools
 import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from sam_jax.data.folders import PHOTO_ENDINGS, list_photos, strip_ending
 from sam_jax.data.images import read_image, write_image
+from sam_jax.distributed import spread
 from sam_jax.inference.automatic import SamAutomaticMaskGenerator
-from sam_jax.inference.mask_files import describe_masks, gather_coco, write_json, write_pngs
+from sam_jax.inference.mask_files import describe_masks, gather_coco, write_pngs
 from sam_jax.inference.overlay import draw_everything
-from sam_jax.models import Model
+from sam_jax.inference.settings import write_json
 from sam_jax.ops.rle import decode_rle
 from sam_jax.types import InputError
 
 MASKS, OVERLAYS, PNGS = "sa1b", "overlays", "pngs"
 """Folders of the results: photos with their json files, pictures, and a folder of masks for each photo."""
-COCO, SETTINGS = "coco.json", "settings.json"
+COCO = "coco.json"
 PHOTOS_IN_HAND = 2
 """Of each device: while it computes for one, another is read or written."""
 
@@ -94,51 +93,6 @@ def find_photos(place: Path, output: Path) -> Photos:
     return Photos(place, names)
 
 
-def keep_settings(output: Path, model: Model, arguments: dict[str, Any]) -> None:
-    """Note what the masks are made with, or compare with what an earlier run noted.
-
-    Args:
-        output: folder of the results.
-        model: whose weights are noted by their hash.
-        arguments: of the generator.
-
-    Raises:
-        InputError: the earlier run had others, or the folder cannot be written to.
-    """
-    now = json.loads(
-        json.dumps(
-            {"model": asdict(model.config), "weights": hash_weights(model), "arguments": arguments}
-        )
-    )
-    path = output / SETTINGS
-    if not path.exists():
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            write_json(path, now)
-        except OSError as error:
-            raise InputError(f"cannot write to {output}: {error.strerror or error}") from error
-        return
-    try:
-        before = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: delete {output}, or name another --output") from error
-    other = [name for name in now if before.get(name) != now[name]]
-    if other:
-        raise InputError(
-            f"{output} holds masks made with other settings ({', '.join(other)}; see {SETTINGS}); "
-            "name another --output, or delete it"
-        )
-
-
-def hash_weights(model: Model) -> str:
-    """SHA-256 over all parameters, by path."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(model.variables):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return digest.hexdigest()
-
-
 class FolderRun:
     """Finds masks for photos and writes them; photos that have their json file already are left alone.
 
@@ -172,19 +126,8 @@ class FolderRun:
 
     def __iter__(self) -> Iterator[Outcome]:
         """Outcomes as they come."""
-        devices = len(self.generators)
-        with ThreadPoolExecutor(devices * PHOTOS_IN_HAND) as threads:
-            waiting: set[Future[Outcome]] = set()
-            try:
-                for turn, index in enumerate(self.to_do):
-                    generator = self.generators[turn % devices]
-                    waiting.add(threads.submit(self._process, generator, index))
-                    if len(waiting) == devices * PHOTOS_IN_HAND:
-                        done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                        yield from (future.result() for future in done)
-                yield from (future.result() for future in waiting)
-            finally:
-                threads.shutdown(cancel_futures=True)
+        workers = [functools.partial(self._process, generator) for generator in self.generators]
+        return spread(workers * PHOTOS_IN_HAND, self.to_do)
 
     def write_coco(self) -> bool:
         """Write one COCO file of all photos' masks; not as long as other processes are at work on theirs."""

@@ -1,7 +1,6 @@
 """What automatic masks are written as: SA-1B's json, one COCO file, folders of PNG files."""
 
 import csv
-import json
 import os
 import shutil
 from collections.abc import Iterable, Sequence
@@ -41,16 +40,6 @@ def describe_masks(
         },
         "annotations": [{"id": number, **record} for number, record in enumerate(records)],
     }
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write a file that appears whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
-        unfinished.write_text(json.dumps(document) + "\n")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:

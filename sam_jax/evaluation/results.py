@@ -1,0 +1,61 @@
+"""Tables of results: on a screen, as JSON, as CSV."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table as ScreenTable
+
+Cell = str | int | float | None
+"""A text, a count, a measure, or nothing where there is none."""
+
+
+class Table(NamedTuple):
+    """Rows of results under named columns.
+
+    Attributes:
+        title: what was measured, and on what.
+        columns: names; the first is of what the rows are about.
+        rows: cells, as many in each as there are columns. Measures keep all their digits.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+
+
+def show_cell(cell: Cell) -> str:
+    """A cell as people read it: measures with four digits after the point."""
+    if cell is None:
+        return "-"
+    return f"{cell:.4f}" if isinstance(cell, float) else str(cell)
+
+
+def print_table(table: Table) -> None:
+    """Print a table on the screen."""
+    screen = ScreenTable(title=table.title, title_justify="left")
+    for number, column in enumerate(table.columns):
+        screen.add_column(column, justify="left" if number == 0 else "right")
+    for row in table.rows:
+        screen.add_row(*map(show_cell, row))
+    Console().print(screen)
+
+
+def describe_table(table: Table) -> dict[str, Any]:
+    """A table as JSON has it."""
+    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+    return {"title": table.title, "rows": rows}
+
+
+def format_csv(tables: Sequence[Table]) -> str:
+    """Tables as lines of table, row, column, value, so that one file holds tables of any columns."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("table", "row", "column", "value"))
+    for table in tables:
+        for row in table.rows:
+            for column, cell in zip(table.columns[1:], row[1:], strict=True):
+                writer.writerow((table.title, row[0], column, "" if cell is None else cell))
+    return text.getvalue()
