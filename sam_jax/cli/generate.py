@@ -62,6 +62,8 @@ class Generate:
     """Also write each mask as a PNG file, to DIR/pngs, with a table of them."""
     sa1b: FlagCreatePairsOff[bool] = False
     """Search as for SA-1B: two layers of crops, no specks, no holes, nothing as large as the photo."""
+    images_per_batch: int = 1
+    """Photos, or crops of them, encoded together: more are faster on a GPU or TPU, and need more memory."""
     multi_host: FlagCreatePairsOff[bool] = False
     """This is one of several processes that share the photos (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
     grid: Annotated[OmitArgPrefixes[Grid], arg(name="")] = field(default_factory=Grid)
@@ -97,7 +99,7 @@ class Generate:
         model = load(self.checkpoint)
         keep_settings(self.output, describe_model(model) | {"arguments": arguments})
         run = FolderRun(
-            make_generators(model, arguments),
+            make_generators(model, arguments | {"images_per_batch": self.images_per_batch}),
             photos,
             self.output,
             Extras(overlay=self.overlay, png=self.png),

@@ -1,6 +1,7 @@
 """Masks for everything in an image (SAM, section 4 "Fully automatic" and appendix B), with the official interface."""
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypedDict
 
 import jax
@@ -11,11 +12,12 @@ from sam_jax.data.framing import Framing, frame_image
 from sam_jax.inference.crops import Crop, make_point_grid, near_crop_edge, plan_crops
 from sam_jax.inference.predictor import embed_images, predict_masks
 from sam_jax.inference.prompts import make_prompts, pad_prompts, take_prompts
-from sam_jax.inference.survivors import draw_masks, stability_scores
+from sam_jax.inference.survivors import draw_stable_masks
 from sam_jax.models import Model
 from sam_jax.ops.boxes import mask_to_box_xyxy
 from sam_jax.ops.nms import box_nms
 from sam_jax.ops.regions import remove_small_regions
+from sam_jax.ops.resize import fit_size
 from sam_jax.ops.rle import Rle, compress_counts, decode_rle, encode_rle
 from sam_jax.types import InputError
 
@@ -51,6 +53,24 @@ class Record(TypedDict):
     point_coords: list[list[float]]
     stability_score: float
     crop_box: list[int]
+
+
+class _View(NamedTuple):
+    """A crop of an image as the encoder sees it.
+
+    Attributes:
+        image: which it is a crop of, counted.
+        pixels: of the whole image.
+        crop: where it is.
+        framed: the crop in the model's input.
+        framing: how it got there.
+    """
+
+    image: int
+    pixels: UInt8[np.ndarray, "h w 3"]
+    crop: Crop
+    framed: UInt8[np.ndarray, "frame_h frame_w 3"]
+    framing: Framing
 
 
 class _Found(NamedTuple):
@@ -106,7 +126,10 @@ class SamAutomaticMaskGenerator:
         point_grids: points x, y in the unit square for the image and each layer of crops, instead of even grids.
         min_mask_region_area: islands and holes of fewer pixels go.
         output_mode: what a record's `segmentation` is: a mask, or run lengths, plain or as COCO's string.
-        max_area_share: masks of this share of the image, or more, go; above 1 for none. (Not among the official ones.)
+        max_area_share: masks of this share of the image, or more, go; above 1 for none. (Not among the official ones,
+            like the rest.)
+        multimask_output: three masks for each point; otherwise the one that is meant for prompts of several points.
+        images_per_batch: images, or crops of them, that are encoded together: an accelerator wants several.
 
     Raises:
         InputError: arguments contradict each other.
@@ -129,6 +152,8 @@ class SamAutomaticMaskGenerator:
         min_mask_region_area: int = 0,
         output_mode: str = "binary_mask",
         max_area_share: float = 2.0,
+        multimask_output: bool = True,
+        images_per_batch: int = 1,
     ) -> None:
         if (points_per_side is None) == (point_grids is None):
             raise InputError("give points_per_side or point_grids, and not both")
@@ -147,10 +172,14 @@ class SamAutomaticMaskGenerator:
                 f"{crop_n_layers} layers of crops need {crop_n_layers + 1} point_grids, "
                 f"not {len(point_grids)}"
             )
-        if not all(len(grid) for grid in point_grids) or points_per_batch < 1:
+        if not all(len(grid) for grid in point_grids):
             raise InputError(
                 "every layer needs points: raise points_per_side, or lower crop_n_layers or "
-                "crop_n_points_downscale_factor; points_per_batch is at least 1"
+                "crop_n_points_downscale_factor"
+            )
+        if points_per_batch < 1 or images_per_batch < 1:
+            raise InputError(
+                f"points_per_batch {points_per_batch} and images_per_batch {images_per_batch} are at least 1"
             )
         self.model = model
         self.point_grids = [np.asarray(grid, np.float64) for grid in point_grids]
@@ -165,6 +194,8 @@ class SamAutomaticMaskGenerator:
         self.min_mask_region_area = min_mask_region_area
         self.output_mode = output_mode
         self.max_area_share = max_area_share
+        self.multimask_output = multimask_output
+        self.images_per_batch = images_per_batch
 
     def generate(self, image: np.ndarray) -> list[Record]:
         """All masks of an image.
@@ -175,15 +206,63 @@ class SamAutomaticMaskGenerator:
         Raises:
             InputError: not an RGB image, or one too thin for the model.
         """
+        return next(self.generate_many([image]))
+
+    def generate_many(self, images: Iterable[np.ndarray]) -> Iterator[list[Record]]:
+        """All masks of image after image, while the next ones are being encoded where the device can.
+
+        Args:
+            images: as for `generate`; they are asked for as they are needed.
+
+        Raises:
+            InputError: one of them is not an RGB image, or is too thin for the model.
+        """
+        views = self._encode(self._views(images))
+        for _, of_image in itertools.groupby(views, lambda item: item[0].image):
+            parts = [(view, self._search(view, features)) for view, features in of_image]
+            yield self._finish(parts[0][0].pixels.shape[:2], [found for _, found in parts])
+
+    def plan(self, image: np.ndarray) -> list[Crop]:
+        """Where an image is looked at: the whole of it, and crops.
+
+        Raises:
+            InputError: not an RGB image, or one too thin for the model.
+        """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
             raise InputError(
                 "an image is an array of height x width x 3 bytes (uint8, 0 to 255), "
                 f"not {image.dtype} of shape {image.shape}"
             )
-        size = image.shape[:2]
-        crops = plan_crops(size, self.crop_n_layers, self.crop_overlap_ratio)
-        found = _join([self._search(image, crop) for crop in crops])
-        if len(crops) > 1:
+        crops = plan_crops(image.shape[:2], self.crop_n_layers, self.crop_overlap_ratio)
+        for x0, y0, x1, y1 in (crop.box for crop in crops):
+            fit_size(y1 - y0, x1 - x0, self.model.config.image_encoder.image_size)
+        return crops
+
+    def _views(self, images: Iterable[np.ndarray]) -> Iterator[_View]:
+        for number, image in enumerate(images):
+            for crop in self.plan(image):
+                x0, y0, x1, y1 = crop.box
+                framed, framing = frame_image(
+                    image[y0:y1, x0:x1], self.model.config.image_encoder.image_size
+                )
+                yield _View(number, image, crop, framed, framing)
+
+    def _encode(self, views: Iterator[_View]) -> Iterator[tuple[_View, jax.Array]]:
+        """Views with their embeddings; the device is given a batch before the one before it is used."""
+        ready: list[tuple[_View, jax.Array]] = []
+        while batch := list(itertools.islice(views, self.images_per_batch)):
+            filled = batch + [batch[-1]] * (self.images_per_batch - len(batch))
+            framed = np.stack([view.framed for view in filled])
+            fitted = np.array([view.framing.fitted for view in filled], np.int32)
+            features = embed_images(self.model, framed, fitted)
+            yield from ready
+            ready = [(view, features[index : index + 1]) for index, view in enumerate(batch)]
+        yield from ready
+
+    def _finish(self, size: tuple[int, int], parts: Sequence[_Found]) -> list[Record]:
+        """From what was found in the crops of an image to its records."""
+        found = _join(parts)
+        if len(parts) > 1:
             areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (c.box for c in found.crops)]
             smaller_first = 1 / np.array(areas, np.float64)
             found = found.take(box_nms(found.boxes, smaller_first, self.crop_nms_thresh))
@@ -194,13 +273,10 @@ class SamAutomaticMaskGenerator:
             found = self._clean(found)
         return [self._record(found, index) for index in range(len(found.rles))]
 
-    def _search(self, image: UInt8[np.ndarray, "h w 3"], crop: Crop) -> _Found:
-        """The masks of a crop."""
+    def _search(self, view: _View, features: jax.Array) -> _Found:
+        """The masks of a view."""
+        crop, framing = view.crop, view.framing
         x0, y0, x1, y1 = crop.box
-        part = image[y0:y1, x0:x1]
-        framed, framing = frame_image(part, self.model.config.image_encoder.image_size)
-        fitted = np.array([framing.fitted], np.int32)
-        features = embed_images(self.model, framed[None], fitted)
         points = self.point_grids[crop.layer] * np.array([x1 - x0, y1 - y0])
         prompts = make_prompts(
             framing,
@@ -212,13 +288,14 @@ class SamAutomaticMaskGenerator:
             batch = take_prompts(prompts, slice(start, start + self.points_per_batch))
             count = batch.labels.shape[1]
             batch = pad_prompts(batch, self.points_per_batch)
-            logits, iou = predict_masks(self.model, features, batch, multimask_output=True)
+            logits, iou = predict_masks(
+                self.model, features, batch, multimask_output=self.multimask_output
+            )
             expected = np.asarray(iou[0, :count])
             asked = np.repeat(points[start : start + count], expected.shape[1], axis=0)
             logits = logits.reshape(-1, *logits.shape[3:])
-            parts.append(
-                self._keep_good(logits, expected.ravel(), asked, framing, crop, image.shape[:2])
-            )
+            size = view.pixels.shape[:2]
+            parts.append(self._keep_good(logits, expected.ravel(), asked, framing, crop, size))
         found = _join(parts)
         return found.take(box_nms(found.boxes, found.iou, self.box_nms_thresh))
 
@@ -235,21 +312,22 @@ class SamAutomaticMaskGenerator:
         chosen = np.arange(len(iou))
         if self.pred_iou_thresh > 0:
             chosen = np.flatnonzero(iou > self.pred_iou_thresh)
-        stability = stability_scores(logits, chosen, framing, self.stability_score_offset)
-        if self.stability_score_thresh > 0:
-            stable = stability >= self.stability_score_thresh
-            chosen, stability = chosen[stable], stability[stable]
-        masks = draw_masks(logits, chosen, framing)
+        drawn = draw_stable_masks(
+            logits,
+            chosen,
+            framing,
+            offset=self.stability_score_offset,
+            threshold=self.stability_score_thresh,
+        )
         x0, y0, _, _ = crop.box
-        boxes = np.array([mask_to_box_xyxy(mask) for mask in masks], np.int64).reshape(-1, 4)
-        boxes += [x0, y0, x0, y0]
+        boxes = drawn.boxes + np.array([x0, y0, x0, y0])
         whole = np.flatnonzero(~near_crop_edge(boxes, crop, image_size))
         return _Found(
-            [encode_rle(_place(masks[i], crop, image_size)) for i in whole],
+            [encode_rle(_place(drawn.masks[i], crop, image_size)) for i in whole],
             boxes[whole],
-            iou[chosen[whole]],
-            stability[whole],
-            points[chosen[whole]] + [x0, y0],
+            iou[drawn.indices[whole]],
+            drawn.stability[whole],
+            points[drawn.indices[whole]] + [x0, y0],
             [crop] * len(whole),
         )
 

@@ -24,8 +24,8 @@ from sam_jax.types import InputError
 MASKS, OVERLAYS, PNGS = "sa1b", "overlays", "pngs"
 """Folders of the results: photos with their json files, pictures, and a folder of masks for each photo."""
 COCO = "coco.json"
-PHOTOS_IN_HAND = 2
-"""Of each device: while it computes for one, another is read or written."""
+GROUPS_IN_HAND = 2
+"""Of photos, for each device: while it computes for one, another is read or written."""
 
 
 class Photos(NamedTuple):
@@ -127,7 +127,10 @@ class FolderRun:
     def __iter__(self) -> Iterator[Outcome]:
         """Outcomes as they come."""
         workers = [functools.partial(self._process, generator) for generator in self.generators]
-        return spread(workers * PHOTOS_IN_HAND, self.to_do)
+        size = self.generators[0].images_per_batch
+        groups = [self.to_do[start : start + size] for start in range(0, len(self.to_do), size)]
+        for outcomes in spread(workers * GROUPS_IN_HAND, groups):
+            yield from outcomes
 
     def write_coco(self) -> bool:
         """Write one COCO file of all photos' masks; not as long as other processes are at work on theirs."""
@@ -143,19 +146,35 @@ class FolderRun:
     def _document(self, name: str) -> Path:
         return self.output / MASKS / f"{strip_ending(name)}.json"
 
-    def _process(self, generator: SamAutomaticMaskGenerator, index: int) -> Outcome:
-        name = self.photos.names[index]
-        try:
-            image = read_image(self.photos.folder / name)
-            records = generator.generate(image)
-        except InputError as error:
-            return Outcome(name, 0, str(error))
-        document = describe_masks(records, Path(name).name, image.shape[:2], index + 1)
-        try:
-            self._write(name, image, document)
-        except OSError as error:
-            raise InputError(f"cannot write to {self.output}: {error.strerror or error}") from error
-        return Outcome(name, len(records), None)
+    def _process(self, generator: SamAutomaticMaskGenerator, group: Sequence[int]) -> list[Outcome]:
+        """Find and write the masks of some photos that are encoded together."""
+        outcomes: list[Outcome] = []
+        images: dict[int, np.ndarray] = {}
+        for index in group:
+            name = self.photos.names[index]
+            try:
+                image = read_image(self.photos.folder / name)
+            except InputError as error:
+                outcomes.append(Outcome(name, 0, str(error)))
+                continue
+            try:
+                generator.plan(image)
+            except InputError as error:
+                outcomes.append(Outcome(name, 0, f"{name}: {error}"))
+                continue
+            images[index] = image
+        results = generator.generate_many(images.values())
+        for (index, image), records in zip(images.items(), results, strict=True):
+            name = self.photos.names[index]
+            document = describe_masks(records, Path(name).name, image.shape[:2], index + 1)
+            try:
+                self._write(name, image, document)
+            except OSError as error:
+                raise InputError(
+                    f"cannot write to {self.output}: {error.strerror or error}"
+                ) from error
+            outcomes.append(Outcome(name, len(records), None))
+        return outcomes
 
     def _write(self, name: str, image: np.ndarray, document: dict[str, Any]) -> None:
         annotations, stem = document["annotations"], strip_ending(name)

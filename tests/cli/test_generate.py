@@ -144,13 +144,16 @@ def test_results_inside_the_folder_of_photos_are_no_photos(generate, photos):
     assert len(list((output / "sa1b").rglob("*.json"))) == 3
 
 
-def test_a_broken_photo_is_told_at_the_end(generate, photos, capsys):
+@pytest.mark.parametrize("images_per_batch", ["1", "3"])
+def test_broken_photos_are_told_at_the_end(generate, photos, capsys, images_per_batch):
     (photos / "broken.jpg").write_bytes((photos / "coffee.jpg").read_bytes()[:700])
-    output = generate(photos, code=2)
+    Image.new("RGB", (4000, 1)).save(photos / "line.png")
+    output = generate(photos, "--images-per-batch", images_per_batch, code=2)
     assert len(list((output / "sa1b").rglob("*.json"))) == 3
     told = capsys.readouterr().err
-    assert "1 photos have no masks" in told
+    assert "2 photos have no masks" in told
     assert "broken.jpg is a truncated or damaged image" in told
+    assert "line.png: the image is too thin" in told
 
 
 def test_bad_input(complaint, generate, photos, weights, tmp_path):

@@ -68,6 +68,30 @@ def test_points_at_once_make_no_difference(model, records):
     assert [r["area"] for r in other] == pytest.approx([r["area"] for r in records], rel=1e-3)
 
 
+@pytest.mark.parametrize("images_per_batch", [1, 2, 3])
+def test_images_together_give_what_each_gives_alone(model, records, images_per_batch):
+    photos = [PHOTO, PHOTO[50:150, :120], PHOTO]
+    generator = SamAutomaticMaskGenerator(
+        model, **LENIENT, crop_n_layers=1, images_per_batch=images_per_batch
+    )
+    alone = SamAutomaticMaskGenerator(model, **LENIENT, crop_n_layers=1)
+    for photo, together in zip(photos, generator.generate_many(photos), strict=True):
+        expected = alone.generate(photo)
+        assert [r["point_coords"] for r in together] == [r["point_coords"] for r in expected]
+        assert [r["area"] for r in together] == pytest.approx(
+            [r["area"] for r in expected], rel=1e-3, abs=2
+        )
+
+
+def test_one_mask_for_each_point(model):
+    every = {"points_per_side": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    generator = SamAutomaticMaskGenerator(
+        model, **every, box_nms_thresh=1.0, multimask_output=False
+    )
+    points = [tuple(*record["point_coords"]) for record in generator.generate(PHOTO)]
+    assert len(points) == len(set(points)) == 16
+
+
 def test_nothing_compiles_for_a_second_photo_of_similar_size(model, records):
     generator = SamAutomaticMaskGenerator(model, **LENIENT)
     with jax.log_compiles(), pytest.MonkeyPatch.context() as patch:
