@@ -23,19 +23,10 @@ class Dataset:
 
     def run(self) -> None:
         """Build, showing progress, and say what was left out."""
-        from rich.console import Console
-        from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
-
+        from sam_jax.cli.progress import photo_progress
         from sam_jax.data.array_record_builder import build_array_record
 
-        screen = Console(stderr=True)
-        with Progress(
-            *Progress.get_default_columns()[:2],
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=screen,
-            disable=not screen.is_terminal,
-        ) as progress:
+        with photo_progress() as progress:
             task = progress.add_task("photos", total=None)
             report = build_array_record(
                 self.folder,

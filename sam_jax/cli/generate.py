@@ -157,18 +157,11 @@ def make_generators(model: Any, arguments: dict[str, Any]) -> list[Any]:
 
 def _show_progress(run: Any) -> tuple[int, list[str]]:
     """The number of masks found, and what went wrong."""
-    from rich.console import Console
-    from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+    from sam_jax.cli.progress import photo_progress
 
-    screen = Console(stderr=True)
     masks, problems = 0, []
-    with Progress(
-        *Progress.get_default_columns()[:2],
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=screen,
-        disable=not screen.is_terminal,
-    ) as progress:
+    with photo_progress() as progress:
+        screen = progress.console
         total = len(run.to_do) + run.done_before
         for outcome in progress.track(run, total, completed=run.done_before, description="photos"):
             masks += outcome.masks

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.io
-from jaxtyping import Integer
+from jaxtyping import Bool, Integer, UInt8
 
 from sam_jax.data.example import Example, LabelMasks, RecordError
 from sam_jax.data.folders import list_files, list_photos, read_photo, strip_ending
@@ -70,6 +70,62 @@ class Bsds500Folder:
         return Example(name, photo, LabelMasks(labels))
 
 
+class Outlined(NamedTuple):
+    """A photo and the boundaries that people drew in it.
+
+    Attributes:
+        name: of the photo.
+        image: RGB.
+        boundaries: thin lines, of each person.
+    """
+
+    name: str
+    image: UInt8[np.ndarray, "h w 3"]
+    boundaries: list[Bool[np.ndarray, "h w"]]
+
+
+class Bsds500Boundaries:
+    """Photos with all people's boundaries: what edge detectors are measured on.
+
+    Args:
+        photos: folder of the photos.
+        truth: folder of the boundaries, with the same names: the release's .mat files, or .npz with an array
+            `boundaries` of (people, h, w).
+
+    Raises:
+        InputError: no such folder, or no photos in it.
+    """
+
+    def __init__(self, photos: Path, truth: Path) -> None:
+        self._photo_folder = photos
+        self._truth_folder = truth
+        self.names = list_photos(photos)
+        self._truths = {strip_ending(path): path for path in list_files(truth, TRUTH_ENDINGS)}
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Outlined:
+        """Read a photo and its boundaries.
+
+        Raises:
+            RecordError: it cannot be used.
+        """
+        name = self.names[index]
+        path, truth = self._photo_folder / name, self._truths.get(strip_ending(name))
+        if truth is None:
+            raise RecordError(f"{path}: no boundaries in {self._truth_folder}")
+        photo = read_photo(path)
+        boundaries = _read_truth(self._truth_folder / truth, "boundaries", "Boundaries")
+        for drawn in boundaries:
+            if drawn.shape != photo.shape[:2]:
+                raise RecordError(
+                    f"{self._truth_folder / truth} is {drawn.shape[1]} wide and {drawn.shape[0]} high, "
+                    f"but the photo is {photo.shape[1]} wide and {photo.shape[0]} high"
+                )
+        return Outlined(name, photo, [drawn > 0 for drawn in boundaries])
+
+
 def _count_people(folder: Path, truth: str | None) -> int:
     """How many people divided a photo; 1 where that cannot be read, so that reading the record says why."""
     try:
@@ -89,12 +145,17 @@ def _count_people(folder: Path, truth: str | None) -> int:
 
 def _read_segmentations(path: Path) -> Sequence[Integer[np.ndarray, "h w"]]:
     """Of all people; labels begin at 1."""
+    return _read_truth(path, "segmentations", "Segmentation")
+
+
+def _read_truth(path: Path, array: str, cell_field: str) -> Sequence[np.ndarray]:
+    """What all people drew: an array of an .npz file, or a field of a .mat file's cells."""
     try:
         if path.suffix == ".npz":
             with path.open("rb") as file:
-                return list(np.load(file)["segmentations"])
+                return list(np.load(file)[array])
         cells = scipy.io.loadmat(path)["groundTruth"].ravel()
-        return [cell["Segmentation"][0, 0] for cell in cells]
+        return [cell[cell_field][0, 0] for cell in cells]
     # What damaged archives raise depends on where the damage is: BadZipFile, zlib.error, ValueError, KeyError, ...
     except Exception as error:
-        raise RecordError(f"{path} holds no segmentations, or is damaged: {error}") from error
+        raise RecordError(f"{path} holds no {array}, or is damaged: {error}") from error

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sam_jax.data.array_record import FEATURES_FILE, ArrayRecordSource, find_version_folder
-from sam_jax.data.bsds500 import Bsds500Folder
+from sam_jax.data.bsds500 import Bsds500Boundaries, Bsds500Folder
 from sam_jax.data.coco import CocoJson
 from sam_jax.data.example import Source
 from sam_jax.data.folders import has_photo_with_json
@@ -62,6 +62,23 @@ def open_source(place: str | Path) -> Source:
             f"{path} has none of the known forms: {'; '.join(FORMS)}{_suggest_below(path)}"
         )
     return open_form()
+
+
+def open_boundaries(place: str | Path) -> Bsds500Boundaries:
+    """Open a data set of photos in which people drew boundaries, or a part of it, such as `BSDS500/images/val`.
+
+    Raises:
+        InputError: nothing there, or it is not in BSDS500's form.
+    """
+    folder = Path(place)
+    if not folder.is_dir():
+        raise InputError(f"no such folder: {place}{_suggest(folder)}")
+    pair = _find_pair(folder, BSDS500_FOLDERS)
+    if pair is None:
+        raise InputError(
+            f"{place} is not in BSDS500's form, images/ with ground_truth/ or groundTruth/"
+        )
+    return Bsds500Boundaries(*pair)
 
 
 def _recognise(folder: Path) -> Callable[[], Source] | None:

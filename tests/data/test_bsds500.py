@@ -5,6 +5,8 @@ from PIL import Image
 
 from sam_jax.data.bsds500 import Bsds500Folder
 from sam_jax.data.example import RecordError
+from sam_jax.data.sources import open_boundaries
+from sam_jax.types import InputError
 
 from .conftest import HEIGHT, WIDTH, paint_photo
 
@@ -17,13 +19,15 @@ DIVISIONS = np.stack(
 
 
 def write_npz(path):
-    np.savez_compressed(path.with_suffix(".npz"), segmentations=DIVISIONS)
+    np.savez_compressed(
+        path.with_suffix(".npz"), segmentations=DIVISIONS, boundaries=DIVISIONS == 2
+    )
 
 
 def write_mat(path):
     cells = np.empty((1, len(DIVISIONS)), object)
     for k, division in enumerate(DIVISIONS):
-        cells[0, k] = {"Segmentation": division, "Boundaries": division * 0}
+        cells[0, k] = {"Segmentation": division, "Boundaries": (division == 2).astype(np.uint8)}
     scipy.io.savemat(path.with_suffix(".mat"), {"groundTruth": cells})
 
 
@@ -66,3 +70,28 @@ def test_truth_of_another_size(folders):
     Image.fromarray(paint_photo(0, (WIDTH, HEIGHT))).save(folders[0] / "train" / "0.jpg")
     with pytest.raises(RecordError, match="is 44 wide and 30 high, but the photo is 30 wide"):
         Bsds500Folder(*folders)[1]
+
+
+def test_boundaries_of_all_people(folders):
+    source = open_boundaries(folders[0] / "train")
+    assert source.names == ["0.jpg", "1.jpg"]
+    name, image, boundaries = source[1]
+    assert name == "1.jpg"
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    np.testing.assert_array_equal(boundaries, DIVISIONS == 2)
+
+
+def test_bad_boundaries(folders, tmp_path):
+    photos, truth = folders
+    Image.fromarray(paint_photo(2)[:-1]).save(photos / "train" / "0.jpg")
+    for path in truth.rglob("1.*"):
+        path.unlink()
+    source = open_boundaries(photos.parent)
+    with pytest.raises(RecordError, match=f"is {WIDTH} wide and {HEIGHT} high, but the photo"):
+        source[0]
+    with pytest.raises(RecordError, match=r"1.jpg: no boundaries in"):
+        source[1]
+    with pytest.raises(InputError, match="not in BSDS500's form"):
+        open_boundaries(tmp_path.parent)
+    with pytest.raises(InputError, match="no such folder"):
+        open_boundaries(tmp_path / "x")
