@@ -77,6 +77,7 @@ class Generate:
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.results import check_folder
         from sam_jax.distributed import join_processes
+        from sam_jax.inference.automatic import SamAutomaticMaskGenerator
         from sam_jax.inference.folder_run import (
             COCO,
             MASKS,
@@ -84,7 +85,7 @@ class Generate:
             FolderRun,
             find_photos,
         )
-        from sam_jax.inference.loading import load
+        from sam_jax.inference.loading import copy_to_devices, load
         from sam_jax.inference.settings import describe_model, keep_settings
         from sam_jax.types import InputError
 
@@ -98,8 +99,17 @@ class Generate:
 
         model = load(self.checkpoint)
         keep_settings(self.output, describe_model(model) | {"arguments": arguments})
+        generators = [
+            SamAutomaticMaskGenerator(
+                on_device,
+                output_mode="coco_rle",
+                images_per_batch=self.images_per_batch,
+                **arguments,
+            )
+            for on_device in copy_to_devices(model)
+        ]
         run = FolderRun(
-            make_generators(model, arguments | {"images_per_batch": self.images_per_batch}),
+            generators,
             photos,
             self.output,
             Extras(overlay=self.overlay, png=self.png),
@@ -136,23 +146,6 @@ class Generate:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
             raise InputError(f"--sa1b sets {options} itself: leave out one or the other")
         return arguments | SA1B
-
-
-def make_generators(model: Any, arguments: dict[str, Any]) -> list[Any]:
-    """A generator on each local device, with its own copy of the weights."""
-    import jax
-
-    from sam_jax.inference.automatic import SamAutomaticMaskGenerator
-    from sam_jax.models import Model
-
-    return [
-        SamAutomaticMaskGenerator(
-            Model(model.sam, jax.device_put(model.variables, device)),
-            output_mode="coco_rle",
-            **arguments,
-        )
-        for device in jax.local_devices()
-    ]
 
 
 def _show_progress(run: Any) -> tuple[int, list[str]]:

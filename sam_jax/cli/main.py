@@ -8,23 +8,27 @@ import tyro
 from sam_jax.cli.convert import Convert
 from sam_jax.cli.dataset import Dataset
 from sam_jax.cli.download import Download
+from sam_jax.cli.evaluate import Evaluate
 from sam_jax.cli.finetune import Finetune
 from sam_jax.cli.generate import Generate
 from sam_jax.cli.info import Info
 from sam_jax.cli.predict import Predict
 from sam_jax.cli.train import Train
 
-TRAINING_PACKAGES = {
-    "array_record",
-    "cv2",
-    "grain",
-    "optax",
-    "orbax",
-    "pycocotools",
-    "tensorboardX",
-    "tensorflow_datasets",
+TRAIN, EVALUATE = "train", "evaluate"
+EXTRAS = {
+    "array_record": TRAIN,
+    "cv2": TRAIN,
+    "faster_coco_eval": EVALUATE,
+    "grain": TRAIN,
+    "optax": TRAIN,
+    "orbax": TRAIN,
+    "pycocotools": TRAIN,
+    "skimage": EVALUATE,
+    "tensorboardX": TRAIN,
+    "tensorflow_datasets": TRAIN,
 }
-"""What the extra `train` installs, by the names that are imported."""
+"""Which extra installs what is imported by these names."""
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -41,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         command = tyro.cli(
-            Predict | Generate | Train | Finetune | Dataset | Convert | Download | Info,
+            Predict | Generate | Train | Finetune | Evaluate | Dataset | Convert | Download | Info,
             prog="sam-jax",
             description="Segment Anything in JAX: prompt a photo and get masks, or have all of it masked.",
             args=arguments,
@@ -53,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(
-    command: Predict | Generate | Train | Finetune | Dataset | Convert | Download | Info,
+    command: Predict | Generate | Train | Finetune | Evaluate | Dataset | Convert | Download | Info,
 ) -> int:
     from sam_jax.types import InputError
 
@@ -63,9 +67,10 @@ def _run(
         return _complain(str(error))
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
-        if package not in TRAINING_PACKAGES:
+        if package not in EXTRAS:
             raise
-        return _complain(f"{package} is not installed: pip install 'sam-jax[train]'")
+        extra = EVALUATE if isinstance(command, Evaluate) else EXTRAS[package]
+        return _complain(f"{package} is not installed: pip install 'sam-jax[{extra}]'")
     return 0
 
 

@@ -32,7 +32,7 @@ class CocoJson:
     def __init__(self, annotations: Path, photos: Path | None = None) -> None:
         self._annotations = annotations
         self._images, self._segmentations = read_coco_json(annotations)
-        self._photos = photos or _find_photo_folder(annotations, self._images)
+        self._photos = photos or find_photo_folder(annotations, self._images)
 
     def __reduce__(self) -> tuple[type["CocoJson"], tuple[Path, Path]]:
         # Reading the file again is faster than handing its content over.
@@ -125,7 +125,12 @@ def find_photo(folder: Path, image: dict[str, Any]) -> Path | None:
     )
 
 
-def _find_photo_folder(annotations: Path, images: list[dict[str, Any]]) -> Path:
+def find_photo_folder(annotations: Path, images: list[dict[str, Any]]) -> Path:
+    """The first of the usual places beside a json file that has one of its photos.
+
+    Raises:
+        InputError: none has.
+    """
     split = annotations.stem.rpartition("_")[2]
     folders = [
         parent / name

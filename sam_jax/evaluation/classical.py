@@ -1,98 +1,173 @@
-"""Methods without learning that answer a click, to compare with. Each gives three masks and trusts the middle one."""
+"""Methods without learning that answer clicks, to compare with.
 
-from collections.abc import Iterator
-from typing import Any
+They answer as Segment Anything does: the first click with three masks, at three scales, of which they trust the middle
+one; later clicks with one mask, at the scale that was picked.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Integer, UInt8
 
-from sam_jax.evaluation.one_click import Answer
+from sam_jax.evaluation.clicks import Answer, Clicks
+from sam_jax.types import PointLabel
 
-TRUST = np.array([0.0, 1.0, 0.0])
+TRUST = (0.0, 1.0, 0.0)
+SMOOTHINGS = (0.0, 1.0, 3.0)
+"""Standard deviations in pixels."""
 FELZENSZWALB_SCALES = (100.0, 300.0, 1000.0)
 DISC_RADII = (0.05, 0.1, 0.2)
-"""Of the photo's diagonal."""
+"""Of the image's diagonal."""
+GRAB_CUT_ROUNDS = 2
 
 Image = UInt8[np.ndarray, "h w 3"]
-Points = Float[np.ndarray, "n 2"]
+Mask = Bool[np.ndarray, "h w"]
+Labels = Integer[np.ndarray, "h w"]
 
 
-def otsu(image: Image, points: Points) -> Iterator[Answer]:
-    """The connected region of equal side of Otsu's threshold; three smoothings."""
-    from skimage.color import rgb2gray
-    from skimage.filters import gaussian, threshold_otsu
-    from skimage.measure import label
+class _Distances(NamedTuple):
+    """How far pixels are from the nearest click of either kind: squares of pixels, infinite where there is none."""
 
-    grey = rgb2gray(image)
-    regions = []
-    for sigma in (0.0, 1.0, 3.0):
-        smooth = gaussian(grey, sigma) if sigma else grey
-        bright = smooth > threshold_otsu(smooth) if np.ptp(smooth) > 0 else smooth > 0
-        regions.append(label(bright, background=-1, connectivity=1))
-    for x, y in points.astype(int).tolist():
-        yield _same_label(regions, x, y), TRUST
+    foreground: Float[np.ndarray, "h w"]
+    background: Float[np.ndarray, "h w"]
 
 
-def felzenszwalb(image: Image, points: Points) -> Iterator[Answer]:
-    """The segment of Felzenszwalb and Huttenlocher's graph-based segmentation at three scales."""
-    from skimage.segmentation import felzenszwalb as segment
+class Otsu:
+    """Connected regions of the image on one side of Otsu's threshold, in three smoothings of the image."""
 
-    maps = [segment(image, scale=scale, sigma=0.8, min_size=50) for scale in FELZENSZWALB_SCALES]
-    for x, y in points.astype(int).tolist():
-        yield _same_label(maps, x, y), TRUST
+    def set_image(self, image: Image) -> None:
+        """Find all regions."""
+        from skimage.color import rgb2gray
+        from skimage.filters import gaussian, threshold_otsu
+        from skimage.measure import label
 
+        grey = rgb2gray(image)
+        self._regions: list[Labels] = []
+        for sigma in SMOOTHINGS:
+            smooth = gaussian(grey, sigma) if sigma else grey
+            bright = smooth > threshold_otsu(smooth) if np.ptp(smooth) > 0 else smooth > 0
+            self._regions.append(np.asarray(label(bright, background=-1, connectivity=1)))
 
-def disc(image: Image, points: Points) -> Iterator[Answer]:
-    """A disc around the click, in three sizes: what knowing nothing is worth."""
-    rows, columns = np.indices(image.shape[:2])
-    diagonal = np.hypot(*image.shape[:2])
-    for x, y in points:
-        distance = np.hypot(columns - x, rows - y)
-        yield np.stack([distance <= radius * diagonal for radius in DISC_RADII]), TRUST
-
-
-def grab_cut(image: Image, points: Points) -> Iterator[Answer]:
-    """GrabCut (Rother et al. 2004) from a disc around the click that may be object, in three sizes."""
-    rows, columns = np.indices(image.shape[:2])
-    diagonal = np.hypot(*image.shape[:2])
-    for x, y in points:
-        distance = np.hypot(columns - x, rows - y)
-        masks = [_grab_cut_disc(image, distance, r * diagonal) for r in DISC_RADII]
-        yield np.stack(masks), TRUST
+    def answer(self, objects: Sequence[Clicks]) -> list[Answer]:
+        """The regions that were clicked."""
+        return [
+            _answer(clicks, lambda scale, of: _pick(self._regions[scale], of)) for clicks in objects
+        ]
 
 
-def _grab_cut_disc(
-    image: Image, distance: Float[np.ndarray, "h w"], radius: float
-) -> Bool[np.ndarray, "h w"]:
-    import cv2
+class Felzenszwalb:
+    """Segments of Felzenszwalb and Huttenlocher's graph-based segmentation (2004) at three scales."""
 
-    unused: Any = None
-    trimap = np.full(distance.shape, cv2.GC_PR_BGD, np.uint8)
-    trimap[distance <= radius] = cv2.GC_PR_FGD
-    trimap[distance <= max(radius / 5, 1)] = cv2.GC_FGD
-    trimap[distance > 4 * radius] = cv2.GC_BGD
-    if not (trimap == cv2.GC_BGD).any():
-        trimap[distance == distance.max()] = cv2.GC_BGD
-    cv2.setRNGSeed(0)
-    cv2.grabCut(
-        np.ascontiguousarray(image[..., ::-1]),
-        trimap,
-        unused,
-        np.zeros((1, 65)),
-        np.zeros((1, 65)),
-        2,
-        cv2.GC_INIT_WITH_MASK,
-    )
-    return np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD))
+    def set_image(self, image: Image) -> None:
+        """Find all segments."""
+        from skimage.segmentation import felzenszwalb
+
+        self._segments = [
+            felzenszwalb(image, scale=scale, sigma=0.8, min_size=50)
+            for scale in FELZENSZWALB_SCALES
+        ]
+
+    def answer(self, objects: Sequence[Clicks]) -> list[Answer]:
+        """The segments that were clicked."""
+        return [
+            _answer(clicks, lambda scale, of: _pick(self._segments[scale], of))
+            for clicks in objects
+        ]
 
 
-def _same_label(maps: list[np.ndarray], x: int, y: int) -> Bool[np.ndarray, "m h w"]:
-    return np.stack([labels == labels[y, x] for labels in maps])
+class Disc:
+    """Discs around the clicks, in three sizes: what knowing nothing of the image is worth."""
+
+    def set_image(self, image: Image) -> None:
+        """Note the size."""
+        self._size = image.shape[:2]
+
+    def answer(self, objects: Sequence[Clicks]) -> list[Answer]:
+        """Pixels near enough to a foreground click, and nearer than to any background click."""
+        return [_answer(clicks, self._draw) for clicks in objects]
+
+    def _draw(self, scale: int, clicks: Clicks) -> Mask:
+        radius = DISC_RADII[scale] * np.hypot(*self._size)
+        distances = _measure(self._size, clicks)
+        is_near = distances.foreground <= radius**2
+        return is_near & (distances.foreground < distances.background)
 
 
-CLASSICAL = {
-    "Otsu's threshold": otsu,
-    "Felzenszwalb": felzenszwalb,
-    "disc": disc,
-    "GrabCut": grab_cut,
+class GrabCut:
+    """GrabCut (Rother et al. 2004) from discs around the foreground clicks that may be object, in three sizes."""
+
+    def set_image(self, image: Image) -> None:
+        """Keep it, with its channels as OpenCV has them."""
+        self._image = np.ascontiguousarray(image[..., ::-1])
+
+    def answer(self, objects: Sequence[Clicks]) -> list[Answer]:
+        """What the colours of object and background say, around clicks that are certain."""
+        return [_answer(clicks, self._cut) for clicks in objects]
+
+    def _cut(self, scale: int, clicks: Clicks) -> Mask:
+        import cv2
+
+        size = self._image.shape[:2]
+        radius = DISC_RADII[scale] * np.hypot(*size)
+        foreground, background = _measure(size, clicks)
+        sure = max(radius / 5, 1.0) ** 2
+        trimap = np.full(size, cv2.GC_PR_BGD, np.uint8)
+        trimap[foreground <= radius**2] = cv2.GC_PR_FGD
+        trimap[foreground > (4 * radius) ** 2] = cv2.GC_BGD
+        trimap[(background <= sure) & (background <= foreground)] = cv2.GC_BGD
+        trimap[(foreground <= sure) & (foreground < background)] = cv2.GC_FGD
+        if not (trimap == cv2.GC_BGD).any():
+            trimap[foreground == foreground.max()] = cv2.GC_BGD
+        unused: Any = None
+        cv2.setRNGSeed(0)
+        cv2.grabCut(
+            self._image,
+            trimap,
+            unused,
+            np.zeros((1, 65)),
+            np.zeros((1, 65)),
+            GRAB_CUT_ROUNDS,
+            cv2.GC_INIT_WITH_MASK,
+        )
+        return np.isin(trimap, (cv2.GC_FGD, cv2.GC_PR_FGD))
+
+
+CLASSICAL: dict[str, Callable[[], Otsu | Felzenszwalb | Disc | GrabCut]] = {
+    "otsu": Otsu,
+    "felzenszwalb": Felzenszwalb,
+    "grabcut": GrabCut,
+    "disc": Disc,
 }
+
+
+def _answer(clicks: Clicks, draw: Callable[[int, Clicks], Mask]) -> Answer:
+    """Masks at all scales, or at the one that is remembered."""
+    scales = range(len(TRUST)) if clicks.memory is None else (clicks.memory,)
+    masks = np.stack([draw(scale, clicks) for scale in scales])
+    return Answer(masks, np.array([TRUST[scale] for scale in scales]), tuple(scales))
+
+
+def _pick(labels: Labels, clicks: Clicks) -> Mask:
+    """All segments that were clicked as foreground; one that was clicked as background too is divided between them."""
+    columns, rows = clicks.points.astype(int).T
+    at_clicks = labels[rows, columns]
+    is_foreground = clicks.labels == PointLabel.FOREGROUND
+    wanted, unwanted = at_clicks[is_foreground], at_clicks[~is_foreground]
+    mask = np.isin(labels, wanted)
+    for label in np.intersect1d(wanted, unwanted).tolist():
+        inside = at_clicks == label
+        distances = _measure(labels.shape, Clicks(clicks.points[inside], clicks.labels[inside]))
+        mask &= (labels != label) | (distances.foreground < distances.background)
+    return mask
+
+
+def _measure(size: tuple[int, ...], clicks: Clicks) -> _Distances:
+    rows, columns = (np.arange(side, dtype=np.float64) for side in size)
+    squared = []
+    for label in (PointLabel.FOREGROUND, PointLabel.BACKGROUND):
+        nearest = np.full(size, np.inf)
+        for x, y in clicks.points[clicks.labels == label]:
+            np.minimum(nearest, ((rows - y) ** 2)[:, None] + (columns - x) ** 2, out=nearest)
+        squared.append(nearest)
+    return _Distances(*squared)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as ScreenTable
 
 Cell = str | int | float | None
@@ -40,7 +41,10 @@ def print_table(table: Table) -> None:
         screen.add_column(column, justify="left" if number == 0 else "right")
     for row in table.rows:
         screen.add_row(*map(show_cell, row))
-    Console().print(screen)
+    console = Console()
+    # A table that is cut off to fit a narrow screen tells less than lines that wrap.
+    needed = Measurement.get(console, console.options, screen).maximum
+    Console(width=max(console.width, needed)).print(screen)
 
 
 def describe_table(table: Table) -> dict[str, Any]:

@@ -44,6 +44,13 @@ def load(
     return Model(Sam(config, compute or default_compute()), jax.device_put(variables))
 
 
+def copy_to_devices(model: Model) -> list[Model]:
+    """The model on each device of this machine, with its own copy of the weights."""
+    return [
+        Model(model.sam, jax.device_put(model.variables, device)) for device in jax.local_devices()
+    ]
+
+
 def _builder(config: SamConfig) -> Callable[..., Model]:
     def build(checkpoint: str | os.PathLike[str] | None = None) -> Model:
         if checkpoint is None:

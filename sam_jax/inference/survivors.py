@@ -77,7 +77,8 @@ def draw_batch(
 
     none = Drawn(
         jnp.zeros((len(chosen), width, height // 8), jnp.uint8),
-        *(jnp.zeros(len(chosen), jnp.int32) for _ in range(2)),
+        jnp.zeros(len(chosen), jnp.int32),
+        jnp.zeros(len(chosen), jnp.int32),
         jnp.zeros((len(chosen), 4), jnp.int32),
     )
     return jax.lax.fori_loop(0, count, draw, none)

@@ -67,6 +67,18 @@ def photo(tmp_path_factory):
 
 
 @pytest.fixture
+def devices(monkeypatch):
+    """Sets the number of devices: one, until several matter, since each compiles programs of its own."""
+    every = jax.local_devices()
+
+    def use(count):
+        monkeypatch.setattr(jax, "local_devices", lambda: every[:count])
+
+    use(1)
+    return use
+
+
+@pytest.fixture
 def complaint(capsys):
     """Runs `sam-jax` on bad input and returns its one line of complaint."""
 

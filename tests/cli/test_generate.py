@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 
-import jax
 import numpy as np
 import pytest
 import skimage.data
@@ -29,13 +28,7 @@ LENIENT = (
 )
 
 
-@pytest.fixture(autouse=True)
-def devices(monkeypatch):
-    """One, which is added to where several matter: each compiles programs of its own."""
-    every = jax.local_devices()
-    devices = every[:1]
-    monkeypatch.setattr(jax, "local_devices", lambda: devices)
-    return lambda count: devices.extend(every[1:count])
+pytestmark = pytest.mark.usefixtures("devices")
 
 
 @pytest.fixture

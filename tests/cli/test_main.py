@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import sam_jax
-from sam_jax.cli.main import TRAINING_PACKAGES, main
+from sam_jax.cli.main import EXTRAS, main
 from sam_jax.cli.predict import Predict
 from tests.data.conftest import paint_masks, write_sa1b_record
 
@@ -91,28 +91,29 @@ for arguments in (
     ["train", "debug"],
     ["finetune", "photos", "--checkpoint", "c.pth", "--output", "run"],
     ["dataset", "build", sys.argv[1], "--output", "out"],
+    ["evaluate", "points", f"some={sys.argv[1]}", "--output", "out", "--methods", "disc"],
 ):
     print(main(arguments))
 """
 
 
-def test_without_the_packages_for_training_one_line_says_what_to_install(tmp_path):
+def test_without_a_package_one_line_says_what_to_install(tmp_path):
     write_sa1b_record(tmp_path, "sa_0", 0, paint_masks(0, 1))
-    ended = run(sys.executable, "-c", WITHOUT, str(tmp_path), *sorted(TRAINING_PACKAGES))
-    assert ended.stdout == "2\n2\n2\n"
+    ended = run(sys.executable, "-c", WITHOUT, str(tmp_path), *sorted(EXTRAS))
+    assert ended.stdout == "2\n2\n2\n2\n"
     lines = ended.stderr.splitlines()
-    assert len(lines) == 3
-    for line in lines:
-        assert re.fullmatch(r"error: \w+ is not installed: pip install 'sam-jax\[train\]'", line)
+    assert len(lines) == 4
+    for line, extra in zip(lines, ["train"] * 3 + ["evaluate"], strict=True):
+        wanted = rf"error: \w+ is not installed: pip install 'sam-jax\[{extra}\]'"
+        assert re.fullmatch(wanted, line)
 
 
-def test_the_packages_for_training_are_those_of_the_extra():
+@pytest.mark.parametrize("extra", ["train", "evaluate"])
+def test_the_packages_are_those_of_the_extra(extra):
     project = Path(sam_jax.__file__).parents[1] / "pyproject.toml"
-    extra = tomllib.loads(project.read_text())["project"]["optional-dependencies"]["train"]
-    wanted = {re.split("[<>=]", requirement)[0].lower() for requirement in extra}
+    extras = tomllib.loads(project.read_text())["project"]["optional-dependencies"]
+    wanted = {re.split("[<>=]", requirement)[0].lower() for requirement in extras[extra]}
     modules = importlib.metadata.packages_distributions()
-    found = {
-        name.lower().replace("_", "-") for package in TRAINING_PACKAGES for name in modules[package]
-    }
+    found = {name.lower().replace("_", "-") for package in EXTRAS for name in modules[package]}
     assert wanted <= found
-    assert len(wanted) == len(TRAINING_PACKAGES)
+    assert {package for package, of in EXTRAS.items() if of == extra} <= set(modules)

@@ -1,0 +1,196 @@
+"""The Berkeley benchmark of edges: precision and recall at 99 thresholds, and ODS, OIS, AP and R50 from them.
+
+Protocol of Arbelaez, Maire, Fowlkes and Malik, "Contour Detection and Hierarchical Image Segmentation", TPAMI 33(5),
+2011. A soft edge map is cut at each threshold, thinned, and matched with every annotator's edges in turn. A detected
+pixel is correct if at least one annotator has it, so precision counts the union over annotators; recall counts every
+annotator's pixels for themselves, so an edge on which all agree weighs more than one that only one of them drew.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from sam_jax.evaluation.edges.matching import BENCHMARK_DISTANCE, match_edges
+from sam_jax.evaluation.results import Table
+from sam_jax.evaluation.runs import Record
+from sam_jax.types import InputError
+
+THRESHOLDS = 99
+"""At k / 100; an edge is where the strength is at least that."""
+
+BETWEEN = 100
+"""Places at which F is tried from one threshold to the next, both ends included."""
+
+COUNTS = ("cntR", "sumR", "cntP", "sumP")
+
+
+class EdgeScores(NamedTuple):
+    """Measures of one method on a data set.
+
+    Attributes:
+        ods: best F-measure with one threshold for all images, interpolated between thresholds.
+        ods_threshold: where that is.
+        ois: F-measure with the best threshold of each image.
+        ap: precision averaged over recall 0, 0.01, ..., 1; zero for recall outside of the curve. The benchmark sums
+            those 101 values and divides by 100, so we do; a curve of a single recall has no AP there, so 0.
+        r50: recall where precision is one half; where precision is never so low, at the lowest one, and 0 where it is
+            never so high.
+        recall: at each threshold.
+        precision: at each threshold; 0 where nothing was detected.
+        images: how many.
+    """
+
+    ods: float
+    ods_threshold: float
+    ois: float
+    ap: float
+    r50: float
+    recall: Float[np.ndarray, " t"]
+    precision: Float[np.ndarray, " t"]
+    images: int
+
+
+def measure_image(
+    edges: Float[np.ndarray, "h w"],
+    boundaries: Bool[np.ndarray, "a truth_h truth_w"],
+    *,
+    thresholds: int = THRESHOLDS,
+    max_distance: float = BENCHMARK_DISTANCE,
+) -> Record:
+    """Counts of one image at each threshold, under the names that the benchmark's files give them.
+
+    `cntR`: pixels of truth that were found, summed over annotators; `sumR`: all pixels of truth, likewise; `cntP`:
+    detected pixels that some annotator has; `sumP`: all detected pixels.
+
+    Args:
+        edges: strengths from 0 to 1.
+        boundaries: thin edges, by annotator.
+        thresholds: how many; the k-th is k / (thresholds + 1).
+        max_distance: between pixels that belong together, as a share of the diagonal.
+
+    Raises:
+        InputError: strengths outside of 0 to 1, no annotator, or truth of another size.
+    """
+    from skimage.morphology import thin
+
+    if len(boundaries) == 0:
+        raise InputError("no annotator has drawn edges of this image: leave it out")
+    if boundaries.shape[1:] != edges.shape:
+        raise InputError(
+            f"the truth is {boundaries.shape[2]} wide and {boundaries.shape[1]} high, "
+            f"but the edges are {edges.shape[1]} wide and {edges.shape[0]} high"
+        )
+    if not ((edges >= 0) & (edges <= 1)).all():
+        raise InputError("edge strengths are from 0 to 1: normalise them")
+    record: Record = {name: [] for name in COUNTS}
+    last, counts = None, (0, 0, 0, 0)
+    for threshold in np.arange(1, thresholds + 1) / (thresholds + 1):
+        strong = edges >= threshold
+        if last is None or not np.array_equal(strong, last):
+            last, counts = strong, _count(thin(strong), boundaries, max_distance)
+        for name, count in zip(COUNTS, counts, strict=True):
+            record[name].append(count)
+    return record
+
+
+def summarise(records: Sequence[Record]) -> EdgeScores:
+    """Measures of all images together.
+
+    Args:
+        records: from `measure_image`, all with as many thresholds.
+
+    Raises:
+        InputError: no records, or some with other thresholds.
+    """
+    if not records:
+        raise InputError("no image was measured: nothing to summarise")
+    if len({len(record[name]) for record in records for name in COUNTS}) > 1:
+        raise InputError("images were measured at different thresholds: measure all anew")
+    counts = np.array([[record[name] for name in COUNTS] for record in records], np.float64)
+    of_images = _f_measure(*_recall_and_precision(counts))
+    best = counts[np.arange(len(counts)), :, np.argmax(of_images, axis=1)]
+    recall, precision = _recall_and_precision(counts.sum(axis=0))
+    ods, threshold = _best_f(recall, precision)
+    return EdgeScores(
+        ods=ods,
+        ods_threshold=threshold,
+        ois=float(_f_measure(*_recall_and_precision(best.sum(axis=0)[:, None]))[0]),
+        ap=_average_precision(recall, precision),
+        r50=_recall_at_half(recall, precision),
+        recall=recall,
+        precision=precision,
+        images=len(records),
+    )
+
+
+def tabulate(scores: dict[str, EdgeScores], data: str) -> Table:
+    """Methods by name, in the order given, with their measures.
+
+    Args:
+        scores: of each method.
+        data: what they were measured on.
+    """
+    rows = [(name, s.ods, s.ois, s.ap, s.r50, s.images) for name, s in scores.items()]
+    return Table(f"Edges, {data}", ("method", "ODS", "OIS", "AP", "R50", "images"), tuple(rows))
+
+
+def _count(
+    detected: Bool[np.ndarray, "h w"], boundaries: Bool[np.ndarray, "a h w"], max_distance: float
+) -> tuple[int, int, int, int]:
+    """In the order of `COUNTS`."""
+    matchings = [match_edges(detected, truth, max_distance) for truth in boundaries]
+    correct = np.any([matching.detected for matching in matchings], axis=0)
+    return (
+        sum(int(np.count_nonzero(matching.truth)) for matching in matchings),
+        int(np.count_nonzero(boundaries)),
+        int(np.count_nonzero(correct)),
+        int(np.count_nonzero(detected)),
+    )
+
+
+def _recall_and_precision(
+    counts: Float[np.ndarray, "*images 4 t"],
+) -> tuple[Float[np.ndarray, "*images t"], Float[np.ndarray, "*images t"]]:
+    """Zero where there is nothing to find, or nothing was found."""
+    found, truth, correct, detected = np.moveaxis(counts, -2, 0)
+    return found / np.maximum(truth, 1), correct / np.maximum(detected, 1)
+
+
+def _f_measure(
+    recall: Float[np.ndarray, "*shape"], precision: Float[np.ndarray, "*shape"]
+) -> Float[np.ndarray, "*shape"]:
+    total = recall + precision
+    return 2 * recall * precision / np.where(total == 0, 1, total)
+
+
+def _best_f(
+    recall: Float[np.ndarray, " t"], precision: Float[np.ndarray, " t"]
+) -> tuple[float, float]:
+    """The best F on the lines between neighbouring thresholds, and the threshold there; the first of equals."""
+    steps = np.arange(1, len(recall) + 1)
+    at = np.linspace(1, len(recall), (len(recall) - 1) * (BETWEEN - 1) + 1)
+    f = _f_measure(np.interp(at, steps, recall), np.interp(at, steps, precision))
+    best = int(np.argmax(f))
+    return float(f[best]), float(at[best] / (len(recall) + 1))
+
+
+def _average_precision(
+    recall: Float[np.ndarray, " t"], precision: Float[np.ndarray, " t"]
+) -> float:
+    ascending, first = np.unique(recall, return_index=True)
+    if len(ascending) < 2:
+        return 0.0
+    at = np.arange(101) / 100
+    return float(np.interp(at, ascending, precision[first], left=0, right=0).sum() / 100)
+
+
+def _recall_at_half(recall: Float[np.ndarray, " t"], precision: Float[np.ndarray, " t"]) -> float:
+    """Thresholds at which next to nothing is found have no say: their precision is chance."""
+    has_say = recall >= 1e-3
+    if not has_say.any():
+        return 0.0
+    ascending, first = np.unique(precision[has_say], return_index=True)
+    at = max(0.5, ascending[0])
+    return float(np.interp(at, ascending, recall[has_say][first], right=0))
