@@ -41,10 +41,10 @@ def print_table(table: Table) -> None:
         screen.add_column(column, justify="left" if number == 0 else "right")
     for row in table.rows:
         screen.add_row(*map(show_cell, row))
-    console = Console()
     # A table that is cut off to fit a narrow screen tells less than lines that wrap.
-    needed = Measurement.get(console, console.options, screen).maximum
-    Console(width=max(console.width, needed)).print(screen)
+    unlimited = Console(width=10_000)
+    needed = Measurement.get(unlimited, unlimited.options, screen).maximum
+    Console(width=max(Console().width, needed)).print(screen)
 
 
 def describe_table(table: Table) -> dict[str, Any]:

@@ -44,8 +44,9 @@ def canny_of_photos():
     from skimage.color import rgb2gray
     from skimage.feature import canny
 
-    for photo in (rgb2gray(data.astronaut()), data.camera() / 255, rgb2gray(data.chelsea())):
-        part = photo[60:150, 90:200]
+    photos = (data.astronaut, data.chelsea, data.coffee, data.rocket)
+    for photo in (data.camera() / 255, *(rgb2gray(read()) for read in photos)):
+        part = photo[160:250, 270:380]
         yield canny(part, sigma=1.0), canny(part, sigma=2.0)
 
 
