@@ -36,7 +36,7 @@ from experiments.official import segment_anything
 from experiments.reference import official_model
 from sam_jax.checkpoints import SHIPPED_WEIGHTS, convert_checkpoint
 from sam_jax.inference.crops import make_point_grid
-from sam_jax.models import VIT_B
+from sam_jax.models import TINY, VIT_B
 
 OURS, OFFICIAL = "sam_jax", "official PyTorch"
 PHOTO_SIZE = (1200, 1800)
@@ -55,7 +55,11 @@ class Options:
     memory: bool = False
     """Measure the peak memory instead, each implementation in a process of its own."""
     memory_of: Literal["sam_jax", "official PyTorch"] | None = None
-    """Generate once with this one and print the process's peak memory in MB."""
+    """Generate once with this one, which alone is loaded, and print the process's peak memory in MB."""
+    weights: Path | None = None
+    """A .pth to use instead of writing one."""
+    threshold: float | None = None
+    """Of predicted IoU, instead of finding one."""
     parts: bool = False
     """Show where each of the two spends its time, instead."""
 
@@ -66,28 +70,27 @@ def make_photo() -> np.ndarray:
     return np.asarray(Image.fromarray(skimage.data.coffee()).resize((width, height)))
 
 
-def write_official(options: Options, path: Path) -> Any:
-    """Weights in the official format, and the sizes of their model."""
+def write_official(options: Options, path: Path) -> None:
+    """Write weights in the official format."""
     if options.variant == "tiny":
-        return convert_checkpoint(SHIPPED_WEIGHTS, path)
-    torch.save(official_model(VIT_B).state_dict(), path)
-    return VIT_B
+        convert_checkpoint(SHIPPED_WEIGHTS, path)
+    else:
+        torch.save(official_model(VIT_B).state_dict(), path)
 
 
-def make_generator(options: Options, path: Path, config: Any, name: str) -> Callable[[], list]:
+def make_generator(
+    options: Options, path: Path, config: Any, threshold: float, name: str
+) -> Callable[[], list]:
     """A function that finds all masks of the photo with one of the implementations."""
     photo = make_photo()
-    arguments: dict[str, Any] = {"pred_iou_thresh": 0.4, "stability_score_thresh": 0.4}
-    model = sam_jax.load(path)
-    if options.variant == "vit_b":
-        arguments = {
-            "pred_iou_thresh": find_threshold(model, photo, options.survivors),
-            "stability_score_thresh": 0.0,
-        }
+    stability = 0.4 if options.variant == "tiny" else 0.0
+    arguments: dict[str, Any] = {
+        "pred_iou_thresh": threshold,
+        "stability_score_thresh": stability,
+    }
     if name == OURS:
-        ours = sam_jax.SamAutomaticMaskGenerator(model, **arguments)
+        ours = sam_jax.SamAutomaticMaskGenerator(sam_jax.load(path), **arguments)
         return lambda: ours.generate(photo)
-    del model
     official = official_model(config)
     official.load_state_dict(torch.load(path))
     reference: Any = official.eval()
@@ -95,23 +98,28 @@ def make_generator(options: Options, path: Path, config: Any, name: str) -> Call
     return lambda: theirs.generate(photo)
 
 
-def find_threshold(model: sam_jax.Model, photo: np.ndarray, share: float) -> float:
-    """Predicted IoU that this share of the answers to a coarse grid is above."""
-    predictor = sam_jax.SamPredictor(model)
+def find_threshold(options: Options, path: Path) -> float:
+    """Predicted IoU that such a share of the answers to a coarse grid is above; 0.4 for trained weights."""
+    if options.variant == "tiny":
+        return 0.4
+    predictor = sam_jax.SamPredictor(sam_jax.load(path))
+    photo = make_photo()
     predictor.set_image(photo)
     height, width, _ = photo.shape
     points = make_point_grid(8)[:, None] * np.array([width, height])
     _, iou, _ = predictor.predict_batch(points, np.ones((64, 1), np.int32))
-    return float(np.quantile(iou, 1 - share))
+    return float(np.quantile(iou, 1 - options.survivors))
 
 
-def compare_memory(options: Options) -> dict[str, int]:
+def compare_memory(options: Options, path: Path, threshold: float) -> dict[str, int]:
     """Peak resident memory in MB of processes that load the weights and find the masks once."""
     command = [sys.executable, "-m", "experiments.benchmarks.automatic"]
+    command += ["--variant", options.variant, "--weights", str(path), "--threshold", str(threshold)]
     peaks = {}
     for name in (OURS, OFFICIAL):
-        arguments = ["--variant", options.variant, "--memory-of", name]
-        output = subprocess.run(command + arguments, check=True, capture_output=True, text=True)
+        output = subprocess.run(
+            [*command, "--memory-of", name], check=True, capture_output=True, text=True
+        )
         peaks[name] = int(output.stdout.split()[-1])
         print(f"{name}: {peaks[name]} MB", flush=True)
     return peaks
@@ -179,18 +187,21 @@ def show_parts(ours: dict[str, float], official: dict[str, float]) -> None:
 def main() -> None:
     """Measure and print."""
     options = tyro.cli(Options)
-    if options.memory:
-        print(json.dumps(compare_memory(options)))
+    config = TINY if options.variant == "tiny" else VIT_B
+    if options.memory_of and options.weights and options.threshold is not None:
+        make_generator(options, options.weights, config, options.threshold, options.memory_of)()
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         return
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "official.pth"
-        config = write_official(options, path)
-        if options.memory_of:
-            make_generator(options, path, config, options.memory_of)()
-            print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        write_official(options, path)
+        threshold = find_threshold(options, path)
+        if options.memory:
+            print(json.dumps(compare_memory(options, path, threshold)))
             return
         contestants = {
-            name: make_generator(options, path, config, name) for name in (OURS, OFFICIAL)
+            name: make_generator(options, path, config, threshold, name)
+            for name in (OURS, OFFICIAL)
         }
     if options.parts:
         show_parts(

@@ -12,7 +12,7 @@ the slope, not the plateau. `--steps 20 --images 4` shows in minutes that all wo
 import html
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -23,11 +23,12 @@ from sam_jax import SamPredictor, load
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.evaluation.click_results import mean_curve
-from sam_jax.evaluation.datasets import Split, open_split
+from sam_jax.evaluation.datasets import Split, open_splits
 from sam_jax.evaluation.interactive import InteractiveConfig, Picker, measure_image
 from sam_jax.evaluation.methods import SamMethod
 from sam_jax.evaluation.report import write_report
 from sam_jax.evaluation.results import Cell, Table, print_table
+from sam_jax.inference.settings import keep_settings, write_json
 from sam_jax.models import TINY
 from sam_jax.training.config import (
     DataConfig,
@@ -40,6 +41,7 @@ from sam_jax.training.config import (
 from sam_jax.training.loop import WEIGHTS, Ending, train
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
 from sam_jax.training.rounds import Interaction
+from sam_jax.types import InputError
 
 ENCODERS = {"width 96": (96, 4, 3), "width 192": (192, 8, 6), "width 384": (384, 8, 12)}
 """Width, depth and heads."""
@@ -157,8 +159,13 @@ def measure(run: Run, folder: Path, splits: Sequence[Split]) -> dict[str, float]
             measure_image(method, split.source[index], index, ONE_CLICK)
             for index in track(split.indices, label, transient=True)
         ]
-        means[split.name] = mean_curve(records, Picker.TRUSTED, 1)[0]
-    result.write_text(json.dumps(means) + "\n")
+        curve = mean_curve(records, Picker.TRUSTED, 1)
+        if not curve:
+            raise InputError(
+                f"{split.name}: no object of {ONE_CLICK.min_area} pixels; raise --images"
+            )
+        means[split.name] = curve[0]
+    write_json(result, means)
     return means
 
 
@@ -201,9 +208,12 @@ def draw_plot(sweep: str, points: dict[str, dict[str, float]]) -> str:
 def main() -> None:
     """Train, measure, draw."""
     options = tyro.cli(Options)
+    settings = asdict(options)
+    del settings["output"]
+    keep_settings(options.output, settings)
     drawn = SyntheticSource(seed=DRAWN_SEED, size=(options.side * 2, options.side * 8 // 3))
-    splits = [Split("drawn pictures", drawn, range(options.images))]
-    splits += [open_split(text, options.images) for text in options.splits]
+    splits = [Split("drawn pictures", drawn.name, drawn, range(options.images))]
+    splits += open_splits(options.splits, options.images)
     plots: dict[str, dict[str, dict[str, float]]] = {}
     for run in plan_runs(options):
         folder = options.output / run.sweep.replace(" ", "_") / run.value.replace(" ", "_")

@@ -59,9 +59,10 @@ def evaluate_edges(options: "Edges") -> None:
     chosen = spread_evenly(range(len(source)), options.images)
     config = EdgeConfig(points_per_side=options.points_per_side)
     models = options.load_models() if SAM in options.methods else []
-    settings: dict[str, Any] = {"experiment": "edges", "config": asdict(config)}
+    settings: dict[str, Any] = {"experiment": "edges", "place": str(options.photos.resolve())}
+    of_model: dict[str, Any] = {}
     if models:
-        settings |= describe_model(models[0])
+        of_model = {"config": asdict(config)} | describe_model(models[0])
     data = options.photos.name
     names = [source.names[index] for index in chosen]
     scores, times, cases, problems = {}, {}, {}, []
@@ -72,15 +73,20 @@ def evaluate_edges(options: "Edges") -> None:
             else [CLASSICAL[name]]
         )
         workers = [_worker(source, chosen, detector) for detector in detectors]
-        found = measure(Work(name, data, names, workers, settings), options.output)
+        depends_on = settings | (of_model if name == SAM else {})
+        found = measure(Work(name, data, names, workers, depends_on), options.output)
         problems += found.problems
+        if not found.records:
+            continue
         scores[name] = summarise(found.records)
         times[name] = found.records
         if name == SAM:
-            cases = _pick_cases(source, chosen, found, detectors[0], options.pictures)
+            cases = _pick_cases(source, chosen, found, detectors[0], options.pictures_here())
+    if not scores:
+        raise InputError("no image could be measured: " + "; ".join(problems))
     tables = [tabulate(scores, data), tabulate_time(times)]
     findings = Findings("Edges", tables, {"precision_recall": draw_curves(scores)}, cases)
-    tell(findings, options.output, settings, problems)
+    tell(findings, options.output, settings | of_model, problems)
 
 
 def _worker(source: Bsds500Boundaries, chosen: list[int], detector: Detector) -> Measure:

@@ -1,9 +1,11 @@
 """`sam-jax evaluate proposals` and `sam-jax evaluate instances`."""
 
+import hashlib
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 
 from sam_jax.cli.evaluation import (
@@ -16,11 +18,11 @@ from sam_jax.cli.evaluation import (
     tell,
     timed_call,
 )
-from sam_jax.data.coco import CocoJson, find_photo_folder
+from sam_jax.data.coco import CocoJson, find_photo_folder, photo_places
 from sam_jax.data.example import Example
 from sam_jax.evaluation import instances, proposals
 from sam_jax.evaluation.coco_truth import CocoTruth, ObjectTruth, read_truth
-from sam_jax.evaluation.datasets import Split, open_split, spread_evenly
+from sam_jax.evaluation.datasets import Split, open_splits, spread_evenly
 from sam_jax.evaluation.detections import Detections, read_detections, truth_detections
 from sam_jax.evaluation.report import Case, pick_cases
 from sam_jax.evaluation.runs import Measure, Record
@@ -48,12 +50,12 @@ def evaluate_proposals(options: "Proposals") -> None:
     if strange:
         raise InputError(f"no method is called {strange[0]!r}; there are {', '.join(PROPOSERS)}")
     options.start()
-    splits = [open_split(text, options.images) for text in options.splits]
+    splits = open_splits(options.splits, options.images)
     truths = [_read_objects(split) for split in splits]
     models = options.load_models() if {SAM, SAM_SINGLE} & set(options.methods) else []
     settings: dict[str, Any] = {"experiment": "proposals"}
-    if models:
-        settings |= describe_model(models[0])
+    of_model = describe_model(models[0]) if models else {}
+    configs: dict[str, Any] = {}
     results: dict[str, list[Record]] = {}
     problems: list[str] = []
     cases: dict[str, list[Case]] = {}
@@ -66,17 +68,23 @@ def evaluate_proposals(options: "Proposals") -> None:
             if name == FELZENSZWALB
             else [proposals.sam_proposer(model, config) for model in models]
         )
-        with_config = settings | {"config": asdict(config)}
+        depends_on = settings
+        if name != FELZENSZWALB:
+            configs[name] = asdict(config)
+            depends_on = settings | of_model | {"config": configs[name]}
         for split, objects in zip(splits, truths, strict=True):
             workers = [_proposal_worker(split, objects, one) for one in proposers]
             images = [f"image {index} of {split.name}" for index in split.indices]
-            found = measure(Work(name, split.name, images, workers, with_config), options.output)
+            with_place = depends_on | {"place": split.place}
+            found = measure(Work(name, split.name, images, workers, with_place), options.output)
             label = f"{name}, {split.name}"
             results[label] = found.records
             problems += found.problems
-            cases |= _pick_proposals(label, split, proposers[0], found.records, options.pictures)
+            most = options.pictures_here()
+            cases |= _pick_proposals(label, split, proposers[0], found.records, most)
     tables = [proposals.summarise(results), tabulate_time(results)]
-    settings |= {"points_per_side": options.points_per_side}
+    settings |= of_model | {"configs": configs}
+    settings |= {"places": {split.name: split.place for split in splits}}
     tell(Findings("Object proposals", tables, {}, cases), options.output, settings, problems)
 
 
@@ -109,7 +117,7 @@ def _pick_proposals(
         proposals.average_recall([record], proposals.LIMITS[-1]) or 0.0 for record in measured
     ]
     ranks = pick_cases(recalls, most)
-    cases = {}
+    cases: dict[str, list[Case]] = {}
     for name, numbers in ranks._asdict().items():
         some = []
         for number in numbers:
@@ -148,30 +156,32 @@ def evaluate_instances(options: "Instances") -> None:
     settings: dict[str, Any] = {
         "experiment": "instances",
         "config": asdict(config),
-        "boxes": {str(k): v for k, v in detections.by_image.items()},
+        "place": str(options.truth.resolve()),
+        "boxes": boxes,
+        "boxes_hash": hashlib.sha256(repr(detections.by_image).encode()).hexdigest(),
         **describe_model(models[0]),
     }
     workers = [
         _instance_worker(truth, photos, detections, chosen, SamPredictor(model), config)
         for model in models
     ]
-    images = [str(truth.images[index]["file_name"]) for index in chosen]
+    images = [photo_places(truth.images[index])[0] for index in chosen]
     name = f"sam, boxes of {boxes}"
     work = Work(name, options.truth.stem, images, workers, settings)
     found = measure(work, options.output)
     if not found.records:
         raise InputError("no image could be measured: " + "; ".join(found.problems))
-    instances.write_results(found.records, options.output / DETECTIONS)
+    if jax.process_index() == 0:
+        instances.write_results(found.records, options.output / DETECTIONS)
     tables = [
         instances.summarise(found.records, truth, name),
         tabulate_time({f"{name}, {work.data}": found.records}),
     ]
     if detections.skipped:
         print(f"left out {detections.skipped} boxes without width or height")
-    cases = _pick_instances(truth, photos, chosen, found.records, options.pictures)
-    del settings["boxes"]
+    cases = _pick_instances(truth, photos, chosen, found.records, options.pictures_here())
     findings = Findings("Instances from boxes", tables, {}, cases)
-    tell(findings, options.output, settings | {"boxes": boxes}, found.problems)
+    tell(findings, options.output, settings, found.problems)
 
 
 def _instance_worker(
@@ -210,10 +220,13 @@ def _pick_instances(
     truth: CocoTruth, photos: Path, chosen: list[int], records: list[Record], most: int
 ) -> dict[str, list[Case]]:
     """Pictures of the images whose objects are masked best, in the middle, and worst."""
+    if most == 0:
+        return {}
     scores, shown = [], []
+    all_masks = truth.masks({record["image_id"] for record in records})
     for record in records:
         index = chosen[record[INDEX]]
-        masks = truth.masks(index)
+        masks = all_masks[record["image_id"]]
         answers = [instance["segmentation"] for instance in record["instances"]]
         if masks:
             ious = proposals.mask_ious(answers, masks)
@@ -229,7 +242,7 @@ def _pick_instances(
                 draw_everything(photo, [decode_rle(rle) for rle in rles])
                 for rles in (answers, masks)
             )
-            file_name = truth.images[index]["file_name"]
-            some.append(Case(f"{file_name}: mean IoU {scores[number]:.2f}", pictures))
+            name_of_photo = photo_places(truth.images[index])[0]
+            some.append(Case(f"{name_of_photo}: mean IoU {scores[number]:.2f}", pictures))
         cases[f"{name}: answer and truth"] = some
     return cases

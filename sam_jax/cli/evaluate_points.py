@@ -8,7 +8,7 @@ import numpy as np
 from sam_jax.cli.evaluation import INDEX, Findings, Measured, Work, measure, tabulate_time, tell
 from sam_jax.evaluation.click_results import Measured as ClickResults
 from sam_jax.evaluation.click_results import draw_curve, summarise
-from sam_jax.evaluation.datasets import Split, open_split
+from sam_jax.evaluation.datasets import Split, open_splits
 from sam_jax.evaluation.interactive import InteractiveConfig, measure_image
 from sam_jax.evaluation.methods import METHODS, SAM, Method, make_method
 from sam_jax.evaluation.report import Case, pick_cases
@@ -33,11 +33,10 @@ def evaluate_points(options: "Points", config: InteractiveConfig) -> None:
     if strange:
         raise InputError(f"no method is called {strange[0]!r}; there are {', '.join(METHODS)}")
     options.start()
-    splits = [open_split(text, options.images) for text in options.splits]
+    splits = open_splits(options.splits, options.images)
     models = options.load_models() if SAM in options.methods else []
     settings: dict[str, Any] = {"experiment": "points", "config": asdict(config)}
-    if models:
-        settings |= describe_model(models[0])
+    of_model = describe_model(models[0]) if models else {}
     results: list[ClickResults] = []
     problems: list[str] = []
     cases: dict[str, list[Case]] = {}
@@ -46,15 +45,17 @@ def evaluate_points(options: "Points", config: InteractiveConfig) -> None:
             predictors = [SamPredictor(model) for model in models] if name == SAM else [None]
             workers = [_worker(split, make_method(name, one), config) for one in predictors]
             images = [f"image {index} of {split.name}" for index in split.indices]
-            found = measure(Work(name, split.name, images, workers, settings), options.output)
+            depends_on = settings | {"place": split.place} | (of_model if name == SAM else {})
+            found = measure(Work(name, split.name, images, workers, depends_on), options.output)
             problems += found.problems
             results.append(ClickResults(name, split.name, found.records))
             if name == SAM:
-                cases |= _pick_cases(split, found, options.pictures)
+                cases |= _pick_cases(split, found, options.pictures_here())
     curves = {"clicks": draw_curve(results, config)}
     times = tabulate_time({f"{one.method}, {one.data}": one.records for one in results})
     tables = [*summarise(results, config), times]
     findings = Findings("Segmenting by clicks", tables, curves, cases)
+    settings |= of_model | {"places": {split.name: split.place for split in splits}}
     tell(findings, options.output, settings, problems)
 
 

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import jax
 
 from sam_jax.cli.progress import photo_progress
+from sam_jax.distributed import gather_texts
 from sam_jax.evaluation.report import Case, write_report
 from sam_jax.evaluation.results import Table, describe_table, format_csv, print_table
 from sam_jax.evaluation.runs import Measure, Measurement, Record
-from sam_jax.inference.settings import keep_settings
+from sam_jax.inference.settings import keep_settings, write_text
 from sam_jax.types import InputError
 
 SECONDS, METHOD_SECONDS = "seconds", "method_seconds"
@@ -32,7 +33,7 @@ class Work(NamedTuple):
         data: the data set's.
         names: of the images.
         workers: that measure them, one for each device.
-        settings: that the records depend on.
+        settings: that the records depend on, beside the names.
     """
 
     method: str
@@ -89,14 +90,16 @@ def measure(work: Work, output: Path) -> Measured:
         jax.process_index(),
         jax.process_count(),
     )
-    problems = []
+    problems: list[str] = []
     with photo_progress() as progress:
         total = len(run.to_do) + run.done_before
         label = f"{work.method} on {work.data}"
         for outcome in progress.track(run, total, completed=run.done_before, description=label):
             if outcome.problem is not None:
                 problems.append(outcome.problem)
-    return Measured(run.read_records(), problems)
+    # All processes come here before any reads what all have written.
+    of_all = [json.loads(text) for text in gather_texts(json.dumps(problems))]
+    return Measured(run.read_records(), [problem for some in of_all for problem in some])
 
 
 def _timed(worker: Measure) -> Measure:
@@ -133,17 +136,25 @@ def tabulate_time(records: Mapping[str, Sequence[Record]]) -> Table:
             middle = sorted(busy, key=lambda record: record[SECONDS])[len(busy) // 2]
             rows.append((label, middle[SECONDS], middle[METHOD_SECONDS] / middle[SECONDS]))
     columns = ("method, data set", "seconds an image", "share of the method")
-    return Table("Time: the image in the middle", columns, tuple(rows))
+    return Table("Time of the image in the middle; the rest is measuring", columns, tuple(rows))
 
 
 def tell(
     findings: Findings, output: Path, settings: dict[str, Any], problems: Iterable[str]
 ) -> None:
-    """Print the tables, and write them as JSON, CSV and a page with pictures.
+    """Print the tables, and write them as JSON, CSV and a page with pictures; of several processes only the first does.
 
     Raises:
         InputError: something could not be measured (after all else is told), or the folder cannot be written to.
     """
+    problems = list(problems)
+    if jax.process_index() == 0:
+        _write(findings, output, settings)
+    if problems:
+        raise InputError(f"{len(problems)} images have no results: " + "; ".join(problems))
+
+
+def _write(findings: Findings, output: Path, settings: dict[str, Any]) -> None:
     for table in findings.tables:
         print_table(table)
     document = {
@@ -152,10 +163,10 @@ def tell(
     }
     text = json.dumps(settings, indent=2)
     try:
-        (output / RESULTS).write_text(json.dumps(document, indent=1) + "\n")
-        (output / SPREADSHEET).write_text(format_csv(findings.tables))
+        write_text(output / RESULTS, json.dumps(document, indent=1) + "\n")
+        write_text(output / SPREADSHEET, format_csv(findings.tables, settings))
         for name, drawing in findings.curves.items():
-            (output / f"{name}.svg").write_text(drawing)
+            write_text(output / f"{name}.svg", drawing)
         write_report(
             output / PAGE,
             findings.title,
@@ -167,6 +178,3 @@ def tell(
     except OSError as error:
         raise InputError(f"cannot write to {output}: {error.strerror or error}") from error
     print(f"wrote {output / RESULTS}, {SPREADSHEET} and {PAGE}")
-    problems = list(problems)
-    if problems:
-        raise InputError(f"{len(problems)} images have no results: " + "; ".join(problems))

@@ -37,6 +37,12 @@ class Common:
         if self.multi_host:
             join_processes()
 
+    def pictures_here(self) -> int:
+        """So many cases of each kind are drawn by this process: of several only the first does."""
+        import jax
+
+        return self.pictures if jax.process_index() == 0 else 0
+
     def load_models(self) -> list[Any]:
         """The model on each device."""
         from sam_jax.inference.loading import copy_to_devices, load

@@ -19,7 +19,7 @@ class Grid:
     pred_iou_thresh: float = 0.88
     """Masks of which the model expects no more go."""
     stability_score_thresh: float = 0.95
-    """Masks that change more than this when the threshold moves go."""
+    """Masks that are less stable than this when the threshold moves, from 0 to 1, go."""
     stability_score_offset: float = 1.0
     """How far the threshold moves."""
     box_nms_thresh: float = 0.7
@@ -76,7 +76,7 @@ class Generate:
         """
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.results import check_folder
-        from sam_jax.distributed import join_processes
+        from sam_jax.distributed import join_processes, wait_for_all
         from sam_jax.inference.automatic import SamAutomaticMaskGenerator
         from sam_jax.inference.folder_run import (
             COCO,
@@ -98,7 +98,9 @@ class Generate:
         import jax
 
         model = load(self.checkpoint)
-        keep_settings(self.output, describe_model(model) | {"arguments": arguments})
+        settings = {"photos": str(photos.folder.resolve()), "arguments": arguments}
+        settings |= describe_model(model)
+        keep_settings(self.output, settings)
         generators = [
             SamAutomaticMaskGenerator(
                 on_device,
@@ -125,10 +127,10 @@ class Generate:
             f"wrote {masks} masks of {done} photos to {self.output / MASKS} in {seconds:.1f} s{before}"
         )
         if self.coco:
-            is_complete = run.write_coco()
-            print(
-                f"wrote {self.output / COCO}{'' if is_complete else ', of the photos done so far'}"
-            )
+            wait_for_all()
+            if jax.process_index() == 0:
+                rest = "" if run.write_coco() else ", of the photos done so far"
+                print(f"wrote {self.output / COCO}{rest}")
         if problems:
             raise InputError(f"{len(problems)} photos have no masks: " + "; ".join(problems))
 

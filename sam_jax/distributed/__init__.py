@@ -6,7 +6,13 @@ from sam_jax.distributed.mesh import (
     parameter_specs,
     place_batch,
 )
-from sam_jax.distributed.processes import any_process, fetch_tree, gather_texts, join_processes
+from sam_jax.distributed.processes import (
+    any_process,
+    fetch_tree,
+    gather_texts,
+    join_processes,
+    wait_for_all,
+)
 from sam_jax.distributed.workers import spread
 
 __all__ = [
@@ -19,4 +25,5 @@ __all__ = [
     "parameter_specs",
     "place_batch",
     "spread",
+    "wait_for_all",
 ]

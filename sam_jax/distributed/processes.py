@@ -41,6 +41,11 @@ def any_process(flag: bool) -> bool:
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
+def wait_for_all() -> None:
+    """Return when all processes have come here."""
+    any_process(False)
+
+
 def gather_texts(text: str) -> list[str]:
     """The text of each process, in their order; all of them have to ask."""
     if jax.process_count() == 1:

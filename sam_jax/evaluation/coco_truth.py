@@ -6,6 +6,7 @@ for Large Vocabulary Instance Segmentation", CVPR 2019.
 
 import json
 from collections import defaultdict
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,20 +75,22 @@ class CocoTruth(NamedTuple):
                 objects[annotation["image_id"]].append(known)
         return [objects[image["id"]] for image in self.images if image["id"] in objects]
 
-    def masks(self, index: int) -> list[Rle]:
-        """The masks of an image, crowds left out, with counts as COCO's strings."""
-        image = self.images[index]
-        rles = []
+    def masks(self, image_ids: Collection[int]) -> dict[int, list[Rle]]:
+        """The masks of some images, crowds left out, with counts as COCO's strings."""
+        sizes = {image["id"]: (image["height"], image["width"]) for image in self.images}
+        masks = defaultdict(list)
         for annotation in self.annotations:
-            if annotation["image_id"] == image["id"] and not annotation.get("iscrowd", 0):
+            if annotation["image_id"] in image_ids and not annotation.get("iscrowd", 0):
                 segmentation = annotation["segmentation"]
                 if not isinstance(segmentation, dict):
-                    segmentation = rasterise(segmentation, (image["height"], image["width"]))
+                    segmentation = rasterise(segmentation, sizes[annotation["image_id"]])
                 counts = segmentation["counts"]
                 if not isinstance(counts, str):
                     counts = compress_counts(counts)
-                rles.append(Rle(size=list(segmentation["size"]), counts=counts))
-        return rles
+                masks[annotation["image_id"]].append(
+                    Rle(size=list(segmentation["size"]), counts=counts)
+                )
+        return masks
 
     def read_photo(self, index: int, folder: Path) -> UInt8[np.ndarray, "h w 3"]:
         """Read the photo of an image from the folder of photos.

@@ -1,6 +1,7 @@
 """What to measure on: the data sets of the paper's point experiment, and parts of data sets that are on the disk."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -39,11 +40,13 @@ class Split(NamedTuple):
 
     Attributes:
         name: what tables call it.
+        place: where it is, with all its folders.
         source: the whole data set.
         indices: of the images that are in the part, ascending.
     """
 
     name: str
+    place: str
     source: Source
     indices: Sequence[int]
 
@@ -268,7 +271,26 @@ def open_split(text: str, most: int | None = None) -> Split:
     source = open_source(place)
     if len(source) == 0:
         raise InputError(f"{place} holds no images: there is nothing to measure")
-    return Split(name, source, spread_evenly(range(0, len(source), step), most))
+    where = str(Path(place).resolve()) if Path(place).exists() else place
+    return Split(name, where, source, spread_evenly(range(0, len(source), step), most))
+
+
+def open_splits(texts: Sequence[str], most: int | None = None) -> list[Split]:
+    """Open parts of data sets, each as `open_split` does.
+
+    Raises:
+        InputError: as for `open_split`; or two have one name, or a name is none for a folder.
+    """
+    splits = [open_split(text, most) for text in texts]
+    names = [split.name for split in splits]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"two data sets are called {name}: give each a name of its own")
+        if "/" in name or name.startswith("."):
+            raise InputError(
+                f"{name!r} cannot be a folder's name: call the data set something else"
+            )
+    return splits
 
 
 def spread_evenly(indices: Sequence[int], most: int | None) -> list[int]:

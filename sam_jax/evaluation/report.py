@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from sam_jax.evaluation.results import Table, show_cell
+from sam_jax.inference.settings import write_text
 
 PICTURE_SIDE = 360
 """Longest side of a picture on the page, in pixels."""
@@ -97,7 +98,7 @@ def write_report(
         '<meta name="viewport" content="width=device-width">'
         f"<title>{heading}</title><style>{_STYLE}</style>{''.join(parts)}</html>\n"
     )
-    path.write_text(page, encoding="utf-8")
+    write_text(path, page)
 
 
 def _format_table(table: Table) -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -53,8 +54,13 @@ def describe_table(table: Table) -> dict[str, Any]:
     return {"title": table.title, "rows": rows}
 
 
-def format_csv(tables: Sequence[Table]) -> str:
-    """Tables as lines of table, row, column, value, so that one file holds tables of any columns."""
+def format_csv(tables: Sequence[Table], settings: dict[str, Any]) -> str:
+    """Tables as lines of table, row, column, value, so that one file holds tables of any columns.
+
+    Args:
+        tables: of results.
+        settings: what they were made with, as JSON has it; lines of a table of their own.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("table", "row", "column", "value"))
@@ -62,4 +68,7 @@ def format_csv(tables: Sequence[Table]) -> str:
         for row in table.rows:
             for column, cell in zip(table.columns[1:], row[1:], strict=True):
                 writer.writerow((table.title, row[0], column, "" if cell is None else cell))
+    for name, value in settings.items():
+        text_value = value if isinstance(value, str) else json.dumps(value)
+        writer.writerow(("settings", name, "value", text_value))
     return text.getvalue()

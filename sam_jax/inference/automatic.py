@@ -233,7 +233,12 @@ class SamAutomaticMaskGenerator:
                 "an image is an array of height x width x 3 bytes (uint8, 0 to 255), "
                 f"not {image.dtype} of shape {image.shape}"
             )
-        crops = plan_crops(image.shape[:2], self.crop_n_layers, self.crop_overlap_ratio)
+        crops = [
+            crop
+            for crop in plan_crops(image.shape[:2], self.crop_n_layers, self.crop_overlap_ratio)
+            if crop.box[0] < crop.box[2]
+            and crop.box[1] < crop.box[3]  # of few pixels some get none
+        ]
         for x0, y0, x1, y1 in (crop.box for crop in crops):
             fit_size(y1 - y0, x1 - x0, self.model.config.image_encoder.image_size)
         return crops

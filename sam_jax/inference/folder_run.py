@@ -94,10 +94,10 @@ def find_photos(place: Path, output: Path) -> Photos:
 
 
 class FolderRun:
-    """Finds masks for photos and writes them; photos that have their json file already are left alone.
+    """Finds masks for photos and writes them; photos that have all that is wanted already are left alone.
 
-    A photo's json file is written last and appears whole, so what has one is done. The photo is linked (or copied)
-    beside it, so that the folder can be trained on.
+    A photo's json file appears whole, and after the photo was linked (or copied) beside it, so that the folder can be
+    trained on. Where only extras are missing, they are made from the json file.
 
     Args:
         generators: one for each device.
@@ -121,7 +121,7 @@ class FolderRun:
         self.output = output
         self.extras = extras
         mine = range(process_index, len(photos.names), process_count)
-        self.to_do = [index for index in mine if not self._document(photos.names[index]).exists()]
+        self.to_do = [index for index in mine if not self._is_done(photos.names[index])]
         self.done_before = len(mine) - len(self.to_do)
 
     def __iter__(self) -> Iterator[Outcome]:
@@ -133,7 +133,7 @@ class FolderRun:
             yield from outcomes
 
     def write_coco(self) -> bool:
-        """Write one COCO file of all photos' masks; not as long as other processes are at work on theirs."""
+        """Write one COCO file of the masks of all photos that have been done, and say whether that is all of them."""
         documents = []
         for name in self.photos.names:
             path = self._document(name)
@@ -143,52 +143,68 @@ class FolderRun:
         write_json(self.output / COCO, gather_coco(documents))
         return is_complete
 
+    def _is_done(self, name: str) -> bool:
+        return (
+            self._has_masks(name)
+            and (self._overlay(name).exists() or not self.extras.overlay)
+            and (self._pngs(name).exists() or not self.extras.png)
+        )
+
+    def _has_masks(self, name: str) -> bool:
+        """Another photo may have the same json file but for its ending, if it was the only one of another run."""
+        return self._document(name).exists() and (self.output / MASKS / name).exists()
+
+    def _overlay(self, name: str) -> Path:
+        return self.output / OVERLAYS / f"{strip_ending(name)}.jpg"
+
+    def _pngs(self, name: str) -> Path:
+        return self.output / PNGS / strip_ending(name)
+
     def _document(self, name: str) -> Path:
         return self.output / MASKS / f"{strip_ending(name)}.json"
 
     def _process(self, generator: SamAutomaticMaskGenerator, group: Sequence[int]) -> list[Outcome]:
         """Find and write the masks of some photos that are encoded together."""
         outcomes: list[Outcome] = []
-        images: dict[int, np.ndarray] = {}
-        for index in group:
-            name = self.photos.names[index]
+        images: dict[str, np.ndarray] = {}
+        for name in (self.photos.names[index] for index in group):
             try:
                 image = read_image(self.photos.folder / name)
             except InputError as error:
                 outcomes.append(Outcome(name, 0, str(error)))
+                continue
+            if self._has_masks(name):
+                document = json.loads(self._document(name).read_bytes())
+                outcomes.append(self._write(name, image, document))
                 continue
             try:
                 generator.plan(image)
             except InputError as error:
                 outcomes.append(Outcome(name, 0, f"{name}: {error}"))
                 continue
-            images[index] = image
+            images[name] = image
         results = generator.generate_many(images.values())
-        for (index, image), records in zip(images.items(), results, strict=True):
-            name = self.photos.names[index]
-            document = describe_masks(records, Path(name).name, image.shape[:2], index + 1)
-            try:
-                self._write(name, image, document)
-            except OSError as error:
-                raise InputError(
-                    f"cannot write to {self.output}: {error.strerror or error}"
-                ) from error
-            outcomes.append(Outcome(name, len(records), None))
+        for (name, image), records in zip(images.items(), results, strict=True):
+            document = describe_masks(records, name, image.shape[:2])
+            outcomes.append(self._write(name, image, document))
         return outcomes
 
-    def _write(self, name: str, image: np.ndarray, document: dict[str, Any]) -> None:
-        annotations, stem = document["annotations"], strip_ending(name)
-        if self.extras.png:
-            write_pngs(self.output / PNGS / stem, annotations)
-        if self.extras.overlay:
-            masks = [decode_rle(annotation["segmentation"]) for annotation in annotations]
-            picture = self.output / OVERLAYS / f"{stem}.jpg"
-            picture.parent.mkdir(parents=True, exist_ok=True)
-            write_image(picture, draw_everything(image, masks))
-        path = self._document(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _link(self.photos.folder / name, self.output / MASKS / name)
-        write_json(path, document)
+    def _write(self, name: str, image: np.ndarray, document: dict[str, Any]) -> Outcome:
+        annotations = document["annotations"]
+        try:
+            if self.extras.png:
+                write_pngs(self._pngs(name), annotations)
+            if self.extras.overlay:
+                masks = [decode_rle(annotation["segmentation"]) for annotation in annotations]
+                self._overlay(name).parent.mkdir(parents=True, exist_ok=True)
+                write_image(self._overlay(name), draw_everything(image, masks))
+            path = self._document(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _link(self.photos.folder / name, self.output / MASKS / name)
+            write_json(path, document)
+        except OSError as error:
+            raise InputError(f"cannot write to {self.output}: {error.strerror or error}") from error
+        return Outcome(name, len(annotations), None)
 
 
 def _link(photo: Path, path: Path) -> None:

@@ -41,7 +41,10 @@ def load(
     """
     path = SHIPPED_WEIGHTS if checkpoint is None else checkpoint
     config, variables = load_checkpoint(path, image_size=image_size)
-    return Model(Sam(config, compute or default_compute()), jax.device_put(variables))
+    return Model(
+        Sam(config, compute or default_compute(bytes_per_prompt=config.bytes_per_prompt)),
+        jax.device_put(variables),
+    )
 
 
 def copy_to_devices(model: Model) -> list[Model]:
@@ -54,7 +57,10 @@ def copy_to_devices(model: Model) -> list[Model]:
 def _builder(config: SamConfig) -> Callable[..., Model]:
     def build(checkpoint: str | os.PathLike[str] | None = None) -> Model:
         if checkpoint is None:
-            return Model(Sam(config, default_compute()), init_variables(config))
+            return Model(
+                Sam(config, default_compute(bytes_per_prompt=config.bytes_per_prompt)),
+                init_variables(config),
+            )
         model = load(checkpoint)
         if model.config != config:
             raise InputError(

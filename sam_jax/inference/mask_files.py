@@ -1,8 +1,9 @@
 """What automatic masks are written as: SA-1B's json, one COCO file, folders of PNG files."""
 
 import csv
-import os
+import hashlib
 import shutil
+import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,26 +21,28 @@ COLUMNS = (
 )
 
 
-def describe_masks(
-    records: Sequence[Record], file_name: str, size: tuple[int, int], image_id: int
-) -> dict[str, Any]:
+def describe_masks(records: Sequence[Record], name: str, size: tuple[int, int]) -> dict[str, Any]:
     """The json document of a photo, with the fields of SA-1B's.
 
     Args:
         records: of a generator whose `output_mode` is `coco_rle`.
-        file_name: of the photo, without folders.
+        name: of the photo, with its folders; its number is made of it.
         size: (h, w) of the photo.
-        image_id: a number of its own.
     """
     return {
         "image": {
-            "image_id": image_id,
-            "file_name": file_name,
+            "image_id": _number(name),
+            "file_name": Path(name).name,
             "height": size[0],
             "width": size[1],
         },
         "annotations": [{"id": number, **record} for number, record in enumerate(records)],
     }
+
+
+def _number(name: str) -> int:
+    """A number for a name, the same whatever other photos there are; JSON readers keep 53 bits."""
+    return int(hashlib.sha256(name.encode()).hexdigest()[:13], 16)
 
 
 def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
@@ -49,8 +52,7 @@ def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
         folder: for this photo alone.
         annotations: from `describe_masks`.
     """
-    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.unfinished")
-    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.unfinished")
     unfinished.mkdir(parents=True)
     try:
         with (unfinished / TABLE).open("w", newline="") as file:

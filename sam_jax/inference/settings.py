@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-import os
+import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,15 @@ SETTINGS = "settings.json"
 
 def write_json(path: Path, document: Any) -> None:
     """Write a file that appears whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
+    write_text(path, json.dumps(document) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all, whoever else is writing it."""
+    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.unfinished")
     try:
-        unfinished.write_text(json.dumps(document) + "\n")
-        os.replace(unfinished, path)
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
 
@@ -47,7 +52,7 @@ def keep_settings(output: Path, settings: dict[str, Any]) -> None:
         return
     try:
         before = json.loads(path.read_text())
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged: delete {output}, or name another --output") from error
     other = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if other:

@@ -1,6 +1,6 @@
 """How a model is computed, as against what it computes: same weights, same numbers, another speed and memory."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import jax
 import jax.numpy as jnp
@@ -62,8 +62,21 @@ IN_TRAINING_ON_CPU = Compute(
 """For small models: a loop costs more in the backward pass than it saves in the cache."""
 
 
-def default_compute(*, training: bool = False) -> Compute:
-    """What suits the devices that JAX found."""
+CACHED_BYTES = 4 << 20
+"""Of the image tokens of prompts that a CPU decodes together: more would not stay in its cache."""
+
+
+def default_compute(*, training: bool = False, bytes_per_prompt: int | None = None) -> Compute:
+    """What suits the devices that JAX found.
+
+    Args:
+        training: small models, rather than using any.
+        bytes_per_prompt: size of the image tokens that each prompt has for itself, `SamConfig.bytes_per_prompt`; on a
+            CPU, prompts for small models are decoded several at a time.
+    """
     if jax.default_backend() != "cpu":
         return ON_ACCELERATOR
-    return IN_TRAINING_ON_CPU if training else ON_CPU
+    if training:
+        return IN_TRAINING_ON_CPU
+    together = 1 if bytes_per_prompt is None else max(1, CACHED_BYTES // bytes_per_prompt)
+    return replace(ON_CPU, prompts_at_once=together)

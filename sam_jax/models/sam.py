@@ -1,5 +1,6 @@
 """The whole model, its sizes, and the pure functions that run it."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,6 +37,13 @@ class SamConfig:
                 "the image embedding, the prompt encoder and the mask decoder have one width, "
                 f"not {sorted(widths)}"
             )
+
+    @property
+    def bytes_per_prompt(self) -> int:
+        """Size of the image tokens, in float32, that the decoder changes for each prompt."""
+        encoder = self.image_encoder
+        cells = math.prod(side // encoder.patch_size for side in encoder.image_size)
+        return 4 * cells * self.mask_decoder.width
 
 
 VIT_B = SamConfig(

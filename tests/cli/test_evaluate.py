@@ -167,6 +167,38 @@ def test_instances(evaluate, coco, tmp_path):
     assert results[0]["segmentation"]["size"] == [HEIGHT, WIDTH]
 
 
+def test_photos_named_by_their_address_as_in_lvis(evaluate, coco, tmp_path):
+    document = json.loads(coco.read_text())
+    for image in document["images"]:
+        image["coco_url"] = "http://images.cocodataset.org/" + image.pop("file_name")
+        image["neg_category_ids"] = image["not_exhaustive_category_ids"] = []
+    for category in document["categories"]:
+        category["frequency"] = "f"
+    (row,) = evaluate("instances", write(coco, document))["LVIS"]
+    assert 0 <= row["AP"] == row["frequent"] <= 1
+
+
+def test_a_method_can_be_added_later(evaluate, photos, tmp_path):
+    command = ("points", f"discs={photos}", "--no-noc", "--clicks", "1", "--methods")
+    disc = evaluate(*command, "disc")["mIoU"][0]
+    before = written(tmp_path / "out")
+    assert evaluate(*command, "disc", "otsu")["mIoU"][0] == disc
+    assert written(tmp_path / "out").items() > before.items()
+
+
+def test_edges_without_truth(evaluate, photos, complaint, tmp_path):
+    truth = photos / "ground_truth"
+    truth.mkdir()
+    options = (photos / "images", "--methods", "sobel")
+    line = complaint("evaluate", "edges", *options, "--output", tmp_path / "none")
+    assert "no image could be measured" in line
+    assert "0.png: no boundaries in" in line
+    drawn = sobel_edges(read_image(photos / "images/1.png")) > 0.1
+    np.savez(truth / "1.npz", boundaries=drawn[None])
+    (sobel,) = evaluate("edges", *options, code=2)["Edges,"]
+    assert sobel["images"] == 1
+
+
 def test_what_cannot_be_used_is_told_at_the_end(evaluate, photos, coco, capsys, tmp_path):
     (photos / "labels" / "1.png").unlink()
     tables = evaluate("points", f"discs={photos}", "--clicks", "1", "--no-noc", code=2)
@@ -183,6 +215,9 @@ def test_bad_input(complaint, photos, coco, tmp_path, weights):
     split = f"discs={photos}"
     line = complaint("evaluate", "points", split, "--methods", "magic", *output)
     assert "no method is called 'magic'; there are sam," in line
+    line = complaint("evaluate", "points", split, split, *output)
+    assert "two data sets are called discs" in line
+    assert "cannot be a folder's name" in complaint("evaluate", "points", f"a/b={photos}", *output)
     assert "give NAME=PLACE" in complaint("evaluate", "points", photos, *output)
     assert "no such file" in complaint("evaluate", "points", "a=nowhere", *output)
     assert "must be 1 or more" in complaint("evaluate", "points", split, "--images", "0", *output)

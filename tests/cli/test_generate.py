@@ -15,20 +15,21 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from sam_jax import SamAutomaticMaskGenerator
 from sam_jax.cli.main import main
 from sam_jax.data.images import read_image, read_mask
 from sam_jax.data.sources import open_source
 from sam_jax.ops.boxes import mask_to_box_xywh
 
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.usefixtures("devices"),
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 LENIENT = (
     *("--points-per-side", "4", "--pred-iou-thresh", "0", "--stability-score-thresh", "0"),
     *("--box-nms-thresh", "0.9"),
 )
-
-
-pytestmark = pytest.mark.usefixtures("devices")
 
 
 @pytest.fixture
@@ -63,13 +64,13 @@ def test_a_folder_in_all_forms(generate, photos, devices, capsys):
     names = ["coffee.jpg", "more/coffee.png", "tall.jpg"]
     source = open_source(str(output / "sa1b"))
     assert len(source) == 3
-    total = 0
+    total, numbers = 0, set()
     for index, name in enumerate(names):
         photo = read_image(photos / name)
         stem = name.rsplit(".", 1)[0]
         document = json.loads((output / "sa1b" / f"{stem}.json").read_text())
+        numbers.add(document["image"].pop("image_id"))
         assert document["image"] == {
-            "image_id": index + 1,
             "file_name": os.path.basename(name),
             "height": photo.shape[0],
             "width": photo.shape[1],
@@ -98,6 +99,7 @@ def test_a_folder_in_all_forms(generate, photos, devices, capsys):
     coco = COCO(str(output / "coco.json"))
     assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == names
     assert len(coco.getAnnIds()) == total
+    assert len(numbers) == 3
     for annotation in coco.loadAnns(coco.getAnnIds()):
         assert coco.annToMask(annotation).sum() == annotation["area"]
 
@@ -129,6 +131,25 @@ def test_a_second_start_does_what_is_missing(generate, photos, capsys):
     for path, text in texts.items():
         assert path.read_text() == text
         assert (path.stat().st_mtime_ns == times[path]) == (path.name != "tall.json")
+
+
+def test_what_is_wanted_beside_is_made_of_masks_that_are_there(generate, photos, monkeypatch):
+    first = generate(photos, "--overlay", "--png")
+    output = generate(photos, output="again")
+    monkeypatch.setattr(SamAutomaticMaskGenerator, "generate_many", lambda self, photos: iter(()))
+    generate(photos, "--overlay", "--png", output="again")
+    for path in sorted(first.rglob("*.jpg")) + sorted(first.rglob("*.png")):
+        assert (output / path.relative_to(first)).read_bytes() == path.read_bytes()
+
+
+def test_a_photo_of_the_same_name_is_another_one(generate, photos, complaint, tmp_path, weights):
+    output = generate(photos / "tall.jpg")
+    Image.open(photos / "coffee.jpg").save(photos / "tall.png")
+    generate(photos / "tall.png")
+    assert "tall.png" in (output / "sa1b" / "tall.json").read_text()
+    other = photos / "more" / "coffee.png"
+    end = ("--output", output, "--checkpoint", weights, *LENIENT)
+    assert "other settings (photos" in complaint("generate", other, *end)
 
 
 def test_results_inside_the_folder_of_photos_are_no_photos(generate, photos):
@@ -196,5 +217,5 @@ def test_killed_in_the_middle(photos, weights, tmp_path):
     assert len(list(output.glob("sa1b/**/*.json"))) == 23
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
     coco = json.loads((output / "coco.json").read_text())
-    assert sorted(image["id"] for image in coco["images"]) == list(range(1, 24))
+    assert len({image["id"] for image in coco["images"]}) == 23
     assert len({image["file_name"] for image in coco["images"]}) == 23

@@ -70,12 +70,16 @@ def test_tables_in_all_forms(capsys):
             {"method": "none", "IoU": None, "images": 0},
         ],
     }
-    assert format_csv([TABLE]).splitlines() == [
+    settings = {"seed": 3, "weights": "abc", "config": {"clicks": 9}}
+    assert format_csv([TABLE], settings).splitlines() == [
         "table,row,column,value",
         "a < b,sam & co,IoU,0.123456",
         "a < b,sam & co,images,3",
         "a < b,none,IoU,",
         "a < b,none,images,0",
+        "settings,seed,value,3",
+        "settings,weights,value,abc",
+        'settings,config,value,"{""clicks"": 9}"',
     ]
     wide = TABLE._replace(
         columns=tuple(f"column {number}" for number in range(30)),

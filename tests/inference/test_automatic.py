@@ -125,19 +125,21 @@ def test_masks_of_nearly_the_whole_photo_can_be_dropped(model):
 
 def test_the_preset_of_sa1b(model):
     records = SamAutomaticMaskGenerator(
-        model, **{**SA1B, "points_per_side": 8, "pred_iou_thresh": 0.4, "stability_score_thresh": 0.4}
+        model, **{**SA1B, "points_per_side": 8, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.1}
     ).generate(PHOTO)  # fmt: skip
     boxes = {tuple(record["crop_box"]) for record in records}
     assert any(box[2] < PHOTO.shape[1] / 2 for box in boxes), "no mask from the smallest crops"
     assert max(record["area"] for record in records) < 0.95 * PHOTO[:, :, 0].size
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 100), (40, 3)])
-def test_odd_sizes(model, size):
+@pytest.mark.parametrize("crop_n_layers", [0, 2])
+@pytest.mark.parametrize("size", [(1, 1), (1, 100), (40, 3), (6, 6)])
+def test_odd_sizes(model, size, crop_n_layers):
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     generator = SamAutomaticMaskGenerator(
-        model, points_per_side=3, pred_iou_thresh=0.0, stability_score_thresh=0.0
-    )
+        model, points_per_side=3, pred_iou_thresh=0.0, stability_score_thresh=0.0,
+        crop_n_layers=crop_n_layers,
+    )  # fmt: skip
     for record in generator.generate(pixels):
         assert record["segmentation"].shape == size
 

@@ -45,6 +45,7 @@ def test_every_official_record_has_its_like(models, photo, arguments):
     records = SamAutomaticMaskGenerator(ours, **arguments).generate(photo)
     assert len(expected) >= (3 if arguments else 0)
     assert len(records) == len(expected)
+    ties = 0
     for record in expected:
         like = max(
             (r for r in records if r["point_coords"] == record["point_coords"]),
@@ -52,6 +53,10 @@ def test_every_official_record_has_its_like(models, photo, arguments):
         )
         assert overlap(like["segmentation"], record["segmentation"]) >= 0.999
         assert like["predicted_iou"] == pytest.approx(record["predicted_iou"], abs=1e-3)
-        assert like["stability_score"] == pytest.approx(record["stability_score"], abs=1e-3)
+        difference = abs(like["stability_score"] - record["stability_score"])
+        # A pixel at a threshold, to the last bit, counts on one side and not on the other: in a small mask that shows.
+        ties += difference > 1e-3
+        assert difference <= max(1e-3, 1.01 / record["area"])
         assert like["crop_box"] == record["crop_box"]
         np.testing.assert_allclose(like["bbox"], record["bbox"], atol=1)
+    assert ties <= 1
