@@ -129,7 +129,7 @@ OUR_PARTS = (
     ("encode the image", sam_jax.inference.automatic, "embed_images"),
     ("decode prompts", sam_jax.inference.automatic, "predict_masks"),
     ("upsample, count, box", sam_jax.inference.automatic, "draw_stable_masks"),
-    ("run lengths", sam_jax.inference.automatic, "encode_rle"),
+    ("run lengths", sam_jax.inference.automatic, "encode_packed"),
     ("NMS of boxes", sam_jax.inference.automatic, "box_nms"),
 )
 

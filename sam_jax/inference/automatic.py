@@ -18,7 +18,7 @@ from sam_jax.ops.boxes import mask_to_box_xyxy
 from sam_jax.ops.nms import box_nms
 from sam_jax.ops.regions import remove_small_regions
 from sam_jax.ops.resize import fit_size
-from sam_jax.ops.rle import Rle, compress_counts, decode_rle, encode_rle
+from sam_jax.ops.rle import Rle, compress_counts, decode_rle, encode_packed, encode_rle
 from sam_jax.types import InputError
 
 SA1B: dict[str, Any] = {
@@ -328,7 +328,7 @@ class SamAutomaticMaskGenerator:
         boxes = drawn.boxes + np.array([x0, y0, x0, y0])
         whole = np.flatnonzero(~near_crop_edge(boxes, crop, image_size))
         return _Found(
-            [encode_rle(_place(drawn.masks[i], crop, image_size)) for i in whole],
+            [encode_packed(drawn.bits[i], (x0, y0), image_size) for i in whole],
             boxes[whole],
             iou[drawn.indices[whole]],
             drawn.stability[whole],
@@ -371,18 +371,6 @@ class SamAutomaticMaskGenerator:
             stability_score=float(found.stability[index]),
             crop_box=_as_xywh(list(found.crops[index].box)),
         )
-
-
-def _place(
-    mask: Bool[np.ndarray, "h w"], crop: Crop, image_size: tuple[int, int]
-) -> Bool[np.ndarray, "H W"]:
-    """A crop's mask in the whole image, columns contiguous."""
-    if mask.shape == image_size:
-        return mask
-    x0, y0, x1, y1 = crop.box
-    whole = np.zeros(image_size, bool, order="F")
-    whole[y0:y1, x0:x1] = mask
-    return whole
 
 
 def _as_xywh(box: list[int]) -> list[int]:

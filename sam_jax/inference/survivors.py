@@ -151,17 +151,17 @@ def _first_and_last(flags: Bool[Array, " n"]) -> tuple[Int[Array, ""], Int[Array
 
 
 class Survivors(NamedTuple):
-    """Masks that passed, in column-major order.
+    """Masks that passed.
 
     Attributes:
         indices: which they are of those that were asked for.
-        masks: at the image's size.
+        bits: of each, as `Drawn` has them.
         stability: IoU of each mask at thresholds plus and minus the offset; nan where both are empty.
         boxes: x0, y0, x1, y1 as `mask_to_box_xyxy` counts.
     """
 
     indices: Int[np.ndarray, " n"]
-    masks: list[Bool[np.ndarray, "h w"]]
+    bits: list[UInt8[np.ndarray, "w_bytes h"]]
     stability: Float[np.ndarray, " n"]
     boxes: Int[np.ndarray, "n 4"]
 
@@ -183,7 +183,7 @@ def draw_stable_masks(
         offset: how far the thresholds are from 0, in logits.
         threshold: least stability; 0 for any.
     """
-    height, width = framing.original
+    height = framing.original[0]
     plan = plan_strips(framing)
 
     def draw(some: Int[np.ndarray, " c"]) -> Survivors:
@@ -197,9 +197,8 @@ def draw_stable_masks(
             stability = inner / outer
         kept = np.flatnonzero((stability >= threshold) | (threshold <= 0))
         bits = np.asarray(drawn.bits)
-        masks = [np.unpackbits(bits[i, :, :height], axis=0, count=width).view(bool).T for i in kept]
         boxes = np.asarray(drawn.boxes, np.int64)[kept]
-        return Survivors(some[kept], masks, stability[kept], boxes)
+        return Survivors(some[kept], [bits[i, :, :height] for i in kept], stability[kept], boxes)
 
     batches = [
         chosen[start : start + DRAWN_AT_ONCE] for start in range(0, len(chosen), DRAWN_AT_ONCE)
@@ -209,10 +208,10 @@ def draw_stable_masks(
     # A strip is too little work to divide among a CPU's cores, so batches are.
     with ThreadPoolExecutor(min(len(batches), os.cpu_count() or 1)) as threads:
         parts = list(threads.map(draw, batches))
-    indices, masks, stability, boxes = zip(*parts, strict=True)
+    indices, bits, stability, boxes = zip(*parts, strict=True)
     return Survivors(
         np.concatenate(indices),
-        [mask for some in masks for mask in some],
+        [mask for some in bits for mask in some],
         np.concatenate(stability),
         np.concatenate(boxes),
     )

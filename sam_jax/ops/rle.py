@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 
 from sam_jax.types import InputError
 
@@ -16,6 +16,7 @@ CHUNK_BITS = 5
 SIGN_BIT = 1 << (CHUNK_BITS - 1)
 MORE_BIT = 1 << CHUNK_BITS
 FIRST_CHARACTER = 48
+BITS = 8
 
 
 class Rle(TypedDict):
@@ -43,6 +44,41 @@ def encode_rle(mask: Bool[np.ndarray, "h w"], *, compress: bool = False) -> Rle:
     counts = np.diff(edges, prepend=0).astype(np.int64).tolist()
     height, width = mask.shape
     return Rle(size=[height, width], counts=compress_counts(counts) if compress else counts)
+
+
+def encode_packed(
+    bits: UInt8[np.ndarray, "w_bytes h"], corner: tuple[int, int], image_size: tuple[int, int]
+) -> Rle:
+    """Write down the runs of a mask that is packed into bits, by looking only at where it changes.
+
+    Args:
+        bits: of a part of the image; each byte has eight pixels side by side, the leftmost highest, zeros beyond the
+            image.
+        corner: x, y of the part's first pixel in the image.
+        image_size: (h, w) of the image; the mask is empty outside of the part.
+
+    >>> encode_packed(np.array([[0b01000000, 0b11000000]], np.uint8), (0, 0), (2, 2))
+    {'size': [2, 2], 'counts': [1, 3]}
+    """
+    height, width = image_size
+    above = np.pad(bits, ((0, 0), (1, 0)))
+    below = np.pad(bits, ((0, 0), (0, 1)))
+    changes = (
+        above ^ below
+    )  # at row r: between rows r - 1 and r; the part is surrounded by background
+    byte, row = np.nonzero(changes)
+    change, bit = np.nonzero(np.unpackbits(changes[byte, row, None], axis=1))
+    column = corner[0] + BITS * byte[change] + bit
+    edges = np.sort(column * height + corner[1] + row[change])
+    # A run that goes on from the bottom of a column at the top of the next ends and begins at one place.
+    goes_on = edges[1:-1:2] == edges[2::2]
+    stays = np.ones(len(edges), bool)
+    stays[1:-1:2] = stays[2::2] = ~goes_on
+    ends = np.concatenate([edges[stays], [height * width]])
+    counts = np.diff(ends, prepend=0).tolist()
+    if len(counts) > 1 and counts[-1] == 0:
+        del counts[-1]
+    return Rle(size=[height, width], counts=counts)
 
 
 def decode_rle(rle: Rle) -> Bool[np.ndarray, "h w"]:

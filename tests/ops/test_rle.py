@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from sam_jax.ops.rle import compress_counts, decode_rle, decompress_counts, encode_rle
+from sam_jax.ops.rle import (
+    compress_counts,
+    decode_rle,
+    decompress_counts,
+    encode_packed,
+    encode_rle,
+)
 from sam_jax.types import InputError
 
 RNG = np.random.default_rng(0)
@@ -41,6 +47,18 @@ def test_agrees_with_pycocotools_both_ways(mask):
     assert coco.frPyObjects(runs, *mask.shape) == theirs
     np.testing.assert_array_equal(decode_rle(runs), mask)
     assert json.loads(json.dumps(runs)) == runs
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.5, 0.97, 1.0])
+@pytest.mark.parametrize(
+    ("size", "corner"), [((13, 21), (0, 0)), ((9, 17), (4, 2)), ((13, 5), (3, 0))]
+)
+def test_packed_masks_have_the_same_runs(share, size, corner):
+    part = np.random.default_rng(size[0]).uniform(size=size) < share
+    image = np.zeros((13, 21), bool)
+    rows, columns = (slice(c, c + side) for c, side in zip(corner[::-1], size, strict=True))
+    image[rows, columns] = part
+    assert encode_packed(np.packbits(part.T, axis=0), corner, image.shape) == encode_rle(image)
 
 
 def test_long_runs_and_large_differences_survive_packing():
