@@ -63,11 +63,10 @@ def encode_packed(
     height, width = image_size
     above = np.pad(bits, ((0, 0), (1, 0)))
     below = np.pad(bits, ((0, 0), (0, 1)))
-    changes = (
-        above ^ below
-    )  # at row r: between rows r - 1 and r; the part is surrounded by background
+    changes = above ^ below  # at row r: between rows r - 1 and r; around the part is background
     byte, row = np.nonzero(changes)
-    change, bit = np.nonzero(np.unpackbits(changes[byte, row, None], axis=1))
+    changed = np.asarray(changes[byte, row, None], np.uint8)
+    change, bit = np.nonzero(np.unpackbits(changed, axis=1))
     column = corner[0] + BITS * byte[change] + bit
     edges = np.sort(column * height + corner[1] + row[change])
     # A run that goes on from the bottom of a column at the top of the next ends and begins at one place.
