@@ -102,7 +102,10 @@ def overfit(model: SamConfig, batch: Batch, steps: int, every: int) -> Iterator[
     )
     preparation = prepare(config, mesh=device_mesh(jax.devices()[:1]))
     state = first_state(config, preparation)
-    centres = CELL * np.array([[find_centre(mask) for mask in masks] for masks in batch.masks])
+    nowhere = np.zeros(2)  # for masks that only fill up a batch
+    centres = CELL * np.array(
+        [[find_centre(m) if m.any() else nowhere for m in masks] for masks in batch.masks]
+    )
     points = np.stack([centres + CELL // 2, np.zeros_like(centres)], axis=2).astype(np.float32)
     for step in range(1, steps + 1):
         state, _ = preparation.train_step(state, batch)

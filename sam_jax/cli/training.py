@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from pathlib import Path
 from types import TracebackType
 
@@ -45,6 +46,7 @@ def train_and_tell(
 def _quieten_orbax() -> None:
     """A checkpoint that cannot be written is one line; Orbax's threads would print pages of the same."""
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     threading.excepthook, sys.unraisablehook = _report_others, _report_other_unraisables
 
 
