@@ -63,7 +63,12 @@ class Checkpoints:
                 self._remove_unfinished()
             self._manager = ocp.CheckpointManager(
                 self._folder,
-                options=ocp.CheckpointManagerOptions(max_to_keep=keep, save_root_metadata=False),
+                options=ocp.CheckpointManagerOptions(
+                    max_to_keep=keep,
+                    save_root_metadata=False,
+                    # Otherwise its threads wait, ten minutes and more, for folders that a full disk refuses to make.
+                    async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
+                ),
             )
 
     def restore(self, like: TrainState, specs: TrainState, mesh: Mesh) -> Restored | None:

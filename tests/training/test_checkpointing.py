@@ -63,7 +63,8 @@ def start(tmp_path):
         return runs[-1]
 
     yield start
-    runs[-1].checkpoints.close()
+    for run in runs[-1:]:
+        run.checkpoints.close()
 
 
 def assert_is_state(restored, step):
