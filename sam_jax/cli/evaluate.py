@@ -17,7 +17,7 @@ class Points(Common):
     """
 
     splits: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME=PLACE")]
-    """Data sets in any form that can be trained on; NAME=PLACE@5 is every fifth image, from the first on."""
+    """Data sets in any form that can be trained on; NAME=PLACE@5 is every fifth image, @36:68 a range."""
     methods: tuple[str, ...] = (MODEL,)
     """What to measure: sam, otsu, felzenszwalb, grabcut, disc."""
     clicks: int = 9

@@ -1,5 +1,6 @@
 """What to measure on: the data sets of the paper's point experiment, and parts of data sets that are on the disk."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -253,7 +254,8 @@ def open_split(text: str, most: int | None = None) -> Split:
     """Open a part of a data set that is on the disk.
 
     Args:
-        text: `NAME=PLACE`, or `NAME=PLACE@EVERY` for the first image and every so manieth after it; PLACE is whatever
+        text: `NAME=PLACE`; with `@5` after it, the first image and every fifth from there; with `@36:` or `@36:68`, the
+            images from number 36, counted from 0, to the end or before number 68. PLACE is whatever
             `sam_jax.data.sources.open_source` knows.
         most: at most so many images, spread evenly over the part; None for all.
 
@@ -262,17 +264,25 @@ def open_split(text: str, most: int | None = None) -> Split:
     """
     name, separator, place = text.partition("=")
     if not (name and separator and place):
-        raise InputError(f"{text!r} is no data set: give NAME=PLACE, or NAME=PLACE@EVERY")
-    step, before, at, after = 1, *place.rpartition("@")
-    if at and after.isdecimal():
-        place, step = before, int(after)
+        raise InputError(
+            f"{text!r} is no data set: give NAME=PLACE, NAME=PLACE@5 or NAME=PLACE@36:"
+        )
+    part = slice(None)
+    if found := re.fullmatch(r"(.+)@(\d+)", place):
+        place, step = found[1], int(found[2])
         if step < 1:
             raise InputError(f"{text}: every {step}th image leaves none: it must be 1 or more")
+        part = slice(None, None, step)
+    elif found := re.fullmatch(r"(.+)@(\d+):(\d*)", place):
+        place, part = found[1], slice(int(found[2]), int(found[3]) if found[3] else None)
     source = open_source(place)
     if len(source) == 0:
         raise InputError(f"{place} holds no images: there is nothing to measure")
+    chosen = range(len(source))[part]
+    if not chosen:
+        raise InputError(f"{text} leaves none of its {len(source)} images")
     where = str(Path(place).resolve()) if Path(place).exists() else place
-    return Split(name, where, source, spread_evenly(range(0, len(source), step), most))
+    return Split(name, where, source, spread_evenly(chosen, most))
 
 
 def open_splits(texts: Sequence[str], most: int | None = None) -> list[Split]:

@@ -35,6 +35,9 @@ def test_the_paper_has_23_data_sets():
         ("@5", None, [0, 5]),
         ("", 4, [0, 3, 6, 9]),
         ("@2", 3, [0, 4, 8]),
+        ("@7:", None, [7, 8, 9]),
+        ("@2:9", 3, [2, 5, 8]),
+        ("@8:40", None, [8, 9]),
         ("", 99, list(range(10))),
     ],
 )
@@ -60,6 +63,7 @@ def test_a_folder_with_an_at_sign(folder):
         ("name=nowhere", None, "no such file or folder: nowhere"),
         ("name=synthetic:0@0", None, "every 0th image"),
         ("name=synthetic:0", 0, "at most 0 images"),
+        ("name=synthetic:0@3:3", None, "leaves none of its 1000000 images"),
     ],
 )
 def test_what_cannot_be_opened(text, most, message):
