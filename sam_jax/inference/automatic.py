@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypedDict
+from dataclasses import dataclass, replace
+from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
 
 import jax
 import numpy as np
@@ -12,7 +13,7 @@ from sam_jax.data.framing import Framing, frame_image
 from sam_jax.inference.crops import Crop, make_point_grid, near_crop_edge, plan_crops
 from sam_jax.inference.predictor import embed_images, predict_masks
 from sam_jax.inference.prompts import make_prompts, pad_prompts, take_prompts
-from sam_jax.inference.survivors import draw_stable_masks
+from sam_jax.inference.survivors import PackedMask, draw_stable_masks
 from sam_jax.models import Model
 from sam_jax.ops.boxes import mask_to_box_xyxy
 from sam_jax.ops.nms import box_nms
@@ -31,6 +32,10 @@ SA1B: dict[str, Any] = {
     "max_area_share": 0.95,
 }
 """Arguments of `SamAutomaticMaskGenerator` as the masks of SA-1B were made with (appendix B)."""
+
+
+HELD_BYTES = 1 << 28
+"""Of packed masks that wait for the suppression of doubles; beyond, they are written as run lengths before it."""
 
 
 class Record(TypedDict):
@@ -73,19 +78,23 @@ class _View(NamedTuple):
     framing: Framing
 
 
-class _Found(NamedTuple):
-    """Masks found so far, as columns of a table; boxes and points in the image's pixels."""
+Form = TypeVar("Form", bound=PackedMask | Rle, covariant=True)
 
-    rles: list[Rle]
+
+@dataclass(frozen=True)
+class _Found(Generic[Form]):
+    """Masks found so far, as columns of a table; all in the image's pixels."""
+
+    masks: Sequence[Form]
     boxes: Int[np.ndarray, "n 4"]
     iou: Float[np.ndarray, " n"]
     stability: Float[np.ndarray, " n"]
     points: Float[np.ndarray, "n 2"]
     crops: list[Crop]
 
-    def take(self, indices: Int[np.ndarray, " k"]) -> "_Found":
+    def take(self, indices: Int[np.ndarray, " k"]) -> "_Found[Form]":
         return _Found(
-            [self.rles[i] for i in indices],
+            [self.masks[i] for i in indices],
             self.boxes[indices],
             self.iou[indices],
             self.stability[indices],
@@ -94,16 +103,24 @@ class _Found(NamedTuple):
         )
 
 
-def _join(parts: Sequence[_Found]) -> _Found:
-    rles, boxes, iou, stability, points, crops = zip(*parts, strict=True)
+def _join(parts: Sequence[_Found[Form]]) -> _Found[Form]:
     return _Found(
-        [rle for some in rles for rle in some],
-        np.concatenate(boxes),
-        np.concatenate(iou),
-        np.concatenate(stability),
-        np.concatenate(points),
-        [crop for some in crops for crop in some],
+        [mask for part in parts for mask in part.masks],
+        np.concatenate([part.boxes for part in parts]),
+        np.concatenate([part.iou for part in parts]),
+        np.concatenate([part.stability for part in parts]),
+        np.concatenate([part.points for part in parts]),
+        [crop for part in parts for crop in part.crops],
     )
+
+
+def _write_runs(found: _Found[PackedMask | Rle], image_size: tuple[int, int]) -> _Found[Rle]:
+    """With every mask as run lengths."""
+    rles = [
+        encode_packed(mask.bits, mask.corner, image_size) if isinstance(mask, PackedMask) else mask
+        for mask in found.masks
+    ]
+    return _Found(rles, found.boxes, found.iou, found.stability, found.points, found.crops)
 
 
 class SamAutomaticMaskGenerator:
@@ -264,7 +281,7 @@ class SamAutomaticMaskGenerator:
             ready = [(view, features[index : index + 1]) for index, view in enumerate(batch)]
         yield from ready
 
-    def _finish(self, size: tuple[int, int], parts: Sequence[_Found]) -> list[Record]:
+    def _finish(self, size: tuple[int, int], parts: Sequence[_Found[Rle]]) -> list[Record]:
         """From what was found in the crops of an image to its records."""
         found = _join(parts)
         if len(parts) > 1:
@@ -272,13 +289,13 @@ class SamAutomaticMaskGenerator:
             smaller_first = 1 / np.array(areas, np.float64)
             found = found.take(box_nms(found.boxes, smaller_first, self.crop_nms_thresh))
         if self.max_area_share <= 1:
-            areas = np.array([sum(rle["counts"][1::2]) for rle in found.rles])  # pyright: ignore[reportArgumentType, reportCallIssue]
+            areas = np.array([sum(rle["counts"][1::2]) for rle in found.masks])  # pyright: ignore[reportArgumentType, reportCallIssue]
             found = found.take(np.flatnonzero(areas < self.max_area_share * size[0] * size[1]))
         if self.min_mask_region_area > 0:
             found = self._clean(found)
-        return [self._record(found, index) for index in range(len(found.rles))]
+        return [self._record(found, index) for index in range(len(found.masks))]
 
-    def _search(self, view: _View, features: jax.Array) -> _Found:
+    def _search(self, view: _View, features: jax.Array) -> _Found[Rle]:
         """The masks of a view."""
         crop, framing = view.crop, view.framing
         x0, y0, x1, y1 = crop.box
@@ -288,7 +305,9 @@ class SamAutomaticMaskGenerator:
             point_coords=points[:, None],
             point_labels=np.ones((len(points), 1), np.int32),
         )
-        parts = []
+        size = view.pixels.shape[:2]
+        parts: Sequence[_Found[PackedMask | Rle]] = []
+        waiting = 0
         for start in range(0, len(points), self.points_per_batch):
             batch = take_prompts(prompts, slice(start, start + self.points_per_batch))
             count = batch.labels.shape[1]
@@ -299,10 +318,15 @@ class SamAutomaticMaskGenerator:
             expected = np.asarray(iou[0, :count])
             asked = np.repeat(points[start : start + count], expected.shape[1], axis=0)
             logits = logits.reshape(-1, *logits.shape[3:])
-            size = view.pixels.shape[:2]
-            parts.append(self._keep_good(logits, expected.ravel(), asked, framing, crop, size))
+            good = self._keep_good(logits, expected.ravel(), asked, framing, crop, size)
+            waiting += sum(mask.bits.nbytes for mask in good.masks)
+            parts = [*parts, good]
+            if waiting > HELD_BYTES:
+                parts, waiting = [_write_runs(part, size) for part in parts], 0
         found = _join(parts)
-        return found.take(box_nms(found.boxes, found.iou, self.box_nms_thresh))
+        # Most are doubles, so they go before the rest is written as run lengths.
+        kept = found.take(box_nms(found.boxes, found.iou, self.box_nms_thresh))
+        return _write_runs(kept, size)
 
     def _keep_good(
         self,
@@ -312,7 +336,7 @@ class SamAutomaticMaskGenerator:
         framing: Framing,
         crop: Crop,
         image_size: tuple[int, int],
-    ) -> _Found:
+    ) -> _Found[PackedMask]:
         """Of a batch, what the model trusts, what is stable, and what the crop hasn't cut."""
         chosen = np.arange(len(iou))
         if self.pred_iou_thresh > 0:
@@ -327,8 +351,9 @@ class SamAutomaticMaskGenerator:
         x0, y0, _, _ = crop.box
         boxes = drawn.boxes + np.array([x0, y0, x0, y0])
         whole = np.flatnonzero(~near_crop_edge(boxes, crop, image_size))
+        masks = [drawn.masks[i] for i in whole]
         return _Found(
-            [encode_packed(drawn.bits[i], (x0, y0), image_size) for i in whole],
+            [mask._replace(corner=(mask.corner[0] + x0, mask.corner[1] + y0)) for mask in masks],
             boxes[whole],
             iou[drawn.indices[whole]],
             drawn.stability[whole],
@@ -336,10 +361,10 @@ class SamAutomaticMaskGenerator:
             [crop] * len(whole),
         )
 
-    def _clean(self, found: _Found) -> _Found:
+    def _clean(self, found: _Found[Rle]) -> _Found[Rle]:
         """Without small holes and islands, and without what is the same then; untouched masks go first."""
         rles, boxes, untouched = [], [], []
-        for rle, box in zip(found.rles, found.boxes, strict=True):
+        for rle, box in zip(found.masks, found.boxes, strict=True):
             mask, had_holes = remove_small_regions(
                 decode_rle(rle), self.min_mask_region_area, "holes"
             )
@@ -351,10 +376,10 @@ class SamAutomaticMaskGenerator:
         corners = np.array(boxes, np.int64).reshape(-1, 4)
         threshold = max(self.box_nms_thresh, self.crop_nms_thresh)
         kept = box_nms(corners, np.array(untouched, np.float32), threshold)
-        return found._replace(rles=rles, boxes=corners).take(kept)
+        return replace(found, masks=rles, boxes=corners).take(kept)
 
-    def _record(self, found: _Found, index: int) -> Record:
-        rle = found.rles[index]
+    def _record(self, found: _Found[Rle], index: int) -> Record:
+        rle = found.masks[index]
         counts = rle["counts"]
         assert not isinstance(counts, str)
         segmentation: Bool[np.ndarray, "h w"] | Rle = rle

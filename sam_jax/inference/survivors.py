@@ -150,18 +150,30 @@ def _first_and_last(flags: Bool[Array, " n"]) -> tuple[Int[Array, ""], Int[Array
     return jnp.argmax(flags).astype(jnp.int32), last.astype(jnp.int32)
 
 
+class PackedMask(NamedTuple):
+    """The bits of the part of an image that holds a mask.
+
+    Attributes:
+        bits: as `Drawn` has them.
+        corner: x, y of the part's first pixel in the image.
+    """
+
+    bits: UInt8[np.ndarray, "w_bytes h"]
+    corner: tuple[int, int]
+
+
 class Survivors(NamedTuple):
     """Masks that passed.
 
     Attributes:
         indices: which they are of those that were asked for.
-        bits: of each, as `Drawn` has them.
+        masks: each about as large as its box.
         stability: IoU of each mask at thresholds plus and minus the offset; nan where both are empty.
         boxes: x0, y0, x1, y1 as `mask_to_box_xyxy` counts.
     """
 
     indices: Int[np.ndarray, " n"]
-    bits: list[UInt8[np.ndarray, "w_bytes h"]]
+    masks: list[PackedMask]
     stability: Float[np.ndarray, " n"]
     boxes: Int[np.ndarray, "n 4"]
 
@@ -183,7 +195,6 @@ def draw_stable_masks(
         offset: how far the thresholds are from 0, in logits.
         threshold: least stability; 0 for any.
     """
-    height = framing.original[0]
     plan = plan_strips(framing)
 
     def draw(some: Int[np.ndarray, " c"]) -> Survivors:
@@ -198,7 +209,8 @@ def draw_stable_masks(
         kept = np.flatnonzero((stability >= threshold) | (threshold <= 0))
         bits = np.asarray(drawn.bits)
         boxes = np.asarray(drawn.boxes, np.int64)[kept]
-        return Survivors(some[kept], [bits[i, :, :height] for i in kept], stability[kept], boxes)
+        masks = [_cut_out(bits[i], box) for i, box in zip(kept, boxes.tolist(), strict=True)]
+        return Survivors(some[kept], masks, stability[kept], boxes)
 
     batches = [
         chosen[start : start + DRAWN_AT_ONCE] for start in range(0, len(chosen), DRAWN_AT_ONCE)
@@ -208,10 +220,17 @@ def draw_stable_masks(
     # A strip is too little work to divide among a CPU's cores, so batches are.
     with ThreadPoolExecutor(min(len(batches), os.cpu_count() or 1)) as threads:
         parts = list(threads.map(draw, batches))
-    indices, bits, stability, boxes = zip(*parts, strict=True)
+    indices, masks, stability, boxes = zip(*parts, strict=True)
     return Survivors(
         np.concatenate(indices),
-        [mask for some in bits for mask in some],
+        [mask for some in masks for mask in some],
         np.concatenate(stability),
         np.concatenate(boxes),
     )
+
+
+def _cut_out(bits: UInt8[np.ndarray, "w_bytes h"], box: list[int]) -> PackedMask:
+    """A copy of what lies in a box, so that the rest can go."""
+    x0, y0, x1, y1 = box
+    cut = bits[x0 // BYTE : x1 // BYTE + 1, y0 : y1 + 1].copy()
+    return PackedMask(cut, (x0 // BYTE * BYTE, y0))
