@@ -12,7 +12,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float
 
-from sam_jax.evaluation.edges.matching import BENCHMARK_DISTANCE, match_edges
+from sam_jax.evaluation.edges.matching import (
+    BENCHMARK_DISTANCE,
+    Truth,
+    match_annotators,
+    prepare_truth,
+)
 from sam_jax.evaluation.results import Table
 from sam_jax.evaluation.runs import Record
 from sam_jax.types import InputError
@@ -85,11 +90,12 @@ def measure_image(
     if not ((edges >= 0) & (edges <= 1)).all():
         raise InputError("edge strengths are from 0 to 1: normalise them")
     record: Record = {name: [] for name in COUNTS}
+    truth = prepare_truth(boundaries, max_distance)
     last, counts = None, (0, 0, 0, 0)
     for threshold in np.arange(1, thresholds + 1) / (thresholds + 1):
         strong = edges >= threshold
         if last is None or not np.array_equal(strong, last):
-            last, counts = strong, _count(thin(strong), boundaries, max_distance)
+            last, counts = strong, _count(thin(strong), truth)
         for name, count in zip(COUNTS, counts, strict=True):
             record[name].append(count)
     return record
@@ -136,15 +142,13 @@ def tabulate(scores: dict[str, EdgeScores], data: str) -> Table:
     return Table(f"Edges, {data}", ("method", "ODS", "OIS", "AP", "R50", "images"), tuple(rows))
 
 
-def _count(
-    detected: Bool[np.ndarray, "h w"], boundaries: Bool[np.ndarray, "a h w"], max_distance: float
-) -> tuple[int, int, int, int]:
+def _count(detected: Bool[np.ndarray, "h w"], truth: Truth) -> tuple[int, int, int, int]:
     """In the order of `COUNTS`."""
-    matchings = [match_edges(detected, truth, max_distance) for truth in boundaries]
+    matchings = match_annotators(detected, truth)
     correct = np.any([matching.detected for matching in matchings], axis=0)
     return (
         sum(int(np.count_nonzero(matching.truth)) for matching in matchings),
-        int(np.count_nonzero(boundaries)),
+        int(np.count_nonzero(truth.edges)),
         int(np.count_nonzero(correct)),
         int(np.count_nonzero(detected)),
     )

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
-from sam_jax.evaluation.edges.matching import match_edges
+from sam_jax.evaluation.edges import matching as edge_matching
+from sam_jax.evaluation.edges.matching import match_annotators, match_edges, prepare_truth
 from sam_jax.types import InputError
 
 ALONE = 1e5
@@ -53,6 +54,43 @@ def canny_of_photos():
 def test_edges_of_photos_are_matched_as_a_slow_matching_does():
     counts = [check(*maps, radius=3.3) for maps in canny_of_photos()]
     assert min(counts) > 100
+
+
+@pytest.mark.parametrize("shares", [(0.05, 0.4), (0.4, 0.05), (0.15, 0.15)])
+@pytest.mark.parametrize(("tile", "dense"), [(12, 2**17), (3, 2**17), (7, 30), (100, 0)])
+def test_neither_groups_nor_solvers_make_a_difference(monkeypatch, shares, tile, dense):
+    monkeypatch.setattr(edge_matching, "TILE", tile)
+    monkeypatch.setattr(edge_matching, "DENSE", dense)
+    rng = np.random.default_rng(0)
+    detected, truth = (rng.random((29, 37)) < share for share in shares)
+    check(detected, truth, 3.3)
+
+
+def test_too_many_detected_here_and_too_many_drawn_there():
+    rng = np.random.default_rng(1)
+    many, few = rng.random((25, 30)) < 0.4, rng.random((25, 30)) < 0.1
+    check(np.hstack([many, few]), np.hstack([few, many]), 2.9)
+
+
+def test_a_line_beside_a_line_is_matched_across_tiles():
+    detected, truth = np.zeros((2, 9, 200), bool)
+    detected[4, 5:150] = truth[6, 2:147] = True
+    matching = match_edges(detected, truth, 3.7 / np.hypot(9, 200))
+    assert matching.detected.sum() == matching.truth.sum() == 145
+    assert matching.distance == pytest.approx(match_slowly(detected, truth, 3.7)[1])
+
+
+def test_annotators_are_matched_each_for_itself():
+    rng = np.random.default_rng(2)
+    detected, *truths = rng.random((5, 31, 23)) < 0.2
+    truths[1][:] = False
+    together = match_annotators(detected, prepare_truth(np.stack(truths), 0.07))
+    for truth, matching in zip(truths, together, strict=True):
+        alone = match_edges(detected, truth, 0.07)
+        assert matching.detected.sum() == matching.truth.sum() == alone.detected.sum()
+        assert not (matching.truth & ~truth).any()
+        assert matching.distance == pytest.approx(alone.distance)
+    assert [matching.detected.any() for matching in together] == [True, False, True, True]
 
 
 def test_more_pairs_go_before_nearer_pairs():
