@@ -19,7 +19,8 @@ demo: $(VENV)/.demo ## segment a real photo and write the picture to demo/
 	@$(BIN)/python -m experiments.demo
 
 test: $(VENV)/.test ## run every test, those against PyTorch included
-	$(PYTEST)
+	$(PYTEST) --ignore tests/parity
+	XLA_FLAGS=--xla_force_host_platform_device_count=8 $(PYTEST) tests/parity
 
 test-fast: $(VENV)/.test ## run the tests that take no more than a few seconds each
 	$(PYTEST) -m "not slow"

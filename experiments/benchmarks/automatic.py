@@ -8,6 +8,7 @@ as `--survivors` says, and any stability will do; with the shipped weights (tiny
 """
 
 import contextlib
+import functools
 import json
 import resource
 import subprocess
@@ -209,11 +210,14 @@ def main() -> None:
             time_parts(contestants[OFFICIAL], official_parts()),
         )
         return
-    counts = {name: len(generate()) for name, generate in contestants.items()}
-    print(
-        f"{options.variant}, {torch.get_num_threads()} threads, masks found: {counts}", flush=True
-    )
-    summary = summarise(time_in_turns(contestants, options.rounds), OURS)
+    counts: dict[str, int] = {}
+
+    def count(name: str) -> None:
+        counts[name] = len(contestants[name]())
+
+    turns = {name: functools.partial(count, name) for name in contestants}
+    summary = summarise(time_in_turns(turns, options.rounds), OURS)
+    print(f"{options.variant}, {torch.get_num_threads()} threads, masks found: {counts}")
     print_summaries({"everything in a photo": summary}, OURS)
     print(json.dumps(summary))
 

@@ -35,13 +35,20 @@ MINIATURE = SamConfig(
 
 
 @pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    """Keeps the user's own cache of compiled programs, and JAX's settings, as they are."""
-    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(tmp_path.with_name("compiled")))
+def jax_settings():
+    """Commands change how JAX keeps compiled programs."""
     before = {name: getattr(jax.config, name) for name in CACHE_SETTINGS}
-    yield tmp_path.with_name("compiled")
+    yield
     for name, value in before.items():
         jax.config.update(name, value)
+
+
+@pytest.fixture
+def cache(tmp_path_factory, monkeypatch):
+    """A folder for compiled programs that holds none yet."""
+    folder = tmp_path_factory.mktemp("compiled")
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(folder))
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -89,6 +89,9 @@ config = dataclasses.replace(
 """A config file: 20 steps of a moment each, on synthetic pictures."""
 
 
+EIGHT_DEVICES = "--xla_force_host_platform_device_count=8"
+
+
 class Program:
     """`sam-jax train` on `RUN`, in processes of its own that share their compiled programs."""
 
@@ -96,9 +99,9 @@ class Program:
         self._config = folder / "run.py"
         self._config.write_text(RUN)
         self._environment = {
-            **{name: value for name, value in os.environ.items() if name != "XLA_FLAGS"},
+            **os.environ,
+            "XLA_FLAGS": os.environ["XLA_FLAGS"].replace(EIGHT_DEVICES, ""),
             "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
-            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         }
 
     def start(self, output, *options, prelude=""):
