@@ -6,25 +6,31 @@ import shutil
 import tempfile
 
 # Compiling takes most of the time, and most of that goes into making programs fast that run once. Tests of parity are
-# for what users get: `make test` runs them apart, with flags that leave out the second and third.
-FLAGS = (
-    "--xla_force_host_platform_device_count=8",
-    "--xla_backend_optimization_level=0",
-    "--xla_cpu_use_fusion_emitters=false",
+# for what users get: `make test` runs them apart, without the second and third.
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_force_host_platform_device_count=8"
+    " --xla_backend_optimization_level=0"
+    " --xla_cpu_use_fusion_emitters=false",
 )
-os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 
-if "PYTEST_XDIST_WORKER" not in os.environ:
-    # One folder for this run, all its workers and the programs that they start. JAX keeps two processes from meeting
-    # in one file only where the folder's size is limited.
-    compiled = tempfile.mkdtemp(prefix="sam_jax-compiled-")
-    atexit.register(shutil.rmtree, compiled, ignore_errors=True)
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled
-    os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] = str(4 << 30)
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
-    os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
-
-import jax  # after the variables, which it reads
+import jax  # after the flags, which it reads
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    # One folder for this run, all its workers and the programs that they start.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="sam_jax-compiled-")
+    atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+
+CACHE = {
+    "jax_compilation_cache_dir": os.environ["JAX_COMPILATION_CACHE_DIR"],
+    # JAX keeps two processes from meeting in one file only where the folder's size is limited.
+    "jax_compilation_cache_max_size": 4 << 30,
+    "jax_persistent_cache_min_compile_time_secs": 0.3,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+for name, value in CACHE.items():
+    os.environ[name.upper()] = str(value)
+    jax.config.update(name, value)
