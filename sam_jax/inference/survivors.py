@@ -44,7 +44,7 @@ class Strips(NamedTuple):
     size: Int[AnyArray, "2"]
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=8)
 def plan_strips(framing: Framing) -> Strips:
     """Strips of an image; images of similar size share one compiled program."""
     plan = plan_upscaling(framing.transposed)

@@ -12,7 +12,7 @@ SIZE_STEP = 256
 """Masks are computed at an image's size rounded up to this many pixels, so that similar sizes share a program."""
 
 
-@functools.lru_cache(maxsize=32)
+@functools.lru_cache(maxsize=8)
 def plan_upscaling(framing: Framing) -> MaskResize:
     """What `upscale_logits` needs to know of an image's sizes."""
     height, width = (-(-side // SIZE_STEP) * SIZE_STEP for side in framing.original)
