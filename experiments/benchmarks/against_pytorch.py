@@ -6,7 +6,6 @@ Figures: in the README, with the machine they were taken on.
 """
 
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,7 @@ import tyro
 from PIL import Image
 
 import sam_jax
+from experiments.benchmarks.memory import peak_memory
 from experiments.benchmarks.timing import (
     Contestants,
     print_summaries,
@@ -167,7 +167,7 @@ def main() -> None:
     options = tyro.cli(Options)
     if options.memory_of:
         encoding(VARIANTS[options.variant], options.memory_of)()
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+        print(peak_memory())
     elif options.memory:
         print(json.dumps(compare_memory(options)))
     else:

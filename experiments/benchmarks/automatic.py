@@ -31,6 +31,7 @@ from rich.table import Table
 
 import sam_jax
 import sam_jax.inference.automatic
+from experiments.benchmarks.memory import peak_memory
 from experiments.benchmarks.timing import print_summaries, summarise, time_in_turns
 from experiments.official import segment_anything
 from experiments.reference import official_model
@@ -123,12 +124,6 @@ def compare_memory(options: Options, path: Path, threshold: float) -> dict[str, 
         peaks[name] = int(output.stdout.split()[-1])
         print(f"{name}: {peaks[name]} MB", flush=True)
     return peaks
-
-
-def peak_memory() -> int:
-    """Of this process in MB, as Linux tells; what `getrusage` tells is never less than the parent process had."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM"))
 
 
 OUR_PARTS = (
