@@ -297,7 +297,7 @@ class SamAutomaticMaskGenerator:
 
     def _search(self, view: _View, features: jax.Array) -> _Found[Rle]:
         """The masks of a view."""
-        crop, framing = view.crop, view.framing
+        crop, framing, size = view.crop, view.framing, view.pixels.shape[:2]
         x0, y0, x1, y1 = crop.box
         points = self.point_grids[crop.layer] * np.array([x1 - x0, y1 - y0])
         prompts = make_prompts(
@@ -305,7 +305,6 @@ class SamAutomaticMaskGenerator:
             point_coords=points[:, None],
             point_labels=np.ones((len(points), 1), np.int32),
         )
-        size = view.pixels.shape[:2]
         parts: Sequence[_Found[PackedMask | Rle]] = []
         waiting = 0
         for start in range(0, len(points), self.points_per_batch):
@@ -325,8 +324,7 @@ class SamAutomaticMaskGenerator:
                 parts, waiting = [_write_runs(part, size) for part in parts], 0
         found = _join(parts)
         # Most are doubles, so they go before the rest is written as run lengths.
-        kept = found.take(box_nms(found.boxes, found.iou, self.box_nms_thresh))
-        return _write_runs(kept, size)
+        return _write_runs(found.take(box_nms(found.boxes, found.iou, self.box_nms_thresh)), size)
 
     def _keep_good(
         self,
@@ -373,10 +371,9 @@ class SamAutomaticMaskGenerator:
             rles.append(encode_rle(mask) if is_changed else rle)
             boxes.append(mask_to_box_xyxy(mask) if is_changed else box)
             untouched.append(not is_changed)
-        corners = np.array(boxes, np.int64).reshape(-1, 4)
+        cleaned = replace(found, masks=rles, boxes=np.array(boxes, np.int64).reshape(-1, 4))
         threshold = max(self.box_nms_thresh, self.crop_nms_thresh)
-        kept = box_nms(corners, np.array(untouched, np.float32), threshold)
-        return replace(found, masks=rles, boxes=corners).take(kept)
+        return cleaned.take(box_nms(cleaned.boxes, np.array(untouched, np.float32), threshold))
 
     def _record(self, found: _Found[Rle], index: int) -> Record:
         rle = found.masks[index]
