@@ -9,6 +9,8 @@ import warnings
 from pathlib import Path
 from types import TracebackType
 
+import jax
+
 from sam_jax.training.config import TrainConfig
 from sam_jax.training.loop import WEIGHTS, Ending, train
 
@@ -34,13 +36,19 @@ def train_and_tell(
     _quieten_orbax()
     ending = train(config, folder, embeddings=embeddings, max_seconds=max_seconds, started=started)
     if ending is Ending.FINISHED:
-        print(f"trained {config.steps} steps: {folder / WEIGHTS}")
+        _tell_once(f"trained {config.steps} steps: {folder / WEIGHTS}")
         return
-    print(f"{ending.value}: saved in {folder}; the same command goes on from there")
+    _tell_once(f"{ending.value}: saved in {folder}; the same command goes on from there")
     if ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt
     if ending is Ending.TERMINATED:
         raise SystemExit(TERMINATED)
+
+
+def _tell_once(text: str) -> None:
+    """Of several processes only the first does."""
+    if jax.process_index() == 0:
+        print(text)
 
 
 def _quieten_orbax() -> None:

@@ -205,9 +205,8 @@ class _Run:
         return self._embeddings.embed(batch) if self._embeddings else batch
 
     def _take_step(self, batch: Batch) -> Metrics:
-        embedded = self._embed(batch)
+        placed = place_batch(self._embed(batch), self._preparation.mesh)
         with jax.transfer_guard("disallow"):
-            placed = place_batch(embedded, self._preparation.mesh)
             self._state, metrics = self._preparation.train_step(self._state, placed)
         self._position = self._loader.get_state()
         self.step += 1

@@ -14,7 +14,7 @@ from sam_jax.checkpoints import load_checkpoint, save_checkpoint
 from sam_jax.cli.main import main
 from sam_jax.models import init_variables
 from sam_jax.training import embeddings
-from tests.training.conftest import MINIATURE
+from tests.training.conftest import MINIATURE, QUICK_AND_ALONE
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +69,10 @@ def difference(one, other, part):
 
 def finetune(*arguments):
     """In a process of its own with one device."""
-    flags = os.environ["XLA_FLAGS"].replace("--xla_force_host_platform_device_count=8", "")
     return subprocess.run(
         [sys.executable, "-m", "sam_jax", "finetune", *map(str, arguments)],
         cwd=Path(sam_jax.__file__).parents[1],
-        env=os.environ | {"XLA_FLAGS": flags},
+        env=os.environ | QUICK_AND_ALONE,
         capture_output=True,
         text=True,
         timeout=300,

@@ -33,7 +33,12 @@ MINIATURE = SamConfig(
 
 CONFIG = TrainConfig(
     model=MINIATURE,
-    data=DataConfig(sources=(Synthetic(size=(64, 96)),), batch_size=16, masks_per_image=2),
+    data=DataConfig(
+        # Flat shapes: textures take seconds to make, in every process that draws pictures.
+        sources=(Synthetic(size=(64, 96), plain=1.0),),
+        batch_size=16,
+        masks_per_image=2,
+    ),
     steps=20,
     optimiser=OptimiserConfig(rate=1e-3, warmup_steps=2, decay=CosineDecay()),
     interaction=Interaction(rounds=1, refine_rounds=0),
@@ -89,7 +94,11 @@ config = dataclasses.replace(
 """A config file: 20 steps of a moment each, on synthetic pictures."""
 
 
-EIGHT_DEVICES = "--xla_force_host_platform_device_count=8"
+QUICK_AND_ALONE = {
+    "XLA_FLAGS": os.environ["XLA_FLAGS"].replace("--xla_force_host_platform_device_count=8", ""),
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+}
+"""For processes with one device, where compiling takes longer than running."""
 
 
 class Program:
@@ -100,7 +109,7 @@ class Program:
         self._config.write_text(RUN)
         self._environment = {
             **os.environ,
-            "XLA_FLAGS": os.environ["XLA_FLAGS"].replace(EIGHT_DEVICES, ""),
+            **QUICK_AND_ALONE,
             "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
         }
 

@@ -1,0 +1,117 @@
+"""Two real processes with a device each, as on two machines: they share the work, and their results are as of one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import sam_jax
+from sam_jax.checkpoints import save_checkpoint
+from sam_jax.cli.main import main
+from sam_jax.models import init_variables
+from tests.training.conftest import MINIATURE, QUICK_AND_ALONE, RUN
+
+pytestmark = pytest.mark.slow
+
+COUNT = 2
+
+
+def start_together(*arguments):
+    """Run `sam-jax` in several processes at once, and return what each printed."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        **QUICK_AND_ALONE,
+        "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
+        "JAX_NUM_PROCESSES": str(COUNT),
+    }
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "sam_jax", *map(str, arguments), "--multi-host"],
+            cwd=Path(sam_jax.__file__).parents[1],
+            env=environment | {"JAX_PROCESS_ID": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(COUNT)
+    ]
+    printed = []
+    for process in processes:
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        printed.append("\n".join(line for line in out.splitlines() if "[Gloo]" not in line))
+    return printed
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights") / "miniature.safetensors"
+    save_checkpoint(path, MINIATURE, init_variables(MINIATURE, 0))
+    return path
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Five photos 60 wide and 40 high with a lighter box in each."""
+    folder = tmp_path_factory.mktemp("boxes")
+    rng = np.random.default_rng(0)
+    for name in ("images", "labels"):
+        (folder / name).mkdir()
+    for number in range(5):
+        labels = np.zeros((40, 60), np.uint8)
+        labels[4 + number : 24, 5 : 30 + number] = 1
+        pixels = rng.integers(0, 50, (40, 60, 3)) + 150 * labels[:, :, None]
+        Image.fromarray(pixels.astype(np.uint8)).save(folder / f"images/{number}.png")
+        Image.fromarray(labels).save(folder / f"labels/{number}.png")
+    return folder
+
+
+def test_training(tmp_path):
+    config = tmp_path / "run.py"
+    config.write_text(RUN)
+    folder = tmp_path / "run"
+    command = ("train", config, "steps=6", "execution.parameters=sharded", "--output", folder)
+    assert start_together(*command) == [f"trained 6 steps: {folder / 'weights.safetensors'}", ""]
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert lines[-1]["masks"] == 8  # two of each of four pictures, half of them in each process
+    assert sorted(map(int, os.listdir(folder / "checkpoints"))) == [3, 6]
+
+
+def test_images_are_measured_once_and_told_once(photos, weights, tmp_path):
+    options = ("--checkpoint", weights, "--clicks", "1", "--no-noc", "--pictures", "0", "--output")
+    command = ("evaluate", "points", f"boxes={photos}", *options)
+    first, second = start_together(*command, tmp_path / "two")
+    assert "boxes" in first
+    assert second == ""
+    assert len(list((tmp_path / "two").glob("**/records/*.json"))) == 5
+    assert main([*map(str, (*command, tmp_path / "one"))]) == 0
+    of_two, of_one = (
+        json.loads((tmp_path / name / "results.json").read_text())["tables"][:2]
+        for name in ("two", "one")
+    )
+    assert of_two == of_one
+
+
+def test_photos_are_shared(photos, weights, tmp_path):
+    options = ("--points-per-side", "2", "--pred-iou-thresh", "0", "--stability-score-thresh", "0")
+    command = ("generate", photos / "images", "--checkpoint", weights, *options, "--coco")
+    first, second = start_together(*command, "--output", tmp_path / "two")
+    assert "of 3 photos" in first
+    assert "of 2 photos" in second
+    assert main([*map(str, command), "--output", str(tmp_path / "one")]) == 0
+    of_two, of_one = (
+        {path.name: path.read_bytes() for path in (tmp_path / name).glob("**/*.json")}
+        for name in ("two", "one")
+    )
+    assert len(of_one) == 5 + 2  # photos, coco.json, settings
+    assert of_two == of_one
