@@ -3,53 +3,19 @@
 After `tiny_5`: `sam-jax train tiny_6`.
 """
 
-from dataclasses import replace
+from experiments.lessons import SCENES, lesson, micrographs
+from sam_jax.training.config import Synthetic
+from sam_jax.training.optimiser import CosineDecay
 
-from sam_jax.data.augmentation import MICROGRAPHS, Augmentation
-from sam_jax.models import TINY
-from sam_jax.training.config import DataConfig, Execution, Reporting, Stored, Synthetic, TrainConfig
-from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
-from sam_jax.training.rounds import Interaction
-
-config = TrainConfig(
-    model=replace(TINY, image_encoder=replace(TINY.image_encoder, image_size=(256, 256))),
-    start_from="runs/tiny_5/weights.safetensors",
-    data=DataConfig(
-        sources=(
-            Synthetic(
-                seed=3,
-                size=(288, 384),
-                plain=0.2,
-                plain_contrast=0.7,
-                repeat=8000,
-                augmentation=Augmentation(
-                    flip_horizontally=True,
-                    scale=(0.8, 2.4),
-                    colour=0.2,
-                    min_cells=10,
-                    area_power=0.3,
-                ),
-            ),
-            Stored(
-                path="data/bbbc038",
-                weight=0.15,
-                hold_back=5,
-                augmentation=replace(MICROGRAPHS, scale=(0.8, 3.0), min_cells=10),
-            ),
-        ),
-        batch_size=8,
-        masks_per_image=12,
+config = lesson(
+    Synthetic(
+        seed=3, size=(288, 384), plain=0.2, plain_contrast=0.7, repeat=8000, augmentation=SCENES
     ),
+    micrographs(),
+    after="runs/tiny_5/weights.safetensors",
+    side=256,
     steps=900,
-    optimiser=OptimiserConfig(
-        method="muon",
-        rate=1e-3,
-        warmup_steps=10,
-        decay=CosineDecay(last_share=0.7),
-        weight_decay=0.05,
-        layer_decay=1.0,
-    ),
-    interaction=Interaction(rounds=1, refine_rounds=0, box_share=0.2, box_jitter_limit=5.0),
-    execution=Execution(data_workers=1),
-    reporting=Reporting(pictures_every=250, checkpoint_every=100, weights_every=300),
+    rate=1e-3,
+    decay=CosineDecay(last_share=0.7),
+    masks=12,
 )

@@ -1,0 +1,137 @@
+"""Photos that the shipped model may learn from, with their masks: for the lessons `tiny_8` and later.
+
+    python -m experiments.lesson_photos data runs/photos
+
+The terms of most photos in `data` forbid it. What is left are the example photos of Segment Anything (Apache 2.0),
+five sequences of DAVIS 2016 (BSD), and those photos of the COCO sample that are free (CC BY, or without known
+restrictions; COCO's masks are CC BY). Written are, all in SA-1B's form:
+
+- `objects`: DAVIS' and COCO's photos with the masks that people drew;
+- `regions`: all the photos with the regions that Felzenszwalb and Huttenlocher's segmentation finds in them at three
+  scales: masks of no meaning, but of the colours, edges and textures that photos have;
+- `held_back`: the other photos of the COCO sample, to measure by, in COCO's form;
+- `credits.csv`: who took what, as CC BY asks.
+"""
+
+import csv
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from jaxtyping import Bool, UInt8
+from PIL import Image
+from skimage.segmentation import felzenszwalb
+from tyro.conf import Positional
+
+from sam_jax.data.coco import CocoJson
+from sam_jax.data.example import Example
+from sam_jax.data.images import read_image
+from sam_jax.data.sources import open_source
+from sam_jax.evaluation.classical import FELZENSZWALB_SCALES
+from sam_jax.ops.rle import encode_rle
+
+SEQUENCES = ("blackswan", "breakdance", "camel", "car-shadow", "dance-twirl")
+"""Of DAVIS 2016; its other five are held back."""
+FREE_LICENCES = (4, 7)
+"""COCO's numbers of CC BY 2.0 and of no known restrictions."""
+LONGEST_SIDE = 640
+SMALLEST_REGION = 0.001
+"""As a share of the photo."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Write photos to learn from, and those of COCO to measure by."""
+
+    data: Annotated[Positional[Path], tyro.conf.arg(metavar="DATA")]
+    """The folder of `davis2016`, `coco_tiny` and `photos`."""
+    output: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+    """Where to write."""
+
+
+def main(options: Options) -> None:
+    """Write them."""
+    coco = options.data / "coco_tiny"
+    document = json.loads((coco / "instances.json").read_bytes())
+    free = [image for image in document["images"] if image["license"] in FREE_LICENCES]
+    free_json = _write_coco(document, free, options.output / "free")
+    held_back = [image for image in document["images"] if image not in free]
+    _write_coco(document, held_back, options.output / "held_back")
+
+    with_masks = [
+        *_examples(CocoJson(free_json, coco / "images")),
+        *(
+            example
+            for sequence in SEQUENCES
+            for example in _examples(open_source(options.data / "davis2016/images" / sequence))
+        ),
+    ]
+    for example in with_masks:
+        masks = [example.masks[index] for index in range(len(example.masks))]
+        _write(options.output / "objects", _name(example), example.image, masks)
+        _write_regions(options.output / "regions", _name(example), example.image)
+    for path in sorted((options.data / "photos").glob("*.jpg")):
+        _write_regions(options.output / "regions", path.stem, read_image(path))
+    with (options.output / "credits.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", "licence", "source"])
+        licences = {licence["id"]: licence["name"] for licence in document["licenses"]}
+        for image in free:
+            writer.writerow([image["file_name"], licences[image["license"]], image["flickr_url"]])
+
+
+def _examples(source: Any) -> Iterable[Example]:
+    return (source[index] for index in range(len(source)))
+
+
+def _name(example: Example) -> str:
+    path = Path(example.name)
+    return f"{path.parent.name}_{path.stem}"
+
+
+def _write_coco(document: dict[str, Any], images: list[dict[str, Any]], folder: Path) -> Path:
+    """A part of a COCO file; the photos stay where they are."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = {image["id"] for image in images}
+    annotations = [a for a in document["annotations"] if a["image_id"] in ids]
+    path = folder / "instances.json"
+    path.write_text(json.dumps({**document, "images": images, "annotations": annotations}))
+    return path
+
+
+def _write_regions(folder: Path, name: str, photo: UInt8[np.ndarray, "h w 3"]) -> None:
+    image = Image.fromarray(photo)
+    image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
+    small = np.asarray(image)
+    masks = []
+    for scale in FELZENSZWALB_SCALES:
+        labels = felzenszwalb(small, scale=scale, sigma=0.8, min_size=50)
+        sizes = np.bincount(labels.ravel())
+        masks += [labels == k for k in np.flatnonzero(sizes >= SMALLEST_REGION * labels.size)]
+    _write(folder, name, small, masks)
+
+
+def _write(
+    folder: Path,
+    name: str,
+    photo: UInt8[np.ndarray, "h w 3"],
+    masks: Iterable[Bool[np.ndarray, "h w"]],
+) -> None:
+    """A photo and its json file in SA-1B's form."""
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(photo).save(folder / f"{name}.jpg", quality=95)
+    annotations = [
+        {"id": index, "area": int(mask.sum()), "segmentation": encode_rle(mask, compress=True)}
+        for index, mask in enumerate(masks)
+    ]
+    height, width = photo.shape[:2]
+    image = {"file_name": f"{name}.jpg", "height": height, "width": width}
+    (folder / f"{name}.json").write_text(json.dumps({"image": image, "annotations": annotations}))
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))

@@ -1,0 +1,102 @@
+"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_9`.
+
+Each starts from the weights of the one before, with Muon, in a process of its own that draws pictures.
+"""
+
+from dataclasses import replace
+
+from sam_jax.data.augmentation import MICROGRAPHS, Augmentation
+from sam_jax.models import TINY
+from sam_jax.training.config import DataConfig, Execution, Reporting, Stored, Synthetic, TrainConfig
+from sam_jax.training.optimiser import CosineDecay, OptimiserConfig, StepDecay
+from sam_jax.training.rounds import Interaction
+
+STEADY = StepDecay(milestones=())
+"""The rate stays as it is after warm-up."""
+
+FLAT = Augmentation(flip_horizontally=True, scale=(0.8, 1.6), min_cells=8, area_power=0.2)
+"""Of flat shapes."""
+SCENES = Augmentation(
+    flip_horizontally=True, scale=(0.8, 2.4), colour=0.2, min_cells=10, area_power=0.3
+)
+"""Of drawn scenes."""
+
+
+def micrographs(*, weight: float = 0.15, scale: tuple[float, float] = (0.8, 3.0)) -> Stored:
+    """BBBC038 without every fifth image."""
+    augmentation = replace(MICROGRAPHS, scale=scale, min_cells=10)
+    return Stored(path="data/bbbc038", weight=weight, hold_back=5, augmentation=augmentation)
+
+
+def photos(*, regions: float, objects: float) -> tuple[Stored, Stored]:
+    """What `experiments.lesson_photos` wrote, with these weights."""
+    return (
+        Stored(
+            path="runs/photos/regions",
+            weight=regions,
+            augmentation=replace(SCENES, scale=(0.8, 3.0), colour=0.4, area_power=0.5),
+        ),
+        Stored(
+            path="runs/photos/objects",
+            weight=objects,
+            augmentation=replace(SCENES, scale=(0.8, 2.0), colour=0.4),
+        ),
+    )
+
+
+def lesson(
+    *sources: Synthetic | Stored,
+    after: str,
+    side: int,
+    steps: int,
+    rate: float,
+    decay: CosineDecay | StepDecay,
+    warmup_steps: int = 10,
+    batch_size: int = 8,
+    masks: int,
+    seed: int = 0,
+    rounds: int = 1,
+    box_share: float = 0.2,
+    box_jitter_limit: float = 5.0,
+    weights_every: int = 500,
+) -> TrainConfig:
+    """A lesson.
+
+    Args:
+        sources: of its pictures.
+        after: the file of the weights it starts from.
+        side: of the model's input in pixels.
+        steps: how long it is.
+        rate: learning rate at the end of warm-up.
+        decay: how the rate falls after that.
+        warmup_steps: over which it rises.
+        batch_size: pictures of a step.
+        masks: of a picture.
+        seed: of what is drawn about the pictures.
+        rounds: prompts of a mask, the first one among them.
+        box_share: of first prompts that are boxes.
+        box_jitter_limit: how far the boxes are off, in pixels.
+        weights_every: so many steps are weights written.
+    """
+    return TrainConfig(
+        model=replace(TINY, image_encoder=replace(TINY.image_encoder, image_size=(side, side))),
+        start_from=after,
+        data=DataConfig(sources=sources, batch_size=batch_size, masks_per_image=masks, seed=seed),
+        steps=steps,
+        optimiser=OptimiserConfig(
+            method="muon",
+            rate=rate,
+            warmup_steps=warmup_steps,
+            decay=decay,
+            weight_decay=0.05,
+            layer_decay=1.0,
+        ),
+        interaction=Interaction(
+            rounds=rounds,
+            refine_rounds=0,
+            box_share=box_share,
+            box_jitter_limit=box_jitter_limit,
+        ),
+        execution=Execution(data_workers=1),
+        reporting=Reporting(pictures_every=250, checkpoint_every=100, weights_every=weights_every),
+    )
