@@ -58,12 +58,12 @@ def main(options: Options) -> None:
     coco = options.data / "coco_tiny"
     document = json.loads((coco / "instances.json").read_bytes())
     free = [image for image in document["images"] if image["license"] in FREE_LICENCES]
-    free_json = _write_coco(document, free, options.output / "free")
+    free_json = _write_part(coco, document, free, options.output / "free")
     held_back = [image for image in document["images"] if image not in free]
-    _write_coco(document, held_back, options.output / "held_back")
+    _write_part(coco, document, held_back, options.output / "held_back")
 
     with_masks = [
-        *_examples(CocoJson(free_json, coco / "images")),
+        *_examples(CocoJson(free_json)),
         *(
             example
             for sequence in SEQUENCES
@@ -93,9 +93,14 @@ def _name(example: Example) -> str:
     return f"{path.parent.name}_{path.stem}"
 
 
-def _write_coco(document: dict[str, Any], images: list[dict[str, Any]], folder: Path) -> Path:
-    """A part of a COCO file; the photos stay where they are."""
+def _write_part(
+    coco: Path, document: dict[str, Any], images: list[dict[str, Any]], folder: Path
+) -> Path:
+    """Some photos of a COCO file, which stay where they are, and their annotations."""
     folder.mkdir(parents=True, exist_ok=True)
+    photos = folder / "images"
+    photos.unlink(missing_ok=True)
+    photos.symlink_to((coco / "images").resolve())
     ids = {image["id"] for image in images}
     annotations = [a for a in document["annotations"] if a["image_id"] in ids]
     path = folder / "instances.json"

@@ -21,9 +21,9 @@ config = lesson(
     *photos(regions=0.45, objects=0.2),
     after="runs/tiny_7/weights.safetensors",
     side=256,
-    steps=2800,
+    steps=400,
     rate=1e-3,
-    decay=CosineDecay(last_share=0.4),
+    decay=CosineDecay(last_share=0.4, steps=2800),
     masks=12,
     seed=1,
 )
