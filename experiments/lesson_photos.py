@@ -8,7 +8,7 @@ restrictions; COCO's masks are CC BY). Written are, all in SA-1B's form:
 
 - `objects`: DAVIS' and COCO's photos with the masks that people drew;
 - `regions`: all the photos with the regions that Felzenszwalb and Huttenlocher's segmentation finds in them at three
-  scales: masks of no meaning, but of the colours, edges and textures that photos have;
+  scales, if they are solid: masks of no meaning, but of the colours, edges and textures that photos have;
 - `held_back`: the other photos of the COCO sample, to measure by, in COCO's form;
 - `credits.csv`: who took what, as CC BY asks.
 """
@@ -24,6 +24,7 @@ import numpy as np
 import tyro
 from jaxtyping import Bool, UInt8
 from PIL import Image
+from skimage.measure import regionprops
 from skimage.segmentation import felzenszwalb
 from tyro.conf import Positional
 
@@ -39,8 +40,12 @@ SEQUENCES = ("blackswan", "breakdance", "camel", "car-shadow", "dance-twirl")
 FREE_LICENCES = (4, 7)
 """COCO's numbers of CC BY 2.0 and of no known restrictions."""
 LONGEST_SIDE = 640
-SMALLEST_REGION = 0.001
+SMALLEST_REGION = 0.002
 """As a share of the photo."""
+MOST_HOLES = 1.15
+"""A region that is larger by more with its holes filled is no thing, but what lies between things."""
+LEAST_SOLID = 0.75
+"""Of a region's convex hull; less is a region that has leaked."""
 
 
 @dataclass(frozen=True)
@@ -112,12 +117,18 @@ def _write_regions(folder: Path, name: str, photo: UInt8[np.ndarray, "h w 3"]) -
     image = Image.fromarray(photo)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     small = np.asarray(image)
-    masks = []
+    masks = {}
     for scale in FELZENSZWALB_SCALES:
-        labels = felzenszwalb(small, scale=scale, sigma=0.8, min_size=50)
-        sizes = np.bincount(labels.ravel())
-        masks += [labels == k for k in np.flatnonzero(sizes >= SMALLEST_REGION * labels.size)]
-    _write(folder, name, small, masks)
+        labels = felzenszwalb(small, scale=scale, sigma=0.8, min_size=50) + 1
+        for region in regionprops(labels):
+            if region.area < SMALLEST_REGION * labels.size:
+                continue
+            is_whole = region.area_filled <= MOST_HOLES * region.area
+            if is_whole and region.area_filled >= LEAST_SOLID * region.area_convex:
+                mask = np.zeros(labels.shape, bool)
+                mask[region.slice] = region.image_filled
+                masks[mask.tobytes()] = mask  # once, though several scales find it
+    _write(folder, name, small, masks.values())
 
 
 def _write(

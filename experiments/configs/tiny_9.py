@@ -1,4 +1,4 @@
-"""The model that comes with this package, ninth lesson: more photos than scenes.
+"""The model that comes with this package, ninth lesson: 384×384, with a rate that falls to zero.
 
 After `tiny_8`: `sam-jax train tiny_9`.
 """
@@ -11,20 +11,21 @@ config = lesson(
     Synthetic(
         weight=0.6,
         seed=6,
-        size=(288, 384),
+        size=(384, 512),
         plain=0.1,
         plain_contrast=0.7,
-        repeat=8000,
         textures="runs/photos/regions",
         augmentation=SCENES,
     ),
     micrographs(),
     *photos(regions=0.6, objects=0.25),
     after="runs/tiny_8/weights.safetensors",
-    side=256,
-    steps=1500,
-    rate=1e-3,
-    decay=CosineDecay(last_share=0.5),
-    masks=12,
+    side=384,
+    steps=140,
+    rate=2.5e-4,
+    decay=CosineDecay(),
+    masks=8,
     seed=2,
+    rounds=2,
+    box_jitter_limit=8.0,
 )
