@@ -4,7 +4,7 @@
 
 The terms of most photos in `data` forbid it. What is left are the example photos of Segment Anything (Apache 2.0),
 five sequences of DAVIS 2016 (BSD), and those photos of the COCO sample that are free (CC BY, or without known
-restrictions; COCO's masks are CC BY). Written are, all in SA-1B's form:
+restrictions; COCO's masks are CC BY). Written are, in SA-1B's form unless it says otherwise:
 
 - `objects`: DAVIS' and COCO's photos with the masks that people drew;
 - `regions`: all the photos with the regions that Felzenszwalb and Huttenlocher's segmentation finds in them at three

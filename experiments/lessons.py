@@ -58,7 +58,6 @@ def lesson(
     rounds: int = 1,
     box_share: float = 0.2,
     box_jitter_limit: float = 5.0,
-    weights_every: int = 500,
 ) -> TrainConfig:
     """A lesson.
 
@@ -76,7 +75,6 @@ def lesson(
         rounds: prompts of a mask, the first one among them.
         box_share: of first prompts that are boxes.
         box_jitter_limit: how far the boxes are off, in pixels.
-        weights_every: so many steps are weights written.
     """
     return TrainConfig(
         model=replace(TINY, image_encoder=replace(TINY.image_encoder, image_size=(side, side))),
@@ -98,5 +96,5 @@ def lesson(
             box_jitter_limit=box_jitter_limit,
         ),
         execution=Execution(data_workers=1),
-        reporting=Reporting(pictures_every=250, checkpoint_every=100, weights_every=weights_every),
+        reporting=Reporting(pictures_every=250, checkpoint_every=100, weights_every=500),
     )
