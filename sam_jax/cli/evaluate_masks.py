@@ -81,7 +81,7 @@ def evaluate_proposals(options: "Proposals") -> None:
             results[label] = found.records
             problems += found.problems
             most = options.pictures_here()
-            cases |= _pick_proposals(label, split, proposers[0], found.records, most)
+            cases |= _pick_proposals(label, split, found.records, most)
     tables = [proposals.summarise(results), tabulate_time(results)]
     settings |= of_model | {"configs": configs}
     settings |= {"places": {split.name: split.place for split in splits}}
@@ -109,7 +109,7 @@ def _proposal_worker(
 
 
 def _pick_proposals(
-    label: str, split: Split, proposer: proposals.Proposer, records: list[Record], most: int
+    label: str, split: Split, records: list[Record], most: int
 ) -> dict[str, list[Case]]:
     """Pictures of the images of which most, middling and fewest masks are found."""
     measured = [record for record in records if record["groups"]["all"]["masks"]]
@@ -121,10 +121,10 @@ def _pick_proposals(
     for name, numbers in ranks._asdict().items():
         some = []
         for number in numbers:
-            example = split.source[split.indices[measured[number][INDEX]]]
-            best = proposer(example.image).rles[: 2 * len(example.masks)]
+            record = measured[number]
+            example = split.source[split.indices[record[INDEX]]]
             pictures = (
-                draw_everything(example.image, [decode_rle(rle) for rle in best]),
+                draw_everything(example.image, [decode_rle(rle) for rle in record["first"]]),
                 _draw_truth(example),
             )
             some.append(Case(f"{example.name}: AR {recalls[number]:.2f}", pictures))

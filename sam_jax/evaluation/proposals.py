@@ -153,7 +153,8 @@ def measure_image(
         objects: of each mask of the truth; the default knows no frequencies and counts pixels for areas.
 
     Returns:
-        For each group of masks their number, and how many of them are found at each limit and threshold.
+        For each group of masks their number, and how many of them are found at each limit and threshold; and the first
+        proposals, twice as many as the truth has masks, to look at.
 
     Raises:
         InputError: truth or proposals have another size than the photo, or `objects` belongs to other masks.
@@ -189,7 +190,12 @@ def measure_image(
             str(limit): [int(np.count_nonzero(some < limit)) for some in ranks] for limit in LIMITS
         }
         groups[group] = {"masks": int(members.sum()), "found": found}
-    return {"name": example.name, "proposals": len(proposals.rles), "groups": groups}
+    return {
+        "name": example.name,
+        "proposals": len(proposals.rles),
+        "first": proposals.rles[: 2 * len(truths)],
+        "groups": groups,
+    }
 
 
 def mask_ious(ones: Sequence[Rle], others: Sequence[Rle]) -> Float[np.ndarray, "n k"]:

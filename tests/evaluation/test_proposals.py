@@ -194,6 +194,7 @@ def test_a_case_by_hand():
     assert average_recall([record], 10) == pytest.approx((3 * 2 + 7) / 30, abs=1e-12)
     assert average_recall([record], 10, "small") == average_recall([record], 10)
     assert average_recall([record], 10, "large") is None
+    assert record["first"] == found.rles
     assert json.loads(json.dumps(record)) == record
 
 
@@ -203,8 +204,9 @@ def test_a_limit_cuts_the_ranking():
     rles = [encode_rle(mask, compress=True) for mask in [empty] * 10 + [truth]]
     found = Proposals(rles, np.arange(11.0)[::-1])
     example = Example("late", np.zeros((HEIGHT, WIDTH, 3), np.uint8), [truth])
-    row = summarise({"late": [measure_image(lambda image: found, example)]}).rows[0]
-    assert row[3:6] == (0.0, 1.0, 1.0)
+    record = measure_image(lambda image: found, example)
+    assert record["first"] == rles[:2]
+    assert summarise({"late": [record]}).rows[0][3:6] == (0.0, 1.0, 1.0)
 
 
 def test_an_area_on_the_border_belongs_to_both_sizes():
