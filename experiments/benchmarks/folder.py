@@ -23,6 +23,7 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from sam_jax.data.folders import list_photos
+from sam_jax.types import InputError
 
 LOOK_EVERY = 0.05
 """Seconds."""
@@ -126,7 +127,10 @@ def run_killed(options: Options, output: Path, after: int) -> int:
 def main() -> None:
     """Measure and print."""
     options = tyro.cli(Options, description=__doc__)
-    count = len(list_photos(options.photos))
+    try:
+        count = len(list_photos(options.photos))
+    except InputError as error:
+        sys.exit(f"error: {error}")
     console = Console(markup=False, highlight=False)
     with tempfile.TemporaryDirectory() as folder:
         whole, resumed = Path(folder, "whole"), Path(folder, "resumed")
