@@ -41,5 +41,5 @@ def test_other_models_and_other_endings(tmp_path):
     one, wide = (tmp_path / f"{name}.safetensors" for name in sizes)
     with pytest.raises(SystemExit, match=r"one\.safetensors and .*wide.* are of different models"):
         main(Options(one=one, other=wide, output=tmp_path / "mean.safetensors"))
-    with pytest.raises(SystemExit, match="cannot tell the format of .*mean.xyz"):
+    with pytest.raises(SystemExit, match=r"cannot tell the format of .*mean\.xyz"):
         main(Options(one=one, other=one, output=tmp_path / "mean.xyz"))
