@@ -28,6 +28,22 @@ def micrographs(*, weight: float = 0.15, scale: tuple[float, float] = (0.8, 3.0)
     return Stored(path="data/bbbc038", weight=weight, hold_back=5, augmentation=augmentation)
 
 
+def scenes_like_photos(
+    *, weight: float, seed: int, size: tuple[int, int], repeat: int | None = None
+) -> Synthetic:
+    """Drawn scenes whose surfaces may be cut from the photos, and a few flat shapes."""
+    return Synthetic(
+        weight=weight,
+        seed=seed,
+        size=size,
+        plain=0.1,
+        plain_contrast=0.7,
+        repeat=repeat,
+        textures="runs/photos/regions",
+        augmentation=SCENES,
+    )
+
+
 def photos(*, regions: float, objects: float) -> tuple[Stored, Stored]:
     """What `experiments.lesson_photos` wrote, with these weights."""
     return (

@@ -3,20 +3,11 @@
 After `tiny_9`: `sam-jax train tiny_10`.
 """
 
-from experiments.lessons import SCENES, lesson, micrographs, photos
-from sam_jax.training.config import Synthetic
+from experiments.lessons import lesson, micrographs, photos, scenes_like_photos
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
-    Synthetic(
-        weight=0.3,
-        seed=7,
-        size=(288, 384),
-        plain=0.1,
-        plain_contrast=0.7,
-        textures="runs/photos/regions",
-        augmentation=SCENES,
-    ),
+    scenes_like_photos(weight=0.3, seed=7, size=(288, 384)),
     micrographs(),
     *photos(regions=1.2, objects=0.4),
     after="runs/tiny_9/weights.safetensors",

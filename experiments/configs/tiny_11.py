@@ -3,20 +3,11 @@
 After `tiny_10`: `sam-jax train tiny_11`.
 """
 
-from experiments.lessons import SCENES, lesson, micrographs, photos
-from sam_jax.training.config import Synthetic
+from experiments.lessons import lesson, micrographs, photos, scenes_like_photos
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
-    Synthetic(
-        weight=0.3,
-        seed=8,
-        size=(384, 512),
-        plain=0.1,
-        plain_contrast=0.7,
-        textures="runs/photos/regions",
-        augmentation=SCENES,
-    ),
+    scenes_like_photos(weight=0.3, seed=8, size=(384, 512)),
     micrographs(),
     *photos(regions=1.0, objects=0.5),
     after="runs/tiny_10/weights.safetensors",

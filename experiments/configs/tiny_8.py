@@ -3,21 +3,11 @@
 After `tiny_7` and `python -m experiments.lesson_photos data runs/photos`: `sam-jax train tiny_8`.
 """
 
-from experiments.lessons import SCENES, lesson, micrographs, photos
-from sam_jax.training.config import Synthetic
+from experiments.lessons import lesson, micrographs, photos, scenes_like_photos
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
-    Synthetic(
-        weight=0.6,
-        seed=5,
-        size=(288, 384),
-        plain=0.1,
-        plain_contrast=0.7,
-        repeat=3000,
-        textures="runs/photos/regions",
-        augmentation=SCENES,
-    ),
+    scenes_like_photos(weight=0.6, seed=5, size=(288, 384), repeat=3000),
     micrographs(),
     *photos(regions=0.6, objects=0.25),
     after="runs/tiny_7/weights.safetensors",

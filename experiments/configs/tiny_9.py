@@ -3,20 +3,11 @@
 After `tiny_8`: `sam-jax train tiny_9`.
 """
 
-from experiments.lessons import SCENES, lesson, micrographs, photos
-from sam_jax.training.config import Synthetic
+from experiments.lessons import lesson, micrographs, photos, scenes_like_photos
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
-    Synthetic(
-        weight=0.6,
-        seed=6,
-        size=(384, 512),
-        plain=0.1,
-        plain_contrast=0.7,
-        textures="runs/photos/regions",
-        augmentation=SCENES,
-    ),
+    scenes_like_photos(weight=0.6, seed=6, size=(384, 512)),
     micrographs(),
     *photos(regions=0.6, objects=0.25),
     after="runs/tiny_8/weights.safetensors",
