@@ -174,7 +174,7 @@ def draw_plot(sweep: str, points: dict[str, dict[str, float]]) -> str:
     """MIoU by value as SVG, a line for each data set."""
     width, height, left, top = 420, 300, 50, 36
     names = list(next(iter(points.values())))
-    step = (width - left - 40) / max(len(points) - 1, 1)
+    step = (width - left - 90) / max(len(points) - 1, 1)  # the last label has room to the right
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height + 24 * len(names)}" '
         'font-family="sans-serif" font-size="12" fill="#222">',
