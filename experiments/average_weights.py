@@ -1,7 +1,9 @@
 """The mean of weights that come from one another: often better than each (Wortsman et al. 2022, "Model soups").
 
-python -m experiments.average_weights runs/tiny_9/weights.safetensors runs/tiny_11/weights.safetensors \
+    python -m experiments.average_weights runs/tiny_9/weights.safetensors runs/tiny_11/weights.safetensors \
         runs/mean.safetensors
+
+Both are of the same model with the same size of input.
 """
 
 import sys
