@@ -1,5 +1,7 @@
 """From an example to what the model trains on: a framed photo, and some of its masks at a quarter of that."""
 
+import bisect
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -155,15 +157,14 @@ def _draw_masks(
         times: exponential, ascending: when they would, with a weight of 1.
         augmentation: what is good, and what weighs how much.
     """
-    power = augmentation.area_power
     drawn: list[tuple[float, np.ndarray]] = []
     for index, time in zip(order.tolist(), times.tolist(), strict=True):
+        if len(drawn) >= num_masks and time >= drawn[num_masks - 1][0]:
+            break  # a weight is at most 1, so nobody arrives before this time any more
         truth, share = _render_mask(mask_runs(example.masks, index), placement)
         if share <= LARGEST_SHARE and np.count_nonzero(truth) >= augmentation.min_cells:
-            drawn.append((time / share**power, truth))
-            if power == 0 and len(drawn) == num_masks:
-                break
-    drawn.sort(key=lambda pair: pair[0])
+            arrival = time / share**augmentation.area_power
+            bisect.insort(drawn, (arrival, truth), key=itemgetter(0))
     return [truth for _, truth in drawn[:num_masks]]
 
 

@@ -140,7 +140,8 @@ def test_masks_are_drawn_without_repetition_and_room_is_filled():
     assert len({framed.masks[0].tobytes() for framed in few}) == 5
 
 
-def test_only_masks_that_are_drawn_are_decoded():
+@pytest.mark.parametrize(("power", "at_most"), [(0.0, 3), (0.5, 15)])
+def test_masks_that_cannot_be_drawn_any_more_are_not_decoded(power, at_most):
     class Counting(list):
         decoded = 0
 
@@ -149,8 +150,9 @@ def test_only_masks_that_are_drawn_are_decoded():
             return super().__getitem__(index)
 
     masks = Counting([disc(64, 96, 20 + k) for k in range(30)])
-    frame_example(example(masks), FRAME, 3, Augmentation(), np.random.default_rng(0))
-    assert masks.decoded == 3
+    augmentation = Augmentation(area_power=power)
+    frame_example(example(masks), FRAME, 3, augmentation, np.random.default_rng(0))
+    assert 3 <= masks.decoded <= at_most
 
 
 def test_masks_of_nearly_everything_and_of_nothing_are_dropped():
