@@ -21,7 +21,7 @@ import tyro
 from rich.progress import track
 
 from sam_jax import SamPredictor, load
-from sam_jax.data.augmentation import Augmentation
+from sam_jax.data.augmentation import PHOTOS, Augmentation
 from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.evaluation.click_results import mean_curve
 from sam_jax.evaluation.datasets import Split, open_splits
@@ -48,6 +48,8 @@ ENCODERS = {"width 96": (96, 4, 3), "width 192": (192, 8, 6), "width 384": (384,
 """Width, depth and heads."""
 NUMBERS = (10, 100, 1000)
 """Of different training images."""
+ENLARGED = replace(PHOTOS, scale=(0.8, 3.0), min_cells=4)
+"""Of stored photos: at a small side, objects are only seen when enlarged."""
 DRAWN_SEED = 1_000_003
 """Of the pictures that no run has seen."""
 ONE_CLICK = InteractiveConfig(clicks=1, noc_thresholds=(), masks_per_image=5, min_area=64)
@@ -104,7 +106,7 @@ def plan_runs(options: Options) -> Iterator[Run]:
     yield Run("source of data", "drawn scenes", make_config(options, middle, scenes))
     for text in options.stored:
         name, _, place = text.partition("=")
-        photos = Stored(path=place, hold_back=5, augmentation=flat.augmentation)
+        photos = Stored(path=place, hold_back=5, augmentation=ENLARGED)
         yield Run("source of data", name, make_config(options, middle, photos))
         both = make_config(options, middle, flat, photos)
         yield Run("source of data", f"shapes and {name}", both)
