@@ -40,8 +40,6 @@ SEQUENCES = ("blackswan", "breakdance", "camel", "car-shadow", "dance-twirl")
 FREE_LICENCES = (4, 7)
 """COCO's numbers of CC BY 2.0 and of no known restrictions."""
 LONGEST_SIDE = 640
-SMALLEST_REGION = 0.002
-"""As a share of the photo."""
 MOST_HOLES = 1.15
 """A region that is larger by more with its holes filled is no thing, but what lies between things."""
 LEAST_SOLID = 0.75
@@ -56,6 +54,8 @@ class Options:
     """The folder of `davis2016`, `coco_tiny` and `photos`."""
     output: Annotated[Positional[Path], tyro.conf.arg(metavar="FOLDER")]
     """Where to write."""
+    smallest_region: float = 0.002
+    """Regions that are a smaller share of the photo are left out."""
 
 
 def main(options: Options) -> None:
@@ -78,9 +78,9 @@ def main(options: Options) -> None:
     for example in with_masks:
         masks = [example.masks[index] for index in range(len(example.masks))]
         _write(options.output / "objects", _name(example), example.image, masks)
-        _write_regions(options.output / "regions", _name(example), example.image)
+        _write_regions(options, _name(example), example.image)
     for path in sorted((options.data / "photos").glob("*.jpg")):
-        _write_regions(options.output / "regions", path.stem, read_image(path))
+        _write_regions(options, path.stem, read_image(path))
     with (options.output / "credits.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "licence", "source"])
@@ -113,7 +113,7 @@ def _write_part(
     return path
 
 
-def _write_regions(folder: Path, name: str, photo: UInt8[np.ndarray, "h w 3"]) -> None:
+def _write_regions(options: Options, name: str, photo: UInt8[np.ndarray, "h w 3"]) -> None:
     image = Image.fromarray(photo)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     small = np.asarray(image)
@@ -121,14 +121,14 @@ def _write_regions(folder: Path, name: str, photo: UInt8[np.ndarray, "h w 3"]) -
     for scale in FELZENSZWALB_SCALES:
         labels = felzenszwalb(small, scale=scale, sigma=0.8, min_size=50) + 1
         for region in regionprops(labels):
-            if region.area < SMALLEST_REGION * labels.size:
+            if region.area < options.smallest_region * labels.size:
                 continue
             is_whole = region.area_filled <= MOST_HOLES * region.area
             if is_whole and region.area_filled >= LEAST_SOLID * region.area_convex:
                 mask = np.zeros(labels.shape, bool)
                 mask[region.slice] = region.image_filled
                 masks[mask.tobytes()] = mask  # once, though several scales find it
-    _write(folder, name, small, masks.values())
+    _write(options.output / "regions", name, small, masks.values())
 
 
 def _write(

@@ -1,4 +1,4 @@
-"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_11`.
+"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_14`.
 
 Each starts from the weights of the one before, with Muon, in a process of its own that draws pictures.
 """
@@ -57,6 +57,21 @@ def photos(*, regions: float, objects: float) -> tuple[Stored, Stored]:
             weight=objects,
             augmentation=replace(SCENES, scale=(0.8, 2.0), colour=0.4),
         ),
+    )
+
+
+def small_things(
+    *, scenes: float, regions: float, objects: float, seed: int
+) -> tuple[Synthetic, Stored, Stored]:
+    """Drawn scenes and photos with masks down to three cells, all of them as likely as large ones."""
+    small = replace(SCENES, scale=(0.8, 3.0), colour=0.4, min_cells=3, area_power=0.0)
+    return (
+        replace(
+            scenes_like_photos(weight=scenes, seed=seed, size=(384, 512)),
+            augmentation=replace(small, colour=0.2),
+        ),
+        Stored(path="runs/photos_small/regions", weight=regions, augmentation=small),
+        Stored(path="runs/photos_small/objects", weight=objects, augmentation=small),
     )
 
 
