@@ -6,7 +6,7 @@
 Short runs from random weights, each measured by one click at the centre of objects: of drawn pictures that no run
 has seen, and of any data sets named. A short run can learn flat shapes, so sizes and numbers are compared on those.
 Draws the three plots (ablations.html) as the runs end. Stopped or killed, the same command goes on. The paper's full
-sweep needs its data; this one takes two hours of two cores at 600 steps a run, and shows the slope, not the plateau.
+sweep needs its data; this one takes an hour of two cores at 400 steps a run, and shows the slope, not the plateau.
 `--steps 20 --images 4` shows in minutes that all works.
 """
 
@@ -65,7 +65,7 @@ class Options:
     """Data sets to measure on beside drawn pictures, as NAME=PLACE or NAME=PLACE@EVERY."""
     stored: tuple[str, ...] = ()
     """Data sets to train on, as NAME=PLACE, as sources beside drawn pictures; every fifth image is held back."""
-    steps: int = 600
+    steps: int = 400
     """Of each run."""
     side: int = 128
     """Of the model's input in pixels."""
