@@ -46,6 +46,8 @@ from sam_jax.types import InputError
 
 ENCODERS = {"width 96": (96, 4, 3), "width 192": (192, 8, 6), "width 384": (384, 8, 12)}
 """Width, depth and heads."""
+SOURCES = "source of data"
+"""The plot whose values have no order."""
 NUMBERS = (10, 100, 1000)
 """Of different training images."""
 ENLARGED = replace(PHOTOS, scale=(0.8, 3.0), min_cells=4)
@@ -102,14 +104,14 @@ def plan_runs(options: Options) -> Iterator[Run]:
         yield Run("number of images", str(number), make_config(options, middle, some))
     yield Run("number of images", "no image twice", make_config(options, middle, flat))
     scenes = replace(flat, plain=0.0)
-    yield Run("source of data", "flat shapes", make_config(options, middle, flat))
-    yield Run("source of data", "drawn scenes", make_config(options, middle, scenes))
+    yield Run(SOURCES, "flat shapes", make_config(options, middle, flat))
+    yield Run(SOURCES, "drawn scenes", make_config(options, middle, scenes))
     for text in options.stored:
         name, _, place = text.partition("=")
         photos = Stored(path=place, hold_back=5, augmentation=ENLARGED)
-        yield Run("source of data", name, make_config(options, middle, photos))
+        yield Run(SOURCES, name, make_config(options, middle, photos))
         both = make_config(options, middle, flat, photos)
-        yield Run("source of data", f"shapes and {name}", both)
+        yield Run(SOURCES, f"shapes and {name}", both)
 
 
 def make_config(
@@ -173,7 +175,7 @@ def measure(run: Run, folder: Path, splits: Sequence[Split]) -> dict[str, float]
 
 
 def draw_plot(sweep: str, points: dict[str, dict[str, float]]) -> str:
-    """MIoU by value as SVG, a line for each data set."""
+    """MIoU by value as SVG: the points of each data set, joined by a line where the values have an order."""
     width, height, left, top = 420, 300, 50, 36
     names = list(next(iter(points.values())))
     step = (width - left - 90) / max(len(points) - 1, 1)  # the last label has room to the right
@@ -200,9 +202,12 @@ def draw_plot(sweep: str, points: dict[str, dict[str, float]]) -> str:
         colour = f"hsl({number * 137.5 % 360:.0f} 65% 42%)"
         line = [place(position, means[name]) for position, means in enumerate(points.values())]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
+        if sweep != SOURCES:
+            parts.append(
+                f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+            )
         parts.append(
-            f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
-            + "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in line)
+            "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>' for x, y in line)
             + f'<text x="{left + 20}" y="{height + 16 + 22 * number}" fill="{colour}">{html.escape(name)}</text>'
         )
     return "".join([*parts, "</svg>"])
