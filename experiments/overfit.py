@@ -50,7 +50,7 @@ class Score(NamedTuple):
 
 def make_batch(model: SamConfig, images: int, masks: int, min_cells: int = 1) -> Batch:
     """Drawn pictures, each with so many masks of at least that many cells."""
-    source = SyntheticSource(seed=1, size=(256, 256))
+    source = SyntheticSource(seed=1, size=model.image_encoder.image_size)
     framed = [
         frame_example(
             source[index],
