@@ -15,6 +15,7 @@ restrictions; COCO's masks are CC BY). Written are, in SA-1B's form unless it sa
 
 import csv
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,6 +62,9 @@ class Options:
 def main(options: Options) -> None:
     """Write them."""
     coco = options.data / "coco_tiny"
+    for needed in (coco / "instances.json", options.data / "davis2016/images"):
+        if not needed.exists():
+            sys.exit(f"error: no {needed}; DATA is the folder of davis2016, coco_tiny and photos")
     document = json.loads((coco / "instances.json").read_bytes())
     free = [image for image in document["images"] if image["license"] in FREE_LICENCES]
     free_json = _write_part(coco, document, free, options.output / "free")
