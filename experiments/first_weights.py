@@ -8,7 +8,7 @@ and keys by the same projection, so that what is alike attends to each other: pa
 click and its place in the decoder.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +19,7 @@ from jaxtyping import Float
 from tyro.conf import Positional
 
 from sam_jax.checkpoints import save_checkpoint
+from sam_jax.checkpoints.recognition import with_image_size, without_details
 from sam_jax.data.framing import PIXEL_MEAN, PIXEL_STD
 from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.models import TINY, init_variables
@@ -119,7 +120,7 @@ def main() -> None:
     """Draw and write."""
     options = tyro.cli(Options)
     side = (options.side, options.side)
-    config = replace(TINY, image_encoder=replace(TINY.image_encoder, image_size=side))
+    config = without_details(with_image_size(TINY, side))
     variables = jax.tree.map(np.array, init_variables(config, options.seed))
     rng = np.random.default_rng(options.seed)
     encoder = variables["params"]["image_encoder"]

@@ -5,14 +5,20 @@ Each starts from the weights of the one before, with Muon, in a process of its o
 
 from dataclasses import replace
 
+from sam_jax.checkpoints.recognition import with_image_size, without_details
 from sam_jax.data.augmentation import MICROGRAPHS, Augmentation
-from sam_jax.models import TINY
+from sam_jax.models import TINY, SamConfig
 from sam_jax.training.config import DataConfig, Execution, Reporting, Stored, Synthetic, TrainConfig
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig, StepDecay
 from sam_jax.training.rounds import Interaction
 
 STEADY = StepDecay(milestones=())
 """The rate stays as it is after warm-up."""
+
+LIKE_SAM = without_details(TINY)
+"""The model up to `tiny_14`; `experiments.add_details` adds what it lacks."""
+WITHOUT_CLICK_MAPS = replace(TINY, mask_decoder=replace(TINY.mask_decoder, click_maps=False))
+"""The model of `tiny_15`."""
 
 FLAT = Augmentation(flip_horizontally=True, scale=(0.8, 1.6), min_cells=8, area_power=0.2)
 """Of flat shapes."""
@@ -89,6 +95,7 @@ def lesson(
     rounds: int = 1,
     box_share: float = 0.2,
     box_jitter_limit: float = 5.0,
+    model: SamConfig = TINY,
 ) -> TrainConfig:
     """A lesson.
 
@@ -106,9 +113,10 @@ def lesson(
         rounds: prompts of a mask, the first one among them.
         box_share: of first prompts that are boxes.
         box_jitter_limit: how far the boxes are off, in pixels.
+        model: for any input.
     """
     return TrainConfig(
-        model=replace(TINY, image_encoder=replace(TINY.image_encoder, image_size=(side, side))),
+        model=with_image_size(model, (side, side)),
         start_from=after,
         data=DataConfig(sources=sources, batch_size=batch_size, masks_per_image=masks, seed=seed),
         steps=steps,

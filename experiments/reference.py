@@ -4,15 +4,30 @@ Weights are random but made not to vanish: what the official code initialises to
 (norms) would let mistakes pass.
 """
 
+import re
 from functools import partial
 from typing import Any
 
 import torch
 import transformers
+from flax.traverse_util import flatten_dict, unflatten_dict
 from torch import nn
 
 from experiments.official import segment_anything
+from sam_jax.checkpoints import SHIPPED_WEIGHTS, load_checkpoint
+from sam_jax.checkpoints.recognition import without_details
 from sam_jax.models import SamConfig
+from sam_jax.types import Variables
+
+
+def shipped_without_details(image_size: int | None = None) -> tuple[SamConfig, Variables]:
+    """Trained weights that official PyTorch takes too: the shipped ones, less what looks at details."""
+    config, variables = load_checkpoint(SHIPPED_WEIGHTS, image_size=image_size)
+    leaves = flatten_dict(variables, sep="/")
+    plain = {
+        path: leaf for path, leaf in leaves.items() if not re.search("details|click_maps", path)
+    }
+    return without_details(config), unflatten_dict(plain, sep="/")
 
 
 def official_model(config: SamConfig, seed: int = 0) -> nn.Module:

@@ -64,11 +64,14 @@ class PromptEmbeddings(NamedTuple):
         tokens: one for every point, not in any particular order (text can add its own).
         present: which tokens take part in attention.
         dense: added to the image embedding; of size 1 along grid axes (and b, n) where it is the same everywhere.
+        clicks: row and column at a quarter of the pixels, and label, of tokens that are clicks; -1 for others. Only
+            models that look at details or at maps of clicks use them.
     """
 
     tokens: Float[Array, "b n t d"]
     present: Bool[Array, "b n t"]
     dense: Float[Array, "#b #n #gh #gw d"]
+    clicks: Int[Array, "b n t 3"]
 
 
 class MaskPrediction(NamedTuple):

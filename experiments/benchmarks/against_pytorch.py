@@ -31,6 +31,7 @@ from experiments.benchmarks.timing import (
 )
 from experiments.official import segment_anything
 from experiments.reference import hugging_face_model, official_model
+from sam_jax.checkpoints.recognition import without_details
 from sam_jax.data.framing import Framing
 from sam_jax.inference import embed_images, predict_masks
 from sam_jax.inference.prompts import make_prompts
@@ -39,7 +40,7 @@ from sam_jax.models import TINY, VIT_B, Model, Sam, SamConfig, init_variables
 OURS = "sam_jax"
 OFFICIAL = "official PyTorch"
 TRANSFORMERS = "transformers"
-VARIANTS = {"vit_b": VIT_B, "tiny": TINY}
+VARIANTS = {"vit_b": VIT_B, "tiny": without_details(TINY)}
 PHOTO_SIZE = (1200, 1800)
 
 

@@ -3,7 +3,7 @@
 After `tiny_9`: `sam-jax train tiny_10`.
 """
 
-from experiments.lessons import lesson, micrographs, photos, scenes_like_photos
+from experiments.lessons import LIKE_SAM, lesson, micrographs, photos, scenes_like_photos
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
@@ -18,4 +18,5 @@ config = lesson(
     warmup_steps=20,
     masks=12,
     seed=3,
+    model=LIKE_SAM,
 )

@@ -3,7 +3,7 @@
 After `tiny_10`: `sam-jax train tiny_11`.
 """
 
-from experiments.lessons import lesson, micrographs, photos, scenes_like_photos
+from experiments.lessons import LIKE_SAM, lesson, micrographs, photos, scenes_like_photos
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
@@ -19,4 +19,5 @@ config = lesson(
     seed=4,
     rounds=2,
     box_jitter_limit=8.0,
+    model=LIKE_SAM,
 )

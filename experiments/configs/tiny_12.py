@@ -4,7 +4,7 @@ After `tiny_11`, `python -m experiments.average_weights` of it and `tiny_9`, and
 `python -m experiments.lesson_photos data runs/photos_small --smallest-region 0.0003`: `sam-jax train tiny_12`.
 """
 
-from experiments.lessons import lesson, micrographs, photos, small_things
+from experiments.lessons import LIKE_SAM, lesson, micrographs, photos, small_things
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
@@ -19,4 +19,5 @@ config = lesson(
     warmup_steps=20,
     masks=12,
     seed=5,
+    model=LIKE_SAM,
 )

@@ -3,7 +3,7 @@
 After `tiny_12`: `sam-jax train tiny_13`.
 """
 
-from experiments.lessons import lesson, micrographs, photos, small_things
+from experiments.lessons import LIKE_SAM, lesson, micrographs, photos, small_things
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
@@ -19,4 +19,5 @@ config = lesson(
     seed=6,
     rounds=2,
     box_jitter_limit=8.0,
+    model=LIKE_SAM,
 )

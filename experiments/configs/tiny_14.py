@@ -3,7 +3,14 @@
 After `tiny_13` and the mean of `tiny_13` with that of `tiny_12` and what it started from: `sam-jax train tiny_14`.
 """
 
-from experiments.lessons import lesson, micrographs, photos, scenes_like_photos, small_things
+from experiments.lessons import (
+    LIKE_SAM,
+    lesson,
+    micrographs,
+    photos,
+    scenes_like_photos,
+    small_things,
+)
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
@@ -20,4 +27,5 @@ config = lesson(
     seed=7,
     rounds=2,
     box_jitter_limit=8.0,
+    model=LIKE_SAM,
 )

@@ -3,7 +3,7 @@
 After `tiny_1`: `sam-jax train tiny_2`.
 """
 
-from experiments.lessons import FLAT, STEADY, lesson
+from experiments.lessons import FLAT, LIKE_SAM, STEADY, lesson
 from sam_jax.training.config import Synthetic
 
 config = lesson(
@@ -16,4 +16,5 @@ config = lesson(
     warmup_steps=20,
     masks=10,
     box_share=0.1,
+    model=LIKE_SAM,
 )

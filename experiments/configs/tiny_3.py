@@ -5,7 +5,7 @@ After `tiny_2`: `sam-jax train tiny_3`.
 
 from dataclasses import replace
 
-from experiments.lessons import SCENES, STEADY, lesson, micrographs
+from experiments.lessons import LIKE_SAM, SCENES, STEADY, lesson, micrographs
 from sam_jax.training.config import Synthetic
 
 config = lesson(
@@ -26,4 +26,5 @@ config = lesson(
     batch_size=16,
     masks=10,
     box_share=0.1,
+    model=LIKE_SAM,
 )

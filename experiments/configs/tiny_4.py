@@ -5,7 +5,7 @@ After `tiny_3`: `sam-jax train tiny_4`.
 
 from dataclasses import replace
 
-from experiments.lessons import SCENES, lesson, micrographs
+from experiments.lessons import LIKE_SAM, SCENES, lesson, micrographs
 from sam_jax.training.config import Synthetic
 from sam_jax.training.optimiser import CosineDecay
 
@@ -27,4 +27,5 @@ config = lesson(
     warmup_steps=20,
     masks=10,
     box_share=0.1,
+    model=LIKE_SAM,
 )

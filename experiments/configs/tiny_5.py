@@ -3,7 +3,7 @@
 After `tiny_4`: `sam-jax train tiny_5`.
 """
 
-from experiments.lessons import SCENES, lesson, micrographs
+from experiments.lessons import LIKE_SAM, SCENES, lesson, micrographs
 from sam_jax.training.config import Synthetic
 from sam_jax.training.optimiser import CosineDecay
 
@@ -19,4 +19,5 @@ config = lesson(
     decay=CosineDecay(),
     masks=8,
     rounds=2,
+    model=LIKE_SAM,
 )

@@ -3,7 +3,7 @@
 After `tiny_5`: `sam-jax train tiny_6`.
 """
 
-from experiments.lessons import SCENES, lesson, micrographs
+from experiments.lessons import LIKE_SAM, SCENES, lesson, micrographs
 from sam_jax.training.config import Synthetic
 from sam_jax.training.optimiser import CosineDecay
 
@@ -18,4 +18,5 @@ config = lesson(
     rate=1e-3,
     decay=CosineDecay(last_share=0.7),
     masks=12,
+    model=LIKE_SAM,
 )

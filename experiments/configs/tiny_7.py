@@ -3,7 +3,7 @@
 After `tiny_6`: `sam-jax train tiny_7`.
 """
 
-from experiments.lessons import SCENES, lesson, micrographs
+from experiments.lessons import LIKE_SAM, SCENES, lesson, micrographs
 from sam_jax.training.config import Synthetic
 from sam_jax.training.optimiser import CosineDecay
 
@@ -18,4 +18,5 @@ config = lesson(
     masks=8,
     rounds=2,
     box_jitter_limit=8.0,
+    model=LIKE_SAM,
 )

@@ -3,7 +3,7 @@
 After `tiny_7` and `python -m experiments.lesson_photos data runs/photos`: `sam-jax train tiny_8`.
 """
 
-from experiments.lessons import lesson, micrographs, photos, scenes_like_photos
+from experiments.lessons import LIKE_SAM, lesson, micrographs, photos, scenes_like_photos
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
@@ -18,4 +18,5 @@ config = lesson(
     masks=8,
     seed=1,
     rounds=2,
+    model=LIKE_SAM,
 )

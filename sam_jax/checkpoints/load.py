@@ -8,7 +8,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from sam_jax.checkpoints import conversion, hugging_face
-from sam_jax.checkpoints.recognition import with_image_size
+from sam_jax.checkpoints.recognition import with_image_size, without_details
 from sam_jax.checkpoints.safetensors_file import (
     describe,
     read_description,
@@ -73,10 +73,10 @@ def save_checkpoint(path: str | os.PathLike, config: SamConfig, variables: Varia
         variables: its weights.
 
     Raises:
-        InputError: another ending.
+        InputError: another ending, or a `.pth` of a model with details, which official PyTorch lacks.
         CheckpointError: the weights don't fit the model, or the disk refuses.
     """
-    _check_ending(Path(path))
+    _check_format(Path(path), config)
     leaves = conversion.flatten(variables)
     conversion.check_tensors(path, config, leaves, conversion.leaf_shapes(config))
     _write(Path(path), config, leaves)
@@ -94,8 +94,8 @@ def convert_checkpoint(
 
     Half the bytes, float16 or bfloat16, are for keeping: what loads them computes with float32 again.
     """
-    _check_ending(Path(destination))
     config, leaves = _open(Path(source), image_size, config)
+    _check_format(Path(destination), config)
     _write(Path(destination), config, conversion.cast(leaves, dtype))
     return config
 
@@ -188,9 +188,14 @@ def _without_prefix(tensors: Tensors) -> Tensors:
     return {key.removeprefix(_PARALLEL_PREFIX): tensor for key, tensor in tensors.items()}
 
 
-def _check_ending(path: Path) -> None:
+def _check_format(path: Path, config: SamConfig) -> None:
     if path.suffix not in (".pth", ".safetensors"):
         raise InputError(f"cannot tell the format of {path}: it ends in .safetensors or .pth")
+    if path.suffix == ".pth" and config != without_details(config):
+        raise InputError(
+            f"{path}: official PyTorch has no place for the details and maps of clicks of these weights; "
+            "write them as .safetensors"
+        )
 
 
 def _write(path: Path, config: SamConfig, leaves: Tensors) -> None:

@@ -25,8 +25,11 @@ Shapes = Mapping[str, tuple[int, ...]]
 def name_variant(config: SamConfig) -> str:
     """What people call the model, at whatever input size; its width and depth if it has no name."""
     for name, variant in VARIANTS.items():
-        if with_image_size(variant, config.image_encoder.image_size) == config:
+        whole = with_image_size(variant, config.image_encoder.image_size)
+        if whole == config:
             return name
+        if without_details(whole) == config:
+            return f"{name} without details"
     return f"SAM of width {config.image_encoder.width} and depth {config.image_encoder.depth}"
 
 
@@ -37,6 +40,15 @@ def with_image_size(config: SamConfig, image_size: tuple[int, int]) -> SamConfig
         InputError: not a multiple of the patch size.
     """
     return replace(config, image_encoder=replace(config.image_encoder, image_size=image_size))
+
+
+def without_details(config: SamConfig) -> SamConfig:
+    """The part of a model that official ones have too: no details, no maps of clicks."""
+    return replace(
+        config,
+        image_encoder=replace(config.image_encoder, detail_width=0),
+        mask_decoder=replace(config.mask_decoder, click_maps=False),
+    )
 
 
 def read_image_size(shapes: Shapes) -> tuple[int, int] | None:
@@ -60,6 +72,11 @@ def candidates(shapes: Shapes) -> list[SamConfig]:
     nearest = min(VARIANTS.values(), key=lambda v: abs(v.image_encoder.depth - depth))
     image_size = read_image_size(shapes)
     nearest = with_image_size(nearest, image_size) if image_size else nearest
+    nearest = replace(
+        nearest,
+        image_encoder=replace(nearest.image_encoder, detail_width=_measure_details(shapes)),
+        mask_decoder=replace(nearest.mask_decoder, click_maps=_has_click_maps(shapes)),
+    )
     try:
         measured = _measure(shapes)
         return [_whole(measured), nearest]
@@ -104,6 +121,7 @@ def _measure(shapes: Shapes) -> SamConfig:
             window_size=window_size,
             global_blocks=global_blocks,
             out_channels=out_channels,
+            detail_width=_measure_details(shapes),
         ),
         prompt_encoder=PromptEncoderConfig(
             width=shapes["prompt_encoder.not_a_point_embed.weight"][1],
@@ -117,8 +135,17 @@ def _measure(shapes: Shapes) -> SamConfig:
             iou_head_depth=_count(shapes, re.escape(head) + r"\.(\d+)\..+"),
             iou_head_width=shapes[f"{head}.0.weight"][0],
             num_multimask_outputs=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
+            click_maps=_has_click_maps(shapes),
         ),
     )
+
+
+def _measure_details(shapes: Shapes) -> int:
+    return shapes.get("image_encoder.details.stem.weight", (0,))[0]
+
+
+def _has_click_maps(shapes: Shapes) -> bool:
+    return "mask_decoder.click_maps_tokens.weight" in shapes
 
 
 def _divide(hidden_width: int, width: int) -> float:

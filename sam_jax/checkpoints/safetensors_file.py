@@ -122,6 +122,8 @@ def _parse(kind: Any, value: Any) -> Any:
         kinds = typing.get_args(kind)
         kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
         return tuple(_parse(k, v) for k, v in zip(kinds, value, strict=True))
-    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+    if (kind is bool) != isinstance(value, bool) or not isinstance(
+        value, (int, float) if kind is float else kind
+    ):
         raise TypeError(f"{value!r} is not {kind.__name__}")
     return kind(value)

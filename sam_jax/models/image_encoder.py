@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from sam_jax.models.compute import Compute
+from sam_jax.models.details import EIGHTH, DetailEncoder
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv, Projection, TwoLayerMLP
 from sam_jax.ops.activations import gelu
 from sam_jax.ops.attention import attend_globally, attend_in_windows
@@ -28,6 +29,8 @@ class ImageEncoderConfig:
         window_size: side of a window in patches.
         global_blocks: indices of the blocks that attend globally, rising.
         out_channels: width of the image embedding.
+        detail_width: channels of the convolutions that see what a patch is too coarse for (`sam_jax.models.details`);
+            0, as in SAM, for none.
     """
 
     image_size: tuple[int, int] = (1024, 1024)
@@ -39,6 +42,7 @@ class ImageEncoderConfig:
     window_size: int = 14
     global_blocks: tuple[int, ...]
     out_channels: int = 256
+    detail_width: int = 0
 
     def __post_init__(self) -> None:
         if any(side < self.patch_size or side % self.patch_size for side in self.image_size):
@@ -52,10 +56,20 @@ class ImageEncoderConfig:
         if list(blocks) != sorted(set(blocks)) or not all(0 <= i < self.depth for i in blocks):
             raise InputError(f"global_blocks {blocks} must rise within 0..{self.depth - 1}")
 
+        if self.detail_width and self.patch_size != 2 * EIGHTH:
+            raise InputError(
+                f"details are of patches of {2 * EIGHTH} pixels, not of patch_size {self.patch_size}"
+            )
+
     @property
     def grid(self) -> tuple[int, int]:
         """(gh, gw): patches down and across."""
         return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
+
+    @property
+    def embedding_shape(self) -> tuple[int, int, int]:
+        """(gh, gw, channels) of the image embedding, with its packed details if there are any."""
+        return *self.grid, self.out_channels * (4 if self.detail_width else 1)
 
     @property
     def head_width(self) -> int:
@@ -177,13 +191,17 @@ class ImageEncoder(nn.Module):
             for i in range(config.depth)
         ]
         self.neck = Neck(config.out_channels, dtype)
+        if config.detail_width:
+            self.details = DetailEncoder(
+                config.detail_width, config.patch_size, config.width, config.out_channels, dtype
+            )
 
     def __call__(
         self,
         pixels: Float[AnyArray, "b h w 3"],
         branches: Float[Array, "depth b 2"] | None = None,
     ) -> Float[Array, "b gh gw c"]:
-        """Image embeddings.
+        """Image embeddings; details, if the model has them, are further channels.
 
         Args:
             pixels: normalised, padded images.
@@ -196,13 +214,18 @@ class ImageEncoder(nn.Module):
             )
         x = self.patch_embed(pixels)
         x = x + self.pos_embed.astype(x.dtype)[None]
+        details = None
+        if self.config.detail_width:
+            seen, details = self.details(pixels)
+            x = x + seen
         for run in self._runs():
             if self.compute.scan_blocks and len(run) > 1 and not self.is_initializing():
                 x = self._scan(run, x, None if branches is None else branches[np.array(run)])
             else:
                 for index in run:
                     x = self.blocks[index](x, None if branches is None else branches[index])
-        return self.neck(x)
+        x = self.neck(x)
+        return x if details is None else jnp.concatenate([x, details], axis=-1)
 
     def _runs(self) -> list[list[int]]:
         """Blocks in order, cut into single global blocks and runs of windowed ones."""

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int
 
+from sam_jax.models.click_maps import map_clicks
+from sam_jax.models.details import Details
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm
 from sam_jax.models.transformer import TwoWayTransformer
 from sam_jax.ops.activations import gelu
@@ -24,6 +26,8 @@ class MaskDecoderConfig:
         depth, num_heads, mlp_width: of the transformer.
         iou_head_depth, iou_head_width: layers and hidden width of the IoU prediction.
         num_multimask_outputs: masks for an ambiguous prompt, beside the one for an unambiguous prompt.
+        click_maps: whether maps of the distance from the clicks are taken in (`sam_jax.models.click_maps`); SAM has
+            none.
     """
 
     width: int = 256
@@ -33,6 +37,7 @@ class MaskDecoderConfig:
     iou_head_depth: int = 3
     iou_head_width: int = 256
     num_multimask_outputs: int = 3
+    click_maps: bool = False
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.num_heads) or self.width % 8:
@@ -80,16 +85,33 @@ class OutputUpscaling(nn.Module):
     dtype: jnp.dtype
 
     @nn.compact
-    def __call__(self, image: Float[Array, "s d"]) -> Float[Array, "s 2 2 2 2 c"]:
+    def __call__(
+        self,
+        image: Float[Array, "s d"],
+        eighth: Float[Array, "gh gw 2 2 e"] | None,
+        quarter: Float[Array, "gh gw 2 2 2 2 c"] | None,
+    ) -> Float[Array, "s 2 2 2 2 c"]:
         x = PatchTransposedConv(self.width // 4, self.dtype, name="conv1")(image)
+        if eighth is not None:
+            x = x + eighth.reshape(x.shape).astype(x.dtype)
         x = gelu(LayerNorm(NORM_EPSILON, self.dtype, name="norm1")(x))
-        return gelu(PatchTransposedConv(self.width // 8, self.dtype, name="conv2")(x))
+        x = PatchTransposedConv(self.width // 8, self.dtype, name="conv2")(x)
+        if quarter is not None:
+            x = x + quarter.reshape(x.shape).astype(x.dtype)
+        return gelu(x)
 
 
 class MaskDecoder(nn.Module):
-    """Predicts the masks of one prompt."""
+    """Predicts the masks of one prompt.
+
+    Attributes:
+        config: sizes.
+        has_details: whether the image comes with details, which the clicks' tokens and the enlarged embedding take in.
+        dtype: of activations and products.
+    """
 
     config: MaskDecoderConfig
+    has_details: bool
     dtype: jnp.dtype
 
     def setup(self) -> None:
@@ -102,6 +124,11 @@ class MaskDecoder(nn.Module):
         self.transformer = TwoWayTransformer(
             config.depth, config.width, config.num_heads, config.mlp_width, dtype
         )
+        if self.has_details:
+            self.click_details = nn.Dense(config.width, dtype=dtype)
+        if config.click_maps:
+            self.click_maps_tokens = nn.Dense(config.width, dtype=dtype)
+            self.click_maps_quarter = nn.Dense(config.width // 8, dtype=dtype)
         self.output_upscaling = OutputUpscaling(config.width, dtype)
         self.output_hypernetworks_mlps = [
             TokenMLP(config.width, config.width // 8, 3, dtype) for _ in range(num_masks)
@@ -113,9 +140,11 @@ class MaskDecoder(nn.Module):
     def __call__(
         self,
         image: Float[Array, "gh gw d"],
+        details: Details | None,
         positions: Float[Array, "gh gw d"],
         tokens: Float[Array, "t d"],
         present: Bool[Array, " t"],
+        clicks: Int[Array, "t 3"],
         *,
         multimask_output: bool,
     ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
@@ -123,12 +152,23 @@ class MaskDecoder(nn.Module):
 
         Args:
             image: image embedding with the prompt's dense map added.
+            details: of the image, if the encoder gives them.
             positions: positional encoding of the grid.
             tokens: of the prompt.
             present: which of `tokens` take part.
+            clicks: row and column at a quarter of the pixels, and label, of tokens that are clicks; else -1.
             multimask_output: three masks for an ambiguous prompt; else one, for several prompts together.
         """
         gh, gw, width = image.shape
+        if details is not None:
+            clicked = self.click_details(details.at(jnp.maximum(clicks[:, :2], 0)))
+            tokens = tokens + jnp.where(clicks[:, :1] >= 0, clicked, 0).astype(tokens.dtype)
+        quarter = None if details is None else details.quarter
+        if self.config.click_maps:
+            maps = map_clicks(clicks, (gh, gw)).astype(image.dtype)
+            image = image + self.click_maps_tokens(maps.mean(axis=(2, 3, 4, 5)))
+            marked = self.click_maps_quarter(maps)
+            quarter = marked if quarter is None else quarter + marked
         own = jnp.concatenate([self.iou_token[None], self.mask_tokens])
         everyone = jnp.concatenate([own, tokens.astype(own.dtype)]).astype(self.dtype)
         present = jnp.concatenate([jnp.ones(own.shape[0], bool), present])
@@ -143,7 +183,9 @@ class MaskDecoder(nn.Module):
             hypernetworks[0](out[1])
         chosen = list(range(1, len(hypernetworks)) if multimask_output else range(1))
         filters = jnp.stack([hypernetworks[i](out[1 + i]) for i in chosen])
-        blocks = self.output_upscaling(image_out)
+        blocks = self.output_upscaling(
+            image_out, None if details is None else details.eighth, quarter
+        )
         logits = jnp.einsum(
             "syxvuc,mc->msyvxu", blocks, filters, preferred_element_type=jnp.float32
         )

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
+from sam_jax.models.details import QUARTER
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv
 from sam_jax.ops.activations import gelu
 from sam_jax.types import AnyArray, InputError, PointLabel, PromptEmbeddings, Prompts
@@ -128,7 +129,18 @@ class PromptEncoder(nn.Module):
         else:
             dense = self._embed_masks(prompts.masks)
         present: Bool[Array, "b n t"] = prompts.labels != PointLabel.ABSENT
-        return PromptEmbeddings(self._embed_points(prompts.points, prompts.labels), present, dense)
+        tokens = self._embed_points(prompts.points, prompts.labels)
+        clicks = self._find_clicks(prompts.points, prompts.labels)
+        return PromptEmbeddings(tokens, present, dense, clicks)
+
+    def _find_clicks(
+        self, points: Float[AnyArray, "b n p 2"], labels: Int[AnyArray, "b n p"]
+    ) -> Int[Array, "b n p 3"]:
+        sides = np.array(self.image_size, np.int32).reshape(1, 1, 1, 2) // QUARTER
+        places = jnp.floor(points[..., ::-1] / QUARTER).astype(jnp.int32)
+        is_click = (labels == PointLabel.BACKGROUND) | (labels == PointLabel.FOREGROUND)
+        clicks = jnp.concatenate([jnp.clip(places, 0, sides - 1), labels[..., None]], axis=-1)
+        return jnp.where(is_click[..., None], clicks, -1)
 
     def _embed_points(
         self, points: Float[AnyArray, "b n p 2"], labels: Int[AnyArray, "b n p"]

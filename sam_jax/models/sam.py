@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sam_jax.models.compute import ON_CPU, Compute
+from sam_jax.models.details import Details, unpack
 from sam_jax.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from sam_jax.models.mask_decoder import MaskDecoder, MaskDecoderConfig
 from sam_jax.models.prompt_encoder import PromptEncoder, PromptEncoderConfig
@@ -68,11 +69,12 @@ TINY = SamConfig(
         window_size=8,
         global_blocks=(1, 3, 5, 7),
         out_channels=128,
+        detail_width=32,
     ),
     prompt_encoder=PromptEncoderConfig(width=128),
-    mask_decoder=MaskDecoderConfig(width=128, mlp_width=512, iou_head_width=128),
+    mask_decoder=MaskDecoderConfig(width=128, mlp_width=512, iou_head_width=128, click_maps=True),
 )
-"""Small enough to ship its weights; the official classes can be built with the same numbers."""
+"""Small enough to ship its weights; but for the details, the official classes can be built with the same numbers."""
 
 
 class Sam(nn.Module):
@@ -90,7 +92,9 @@ class Sam(nn.Module):
             config.image_encoder.grid,
             dtype,
         )
-        self.mask_decoder = MaskDecoder(config.mask_decoder, dtype)
+        self.mask_decoder = MaskDecoder(
+            config.mask_decoder, config.image_encoder.detail_width > 0, dtype
+        )
 
     def __call__(
         self, pixels: Float[AnyArray, "b h w 3"], prompts: Prompts, *, multimask_output: bool
@@ -128,12 +132,20 @@ class Sam(nn.Module):
             multimask_output: three masks for each prompt (best for a single point), or one (for several points).
         """
         positions = self.prompt_encoder.encode_grid()
+        width = self.config.mask_decoder.width
+
+        def split(image: Array) -> tuple[Array, Details | None]:
+            if not self.config.image_encoder.detail_width:
+                return image, None
+            return image[..., :width], unpack(image[..., width:], width)
+
         if self.is_initializing():
             logits, iou = self.mask_decoder(
-                image_embeddings[0],
+                *split(jnp.asarray(image_embeddings[0])),
                 positions,
                 prompts.tokens[0, 0],
                 prompts.present[0, 0],
+                prompts.clicks[0, 0],
                 multimask_output=multimask_output,
             )
             return MaskPrediction(logits[None, None], iou[None, None])
@@ -145,16 +157,19 @@ class Sam(nn.Module):
         )  # one vector a prompt where there is no mask prompt: nothing large is copied
 
         def decode_image(image_prompts: tuple[Array, ...]) -> Any:
-            image, *of_prompts = image_prompts
+            embedding, *of_prompts = image_prompts
+            image, details = split(embedding)
 
-            def decode_prompt(prompt: tuple[Array, Array, Array]) -> Any:
-                tokens, present, dense = prompt
+            def decode_prompt(prompt: tuple[Array, Array, Array, Array]) -> Any:
+                tokens, present, dense, clicks = prompt
                 return decoder.apply(
                     variables,
                     image + dense.astype(image.dtype),
+                    details,
                     positions,
                     tokens,
                     present,
+                    clicks,
                     multimask_output=multimask_output,
                 )
 
@@ -163,7 +178,7 @@ class Sam(nn.Module):
         images_at_once = max(1, at_once // n)
         logits, iou = map_in_batches(
             decode_image,
-            (image_embeddings, prompts.tokens, prompts.present, dense),
+            (image_embeddings, prompts.tokens, prompts.present, dense, prompts.clicks),
             images_at_once,
         )
         return MaskPrediction(logits, iou)

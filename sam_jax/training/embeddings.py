@@ -59,7 +59,7 @@ class Embeddings:
         self._sam = Sam(sam.config, replace(default_compute(), dtype=sam.compute.dtype))
         self._encoder = encoder
         self._dtype = sam.compute.jax_dtype
-        self._shape = (*sam.config.image_encoder.grid, sam.config.image_encoder.out_channels)
+        self._shape = sam.config.image_encoder.embedding_shape
         self.folder = folder / _identify(sam, encoder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,11 @@ from sam_jax.types import InputError
 
 _BLOCK = re.compile(r"image_encoder/blocks_(\d+)/")
 _NOT_HIDDEN = ("prompt_encoder/", "mask_decoder/output_upscaling/")
-_BELOW_BLOCKS = ("image_encoder/patch_embed/", "image_encoder/pos_embed")
+_BELOW_BLOCKS = (
+    "image_encoder/patch_embed/",
+    "image_encoder/pos_embed",
+    "image_encoder/details/",
+)
 
 
 def map_paths(function: Callable[[str], Any], params: Any) -> Any:
@@ -74,8 +78,8 @@ def put_back(trainable: Any, params: Any) -> Any:
 def layer_factor(path: str, depth: int, decay: float) -> float:
     """What a parameter's learning rate is multiplied by: `decay` to the power of its distance from the neck.
 
-    The last block is at distance 1, the first at `depth`, patch embedding and positions are one further; everything
-    else is at 0 (ViTDet, Li et al. 2022, after BEiT).
+    The last block is at distance 1, the first at `depth`, patch embedding, positions and details are one further;
+    everything else is at 0 (ViTDet, Li et al. 2022, after BEiT).
 
     Args:
         path: of the parameter.

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint
 from sam_jax.checkpoints.conversion import flatten
+from sam_jax.checkpoints.recognition import without_details
 from sam_jax.models import TINY
 from sam_jax.types import CheckpointError
 
@@ -56,13 +57,17 @@ def test_long_lists_are_cut(tmp_path, state):
 
 def test_a_wrong_telling_tensor(tmp_path, make_variables):
     """The tensor that is measured is the damaged one: the rest still shows what the model is."""
-    save_checkpoint(tmp_path / "tiny.pth", TINY, make_variables(TINY))
+    plain = without_details(TINY)
+    save_checkpoint(tmp_path / "tiny.pth", plain, make_variables(plain))
     state = torch.load(tmp_path / "tiny.pth", weights_only=True)
     state["image_encoder.neck.0.weight"] = torch.ones(7, 192, 1, 1)
     message = refusal(tmp_path / "a.pth", state)
-    assert "does not fit tiny: 1 misshapen (image_encoder.neck.0.weight: (7,192,1,1) ins" in message
+    assert (
+        "does not fit tiny without details: 1 misshapen (image_encoder.neck.0.weight: (7,192,1,1) ins"
+        in message
+    )
     del state["image_encoder.neck.0.weight"]
-    assert "does not fit tiny: 1 missing (image_encoder.neck.0.weight)" in refusal(
+    assert "does not fit tiny without details: 1 missing (image_encoder.neck.0.weight)" in refusal(
         tmp_path / "a.pth", state
     )
 

@@ -12,13 +12,13 @@ from sam_jax.checkpoints.names import (
     translate_key,
     translate_path,
 )
-from sam_jax.checkpoints.recognition import VARIANTS
+from sam_jax.checkpoints.recognition import VARIANTS, without_details
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_official_names_are_total_in_both_directions(variant):
     """Every torch key and every leaf has exactly one partner, of the right shape."""
-    config = VARIANTS[variant]
+    config = without_details(VARIANTS[variant])
     with torch.device("meta"):
         state = official_model(config).state_dict()
     shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
@@ -29,6 +29,15 @@ def test_official_names_are_total_in_both_directions(variant):
     for path, key in zip(paths, shapes, strict=True):
         assert translate_path(path) == translate_key(key)
         assert translate_path(path).key == key
+
+
+def test_details_have_names_of_their_own():
+    plain = leaf_shapes(without_details(VARIANTS["tiny"]))
+    added = sorted(set(leaf_shapes(VARIANTS["tiny"])) - set(plain))
+    assert len(added) == 46
+    keys = [translate_path(path).key for path in added]
+    assert len(set(keys)) == len(keys)
+    assert [translate_key(key).path for key in keys] == added
 
 
 def test_every_row_is_used():

@@ -41,8 +41,8 @@ def test_to_half_the_bytes(weights, tmp_path, dtype, ending):
 
 
 def test_what_comes_with_the_package(tmp_path):
-    assert main(["convert", "default", str(tmp_path / "tiny.pth")]) == 0
-    config, variables = load_checkpoint(tmp_path / "tiny.pth")
+    assert main(["convert", "default", str(tmp_path / "tiny.safetensors")]) == 0
+    config, variables = load_checkpoint(tmp_path / "tiny.safetensors")
     assert config == TINY
     jax.tree.map(np.testing.assert_array_equal, variables, dict(load().variables))
 
@@ -51,5 +51,6 @@ def test_bad_input_is_refused_and_leaves_no_file(complaint, weights, tmp_path):
     good = tmp_path / "new.safetensors"
     assert "no such file" in complaint("convert", tmp_path / "none.pth", good)
     assert ".safetensors or .pth" in complaint("convert", weights, tmp_path / "new.bin")
+    assert "has no place for the details" in complaint("convert", "default", tmp_path / "new.pth")
     assert "patch" in complaint("convert", weights, good, "--image-size", "100")
     assert os.listdir(tmp_path) == []

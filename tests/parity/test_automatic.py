@@ -6,9 +6,9 @@ import torch
 
 from experiments.official import segment_anything
 from experiments.parity import PHOTO, resize_photo
-from experiments.reference import official_model
+from experiments.reference import official_model, shipped_without_details
 from sam_jax import SamAutomaticMaskGenerator, load
-from sam_jax.checkpoints import SHIPPED_WEIGHTS, convert_checkpoint
+from sam_jax.checkpoints import save_checkpoint
 
 LENIENT = {"points_per_side": 16, "pred_iou_thresh": 0.3, "stability_score_thresh": 0.4}
 
@@ -16,8 +16,8 @@ LENIENT = {"points_per_side": 16, "pred_iou_thresh": 0.3, "stability_score_thres
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     path = tmp_path_factory.mktemp("official") / "tiny.pth"
-    convert_checkpoint(SHIPPED_WEIGHTS, path, image_size=256)
-    ours = load(image_size=256)
+    save_checkpoint(path, *shipped_without_details(image_size=256))
+    ours = load(path)
     official = official_model(ours.config)
     official.load_state_dict(torch.load(path))
     return official.eval(), ours
