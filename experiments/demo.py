@@ -18,7 +18,7 @@ from sam_jax.data.images import write_image
 from sam_jax.inference.overlay import draw_everything, draw_overlay
 
 FOLDER = Path("demo")
-CLICK = np.array([[300.0, 120.0]])
+CLICK = np.array([[300.0, 130.0]])
 ON_THE_OBJECT = np.array([1])
 THRESHOLD = 0.4
 """A small model is less sure than the large ones that the official thresholds are for."""
