@@ -12,6 +12,7 @@ from experiments.add_details import add_details
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint
 from sam_jax.checkpoints.recognition import without_details
 from sam_jax.models import (
+    Compute,
     ImageEncoderConfig,
     MaskDecoderConfig,
     Model,
@@ -155,6 +156,17 @@ def test_details_lie_in_the_mask_where_they_lie_in_the_image(detailed) -> None:
         lambda m: decode_masks(m, embeddings, encode_prompts(m, click), multimask_output=True)
     )(model).logits
     np.testing.assert_allclose(logits[0, 0, 2], columns, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("compute", "tolerance"),
+    [(Compute(prompts_at_once=4), 1e-5), (Compute(dtype="bfloat16"), 0.05)],
+    ids=["prompts together", "bfloat16"],
+)
+def test_ways_to_compute_agree(detailed, compute, tolerance) -> None:
+    expected = answer(detailed, CLICK).logits
+    logits = answer(replace(detailed, sam=Sam(CONFIG, compute)), CLICK).logits
+    np.testing.assert_allclose(logits, expected, rtol=0, atol=tolerance * jnp.abs(expected).max())
 
 
 def test_gradients_reach_the_first_convolution(detailed) -> None:
