@@ -172,9 +172,10 @@ class SamPredictor:
         return masks, iou, low
 
     def get_image_embedding(self) -> Float[np.ndarray, "1 d gh gw"]:
-        """The embedding of the image, channels first as the official method gives it."""
+        """The embedding of the image, channels first as the official method gives it; without details (`features`)."""
         self._require_framing()
-        return np.asarray(self.features).transpose(0, 3, 1, 2)
+        channels = self.model.config.image_encoder.out_channels
+        return np.asarray(self.features)[..., :channels].transpose(0, 3, 1, 2)
 
     @property
     def is_image_set(self) -> bool:

@@ -6,12 +6,19 @@ import pytest
 
 from experiments.average_weights import Options, main
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint
+from sam_jax.checkpoints.recognition import without_details
 from sam_jax.models import TINY, init_variables
 
+OFFICIAL = without_details(TINY)
 CONFIG = replace(
-    TINY,
+    OFFICIAL,
     image_encoder=replace(
-        TINY.image_encoder, image_size=(32, 48), width=24, depth=2, num_heads=2, global_blocks=(1,)
+        OFFICIAL.image_encoder,
+        image_size=(32, 48),
+        width=24,
+        depth=2,
+        num_heads=2,
+        global_blocks=(1,),
     ),
 )
 
