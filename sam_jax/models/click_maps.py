@@ -1,8 +1,7 @@
 """How far every place of the image is from the clicks, as maps that the mask decoder takes in.
 
 Interactive segmentation without Segment Anything marks clicks this way (RITM, Sofiiuk et al. 2022). SAM's positional
-encoding of a click changes little over a thirtieth of the image, so that small things take long to learn; the narrow
-maps tell them apart from the start.
+encoding of a click changes little over a thirtieth of the image; the narrow maps tell places nearer than that apart.
 """
 
 import jax.numpy as jnp

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sam_jax.models.compute import ON_CPU, Compute
-from sam_jax.models.details import Details, unpack
+from sam_jax.models.details import QUARTER, Details, unpack
 from sam_jax.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from sam_jax.models.mask_decoder import MaskDecoder, MaskDecoderConfig
 from sam_jax.models.prompt_encoder import PromptEncoder, PromptEncoderConfig
@@ -37,6 +37,11 @@ class SamConfig:
             raise InputError(
                 "the image embedding, the prompt encoder and the mask decoder have one width, "
                 f"not {sorted(widths)}"
+            )
+        patch_size = self.image_encoder.patch_size
+        if self.mask_decoder.click_maps and patch_size != 4 * QUARTER:
+            raise InputError(
+                f"maps of clicks are of patches of {4 * QUARTER} pixels, not of patch_size {patch_size}"
             )
 
     @property

@@ -180,6 +180,12 @@ def test_details_want_patches_of_sixteen_pixels() -> None:
         replace(CONFIG.image_encoder, patch_size=8)
 
 
+def test_maps_of_clicks_want_patches_of_sixteen_pixels() -> None:
+    encoder = replace(CONFIG.image_encoder, patch_size=8, detail_width=0)
+    with pytest.raises(InputError, match="patches of 16 pixels, not of patch_size 8"):
+        replace(CONFIG, image_encoder=encoder)
+
+
 def test_a_file_keeps_details_and_a_pth_refuses_them(detailed, tmp_path) -> None:
     save_checkpoint(tmp_path / "a.safetensors", CONFIG, detailed.variables)
     config, variables = load_checkpoint(tmp_path / "a.safetensors")
