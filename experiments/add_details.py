@@ -1,11 +1,11 @@
-"""Gives a model what `sam_jax.TINY` has beyond official models: details, and maps of clicks.
+"""Gives a model what `sam_jax.TINY` has beyond official models: details, maps of clicks, geodesic distances.
 
     python -m experiments.add_details runs/plain.safetensors runs/detailed.safetensors --side 256
 
 What the model computes stays the same until it is trained.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,17 +15,21 @@ import tyro
 from flax.traverse_util import flatten_dict, unflatten_dict
 from tyro.conf import Positional
 
+from experiments.lessons import STAGES, Stage
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint
 from sam_jax.checkpoints.recognition import with_image_size
-from sam_jax.models import TINY, SamConfig, init_variables
+from sam_jax.models import SamConfig, init_variables
 from sam_jax.types import InputError, Variables
 
 INTO_THE_MODEL = (
     "image_encoder/details/to_tokens",
     "image_encoder/details/eighth_out",
     "image_encoder/details/quarter_out",
+    "image_encoder/details/step_costs",
     "mask_decoder/click_maps_tokens",
     "mask_decoder/click_maps_quarter",
+    "mask_decoder/geodesics_tokens",
+    "mask_decoder/geodesics_quarter",
 )
 """The layers whose results are added to what the model had before; they start at zero."""
 
@@ -40,8 +44,8 @@ class Options:
     """The .safetensors file to write."""
     side: int | None = None
     """Of the model's input in pixels; as it was if not given."""
-    click_maps: bool = True
-    """Maps of clicks too, not only details."""
+    up_to: Stage = "geodesics"
+    """Each has what those before it have."""
     seed: int = 0
     """Of the new weights."""
 
@@ -51,7 +55,7 @@ def add_details(variables: Variables, config: SamConfig, *, seed: int) -> Variab
     leaves: dict[str, Any] = flatten_dict(jax.device_get(init_variables(config, seed)), sep="/")
     had = flatten_dict(variables, sep="/")
     if leaves.keys() <= had.keys():
-        raise InputError("the model has details and maps of clicks already")
+        raise InputError("the model has all of that already")
     for path, leaf in leaves.items():
         if any(f"/{layer}/" in path for layer in INTO_THE_MODEL):
             leaves[path] = np.zeros_like(leaf)
@@ -62,9 +66,7 @@ def main() -> None:
     """Read and write."""
     options = tyro.cli(Options)
     plain, variables = load_checkpoint(options.plain, image_size=options.side)
-    config = with_image_size(TINY, plain.image_encoder.image_size)
-    if not options.click_maps:
-        config = replace(config, mask_decoder=replace(config.mask_decoder, click_maps=False))
+    config = with_image_size(STAGES[options.up_to], plain.image_encoder.image_size)
     save_checkpoint(options.detailed, config, add_details(variables, config, seed=options.seed))
     print(f"wrote {options.detailed}")
 

@@ -4,6 +4,7 @@ Each starts from the weights of the one before, with Muon, in a process of its o
 """
 
 from dataclasses import replace
+from typing import Literal
 
 from sam_jax.checkpoints.recognition import with_image_size, without_details
 from sam_jax.data.augmentation import MICROGRAPHS, Augmentation
@@ -17,8 +18,19 @@ STEADY = StepDecay(milestones=())
 
 LIKE_SAM = without_details(TINY)
 """The model up to `tiny_14`; `experiments.add_details` adds what it lacks."""
-WITHOUT_CLICK_MAPS = replace(TINY, mask_decoder=replace(TINY.mask_decoder, click_maps=False))
-"""The model of `tiny_15`."""
+Stage = Literal["details", "click_maps", "geodesics"]
+_WITHOUT_GEODESICS = replace(TINY, image_encoder=replace(TINY.image_encoder, step_costs=0))
+STAGES: dict[Stage, SamConfig] = {
+    "details": replace(
+        _WITHOUT_GEODESICS, mask_decoder=replace(TINY.mask_decoder, click_maps=False)
+    ),
+    "click_maps": _WITHOUT_GEODESICS,
+    "geodesics": TINY,
+}
+"""The models of `tiny_15`, of `tiny_16`, and of those after them."""
+
+NEW_LAYERS_FASTER = (("*/geodesics_*", 8.0), ("*/click_maps_*", 8.0), ("*/step_costs/*", 4.0))
+"""Layers that start at zero, with few inputs: at the rate of all they stay near it for thousands of steps."""
 
 FLAT = Augmentation(flip_horizontally=True, scale=(0.8, 1.6), min_cells=8, area_power=0.2)
 """Of flat shapes."""
@@ -96,6 +108,7 @@ def lesson(
     box_share: float = 0.2,
     box_jitter_limit: float = 5.0,
     model: SamConfig = TINY,
+    rate_factors: tuple[tuple[str, float], ...] = (),
 ) -> TrainConfig:
     """A lesson.
 
@@ -114,6 +127,7 @@ def lesson(
         box_share: of first prompts that are boxes.
         box_jitter_limit: how far the boxes are off, in pixels.
         model: for any input.
+        rate_factors: of the rate, by patterns of paths.
     """
     return TrainConfig(
         model=with_image_size(model, (side, side)),
@@ -127,6 +141,7 @@ def lesson(
             decay=decay,
             weight_decay=0.05,
             layer_decay=1.0,
+            rate_factors=rate_factors,
         ),
         interaction=Interaction(
             rounds=rounds,

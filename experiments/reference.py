@@ -25,7 +25,9 @@ def shipped_without_details(image_size: int | None = None) -> tuple[SamConfig, V
     config, variables = load_checkpoint(SHIPPED_WEIGHTS, image_size=image_size)
     leaves = flatten_dict(variables, sep="/")
     plain = {
-        path: leaf for path, leaf in leaves.items() if not re.search("details|click_maps", path)
+        path: leaf
+        for path, leaf in leaves.items()
+        if not re.search("details|click_maps|geodesics", path)
     }
     return without_details(config), unflatten_dict(plain, sep="/")
 

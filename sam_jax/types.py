@@ -65,7 +65,7 @@ class PromptEmbeddings(NamedTuple):
         present: which tokens take part in attention.
         dense: added to the image embedding; of size 1 along grid axes (and b, n) where it is the same everywhere.
         clicks: row and column at a quarter of the pixels, and label, of tokens that are clicks; -1 for others. Only
-            models that look at details or at maps of clicks use them.
+            models that look at details, at maps of clicks or at distances from them use them.
     """
 
     tokens: Float[Array, "b n t d"]

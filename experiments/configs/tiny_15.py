@@ -1,11 +1,11 @@
 """The model that comes with this package, fifteenth lesson: convolutions for what a patch is too coarse for.
 
 After `tiny_14`, `python -m experiments.average_weights` of it and `tiny_13`, and
-`python -m experiments.add_details --no-click-maps` of the mean at 256 pixels: `sam-jax train tiny_15`.
+`python -m experiments.add_details --up-to details` of the mean at 256 pixels: `sam-jax train tiny_15`.
 """
 
 from experiments.lessons import (
-    WITHOUT_CLICK_MAPS,
+    STAGES,
     lesson,
     micrographs,
     photos,
@@ -27,5 +27,5 @@ config = lesson(
     warmup_steps=30,
     masks=12,
     seed=8,
-    model=WITHOUT_CLICK_MAPS,
+    model=STAGES["details"],
 )

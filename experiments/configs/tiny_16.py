@@ -1,10 +1,17 @@
 """The model that comes with this package, sixteenth lesson: maps of clicks; at 384×384, with corrections.
 
-After `tiny_15` and `python -m experiments.add_details` of it at 384 pixels, which adds the maps:
+After `tiny_15` and `python -m experiments.add_details --up-to click_maps` of it at 384 pixels, which adds the maps:
 `sam-jax train tiny_16`. The rate falls to zero.
 """
 
-from experiments.lessons import lesson, micrographs, photos, scenes_like_photos, small_things
+from experiments.lessons import (
+    STAGES,
+    lesson,
+    micrographs,
+    photos,
+    scenes_like_photos,
+    small_things,
+)
 from sam_jax.training.optimiser import CosineDecay
 
 config = lesson(
@@ -22,4 +29,5 @@ config = lesson(
     seed=9,
     rounds=2,
     box_jitter_limit=8.0,
+    model=STAGES["click_maps"],
 )

@@ -193,7 +193,7 @@ def _check_format(path: Path, config: SamConfig) -> None:
         raise InputError(f"cannot tell the format of {path}: it ends in .safetensors or .pth")
     if path.suffix == ".pth" and config != without_details(config):
         raise InputError(
-            f"{path}: official PyTorch has no place for the details and maps of clicks of these weights; "
+            f"{path}: official PyTorch has no place for the details of these weights; "
             "write them as .safetensors"
         )
 

@@ -41,6 +41,7 @@ OFFICIAL = {
         # Official models have no details; these rows follow their style.
         ("details/stem", "details.stem", "conv"),
         ("details/*_norm", "details.*_norm", "norm"),
+        ("details/step_costs/learned", "details.step_costs", "linear"),
         ("details/*_out", "details.*_out", "linear"),
         ("details/to_*", "details.to_*", "conv"),
         ("details/*_*/norm", "details.*.*.norm", "norm"),
@@ -81,6 +82,7 @@ OFFICIAL = {
         ("iou_prediction_head/layers_*", "iou_prediction_head.layers.*", "linear"),
         ("click_details", "click_details", "linear"),
         ("click_maps_*", "click_maps_*", "linear"),
+        ("geodesics_*", "geodesics_*", "linear"),
     ),
 }
 

@@ -43,10 +43,10 @@ def with_image_size(config: SamConfig, image_size: tuple[int, int]) -> SamConfig
 
 
 def without_details(config: SamConfig) -> SamConfig:
-    """The part of a model that official ones have too: no details, no maps of clicks."""
+    """The part of a model that official ones have too: no details, no maps of clicks, no geodesic distances."""
     return replace(
         config,
-        image_encoder=replace(config.image_encoder, detail_width=0),
+        image_encoder=replace(config.image_encoder, detail_width=0, step_costs=0),
         mask_decoder=replace(config.mask_decoder, click_maps=False),
     )
 
@@ -74,7 +74,11 @@ def candidates(shapes: Shapes) -> list[SamConfig]:
     nearest = with_image_size(nearest, image_size) if image_size else nearest
     nearest = replace(
         nearest,
-        image_encoder=replace(nearest.image_encoder, detail_width=_measure_details(shapes)),
+        image_encoder=replace(
+            nearest.image_encoder,
+            detail_width=_measure_details(shapes),
+            step_costs=_count_step_costs(shapes),
+        ),
         mask_decoder=replace(nearest.mask_decoder, click_maps=_has_click_maps(shapes)),
     )
     try:
@@ -122,6 +126,7 @@ def _measure(shapes: Shapes) -> SamConfig:
             global_blocks=global_blocks,
             out_channels=out_channels,
             detail_width=_measure_details(shapes),
+            step_costs=_count_step_costs(shapes),
         ),
         prompt_encoder=PromptEncoderConfig(
             width=shapes["prompt_encoder.not_a_point_embed.weight"][1],
@@ -142,6 +147,10 @@ def _measure(shapes: Shapes) -> SamConfig:
 
 def _measure_details(shapes: Shapes) -> int:
     return shapes.get("image_encoder.details.stem.weight", (0,))[0]
+
+
+def _count_step_costs(shapes: Shapes) -> int:
+    return shapes.get("image_encoder.details.step_costs.weight", (0,))[0]
 
 
 def _has_click_maps(shapes: Shapes) -> bool:

@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from sam_jax.models.geodesics import StepCosts
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv
 from sam_jax.ops.activations import gelu
 from sam_jax.types import AnyArray
@@ -45,11 +46,21 @@ class Details(NamedTuple):
 def to_blocks(eighth: Float[Array, "b h8 w8 d4"], quarter: Float[Array, "b h4 w4 d8"]) -> Details:
     """Maps at an eighth and a quarter of the pixels as details."""
     b, h8, w8, d4 = eighth.shape
-    gh, gw = h8 // 2, w8 // 2
     return Details(
-        eighth.reshape(b, gh, 2, gw, 2, d4).swapaxes(2, 3),
-        quarter.reshape(b, gh, 2, 2, gw, 2, 2, -1).transpose(0, 1, 4, 2, 5, 3, 6, 7),
+        eighth.reshape(b, h8 // 2, 2, w8 // 2, 2, d4).swapaxes(2, 3), fold_quarter(quarter)
     )
+
+
+def fold_quarter(quarter: Float[Array, "b h4 w4 c"]) -> Float[Array, "b gh gw 2 2 2 2 c"]:
+    """A map at a quarter of the pixels, in blocks."""
+    b, h4, w4, c = quarter.shape
+    return quarter.reshape(b, h4 // 4, 2, 2, w4 // 4, 2, 2, c).transpose(0, 1, 4, 2, 5, 3, 6, 7)
+
+
+def unfold_quarter(blocks: Float[Array, "gh gw 2 2 2 2 c"]) -> Float[Array, "h4 w4 c"]:
+    """The opposite, of one image."""
+    gh, gw, *_, c = blocks.shape
+    return blocks.transpose(0, 2, 4, 1, 3, 5, 6).reshape(4 * gh, 4 * gw, c)
 
 
 def pack(details: Details) -> Float[Array, "*places packed"]:
@@ -86,11 +97,13 @@ class DetailEncoder(nn.Module):
 
     Attributes:
         width: channels at a quarter of the pixels; twice as many at an eighth.
+        step_costs: kinds of cost of a step between neighbours, for geodesic distances.
         patch_size, token_width: of the transformer.
         out_channels: of the image embedding.
     """
 
     width: int
+    step_costs: int
     patch_size: int
     token_width: int
     out_channels: int
@@ -100,7 +113,7 @@ class DetailEncoder(nn.Module):
     def __call__(
         self, pixels: Float[AnyArray, "b h w 3"]
     ) -> tuple[Float[Array, "b gh gw d"], Float[Array, "b gh gw packed"]]:
-        """What is added to the embedded patches, and the packed details for the mask decoder."""
+        """What is added to the embedded patches, and for the mask decoder the packed details, then the step costs."""
         dtype = self.dtype
         x = PatchConv(QUARTER, self.width, dtype, name="stem")(pixels)
         for index in range(BLOCKS):
@@ -114,5 +127,13 @@ class DetailEncoder(nn.Module):
             eighth
         )
         eighth = nn.Dense(self.out_channels // 4, dtype=dtype, name="eighth_out")(eighth)
-        quarter = nn.Dense(self.out_channels // 8, dtype=dtype, name="quarter_out")(quarter)
-        return tokens, pack(to_blocks(eighth, quarter))
+        packed = pack(
+            to_blocks(
+                eighth, nn.Dense(self.out_channels // 8, dtype=dtype, name="quarter_out")(quarter)
+            )
+        )
+        if self.step_costs:
+            costs = StepCosts(self.step_costs, dtype, name="step_costs")(pixels, quarter)
+            costs = fold_quarter(costs)
+            packed = jnp.concatenate([packed, costs.reshape(*packed.shape[:-1], -1)], axis=-1)
+        return tokens, packed

@@ -31,6 +31,8 @@ class ImageEncoderConfig:
         out_channels: width of the image embedding.
         detail_width: channels of the convolutions that see what a patch is too coarse for (`sam_jax.models.details`);
             0, as in SAM, for none.
+        step_costs: kinds of cost of the steps between neighbours, over which the distance from the clicks is measured
+            (`sam_jax.models.geodesics`); with details only.
     """
 
     image_size: tuple[int, int] = (1024, 1024)
@@ -43,6 +45,7 @@ class ImageEncoderConfig:
     global_blocks: tuple[int, ...]
     out_channels: int = 256
     detail_width: int = 0
+    step_costs: int = 0
 
     def __post_init__(self) -> None:
         if any(side < self.patch_size or side % self.patch_size for side in self.image_size):
@@ -60,6 +63,8 @@ class ImageEncoderConfig:
             raise InputError(
                 f"details are of patches of {2 * EIGHTH} pixels, not of patch_size {self.patch_size}"
             )
+        if self.step_costs and not self.detail_width:
+            raise InputError("step_costs are learned from details: set detail_width too")
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -68,8 +73,9 @@ class ImageEncoderConfig:
 
     @property
     def embedding_shape(self) -> tuple[int, int, int]:
-        """(gh, gw, channels) of the image embedding, with its packed details if there are any."""
-        return *self.grid, self.out_channels * (4 if self.detail_width else 1)
+        """(gh, gw, channels) of the image embedding, with its packed details and step costs if there are any."""
+        details = 3 * self.out_channels if self.detail_width else 0
+        return *self.grid, self.out_channels + details + 2 * (16 * self.step_costs)
 
     @property
     def head_width(self) -> int:
@@ -193,7 +199,12 @@ class ImageEncoder(nn.Module):
         self.neck = Neck(config.out_channels, dtype)
         if config.detail_width:
             self.details = DetailEncoder(
-                config.detail_width, config.patch_size, config.width, config.out_channels, dtype
+                config.detail_width,
+                config.step_costs,
+                config.patch_size,
+                config.width,
+                config.out_channels,
+                dtype,
             )
 
     def __call__(

@@ -11,6 +11,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from sam_jax.models.click_maps import map_clicks
 from sam_jax.models.details import Details
+from sam_jax.models.geodesics import describe_distances
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm
 from sam_jax.models.transformer import TwoWayTransformer
 from sam_jax.ops.activations import gelu
@@ -107,11 +108,13 @@ class MaskDecoder(nn.Module):
     Attributes:
         config: sizes.
         has_details: whether the image comes with details, which the clicks' tokens and the enlarged embedding take in.
+        has_geodesics: whether prompts come with the geodesic distances from their clicks.
         dtype: of activations and products.
     """
 
     config: MaskDecoderConfig
     has_details: bool
+    has_geodesics: bool
     dtype: jnp.dtype
 
     def setup(self) -> None:
@@ -129,6 +132,9 @@ class MaskDecoder(nn.Module):
         if config.click_maps:
             self.click_maps_tokens = nn.Dense(config.width, dtype=dtype)
             self.click_maps_quarter = nn.Dense(config.width // 8, dtype=dtype)
+        if self.has_geodesics:
+            self.geodesics_tokens = nn.Dense(config.width, use_bias=False, dtype=dtype)
+            self.geodesics_quarter = nn.Dense(config.width // 8, use_bias=False, dtype=dtype)
         self.output_upscaling = OutputUpscaling(config.width, dtype)
         self.output_hypernetworks_mlps = [
             TokenMLP(config.width, config.width // 8, 3, dtype) for _ in range(num_masks)
@@ -145,6 +151,7 @@ class MaskDecoder(nn.Module):
         tokens: Float[Array, "t d"],
         present: Bool[Array, " t"],
         clicks: Int[Array, "t 3"],
+        distances: Float[Array, "gh gw 2 2 2 2 g"] | None,
         *,
         multimask_output: bool,
     ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
@@ -157,6 +164,7 @@ class MaskDecoder(nn.Module):
             tokens: of the prompt.
             present: which of `tokens` take part.
             clicks: row and column at a quarter of the pixels, and label, of tokens that are clicks; else -1.
+            distances: from the clicks along the image, if the encoder gives costs of steps.
             multimask_output: three masks for an ambiguous prompt; else one, for several prompts together.
         """
         gh, gw, width = image.shape
@@ -169,6 +177,11 @@ class MaskDecoder(nn.Module):
             image = image + self.click_maps_tokens(maps.mean(axis=(2, 3, 4, 5)))
             marked = self.click_maps_quarter(maps)
             quarter = marked if quarter is None else quarter + marked
+        if distances is not None:
+            geodesics = describe_distances(distances).astype(image.dtype)
+            image = image + self.geodesics_tokens(geodesics.mean(axis=(2, 3, 4, 5)))
+            reached = self.geodesics_quarter(geodesics)
+            quarter = reached if quarter is None else quarter + reached
         own = jnp.concatenate([self.iou_token[None], self.mask_tokens])
         everyone = jnp.concatenate([own, tokens.astype(own.dtype)]).astype(self.dtype)
         present = jnp.concatenate([jnp.ones(own.shape[0], bool), present])

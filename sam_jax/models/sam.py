@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sam_jax.models.compute import ON_CPU, Compute
-from sam_jax.models.details import QUARTER, Details, unpack
+from sam_jax.models.details import QUARTER, Details, fold_quarter, unfold_quarter, unpack
+from sam_jax.models.geodesics import measure_distances
 from sam_jax.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from sam_jax.models.mask_decoder import MaskDecoder, MaskDecoderConfig
 from sam_jax.models.prompt_encoder import PromptEncoder, PromptEncoderConfig
@@ -75,6 +76,7 @@ TINY = SamConfig(
         global_blocks=(1, 3, 5, 7),
         out_channels=128,
         detail_width=32,
+        step_costs=3,
     ),
     prompt_encoder=PromptEncoderConfig(width=128),
     mask_decoder=MaskDecoderConfig(width=128, mlp_width=512, iou_head_width=128, click_maps=True),
@@ -98,7 +100,10 @@ class Sam(nn.Module):
             dtype,
         )
         self.mask_decoder = MaskDecoder(
-            config.mask_decoder, config.image_encoder.detail_width > 0, dtype
+            config.mask_decoder,
+            config.image_encoder.detail_width > 0,
+            config.image_encoder.step_costs > 0,
+            dtype,
         )
 
     def __call__(
@@ -138,11 +143,18 @@ class Sam(nn.Module):
         """
         positions = self.prompt_encoder.encode_grid()
         width = self.config.mask_decoder.width
+        kinds = self.config.image_encoder.step_costs
 
         def split(image: Array) -> tuple[Array, Details | None]:
             if not self.config.image_encoder.detail_width:
                 return image, None
-            return image[..., :width], unpack(image[..., width:], width)
+            return image[..., :width], unpack(image[..., width : 4 * width], width)
+
+        def measure(image: Array, clicks: Array) -> Array | None:
+            if not kinds:
+                return None
+            costs = image[..., 4 * width :].reshape(*image.shape[:2], 2, 2, 2, 2, 2 * kinds)
+            return fold_quarter(measure_distances(clicks, unfold_quarter(costs)))
 
         if self.is_initializing():
             logits, iou = self.mask_decoder(
@@ -151,6 +163,10 @@ class Sam(nn.Module):
                 prompts.tokens[0, 0],
                 prompts.present[0, 0],
                 prompts.clicks[0, 0],
+                jax.tree.map(
+                    lambda maps: maps[0],
+                    measure(jnp.asarray(image_embeddings[0]), prompts.clicks[0, :1]),
+                ),
                 multimask_output=multimask_output,
             )
             return MaskPrediction(logits[None, None], iou[None, None])
@@ -162,11 +178,12 @@ class Sam(nn.Module):
         )  # one vector a prompt where there is no mask prompt: nothing large is copied
 
         def decode_image(image_prompts: tuple[Array, ...]) -> Any:
-            embedding, *of_prompts = image_prompts
+            embedding, tokens, present, dense, clicks = image_prompts
             image, details = split(embedding)
+            distances = measure(embedding, clicks)
 
-            def decode_prompt(prompt: tuple[Array, Array, Array, Array]) -> Any:
-                tokens, present, dense, clicks = prompt
+            def decode_prompt(prompt: tuple[Any, ...]) -> Any:
+                tokens, present, dense, clicks, distances = prompt
                 return decoder.apply(
                     variables,
                     image + dense.astype(image.dtype),
@@ -175,10 +192,13 @@ class Sam(nn.Module):
                     tokens,
                     present,
                     clicks,
+                    distances,
                     multimask_output=multimask_output,
                 )
 
-            return map_in_batches(decode_prompt, tuple(of_prompts), at_once)
+            return map_in_batches(
+                decode_prompt, (tokens, present, dense, clicks, distances), at_once
+            )
 
         images_at_once = max(1, at_once // n)
         logits, iou = map_in_batches(

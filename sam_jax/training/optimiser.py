@@ -1,13 +1,21 @@
 """AdamW as SAM trains with it (appendix A), or Muon, as optax transforms."""
 
+import math
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, Literal
 
 import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
-from sam_jax.training.parameters import is_decayed, is_hidden, layer_factor, map_paths
+from sam_jax.training.parameters import (
+    check_patterns,
+    is_decayed,
+    is_hidden,
+    layer_factor,
+    map_paths,
+)
 from sam_jax.types import InputError
 
 UPDATE_OF_ADAM = 0.2
@@ -70,6 +78,8 @@ class OptimiserConfig:
         beta1, beta2: of Adam's running means.
         weight_decay: of kernels only, in units of the learning rate.
         layer_decay: what the rate is multiplied by from one encoder block to the one before it.
+        rate_factors: patterns of paths, as of `frozen`, and what the rate of those parameters is multiplied by; new
+            layers that start at zero between trained ones want 5 to 10.
         clip_norm: largest norm of all gradients together; longer ones are scaled down to it. None for no limit.
     """
 
@@ -81,6 +91,7 @@ class OptimiserConfig:
     beta2: float = 0.999
     weight_decay: float = 0.1
     layer_decay: float = 0.8
+    rate_factors: tuple[tuple[str, float], ...] = ()
     clip_norm: float | None = 1.0
 
     def __post_init__(self) -> None:
@@ -98,6 +109,9 @@ class OptimiserConfig:
             raise InputError(f"weight_decay is not negative, not {self.weight_decay}")
         if not 0 < self.layer_decay <= 1:
             raise InputError(f"layer_decay is above 0 and at most 1, not {self.layer_decay}")
+        for pattern, factor in self.rate_factors:
+            if factor <= 0:
+                raise InputError(f"rate_factors are above 0, not {factor} of {pattern!r}")
         if self.clip_norm is not None and self.clip_norm <= 0:
             raise InputError(f"clip_norm is above 0, or None for no limit, not {self.clip_norm}")
 
@@ -152,8 +166,12 @@ def make_optimiser(config: OptimiserConfig, steps: int, depth: int) -> optax.Gra
         depth: blocks of the image encoder, which layer-wise decay counts.
     """
 
+    def factor_of(path: str) -> float:
+        own = [factor for pattern, factor in config.rate_factors if fnmatchcase(path, pattern)]
+        return math.prod(own, start=layer_factor(path, depth, config.layer_decay))
+
     def scale_by_layer(updates: Any, params: Any) -> Any:
-        factors = map_paths(lambda path: layer_factor(path, depth, config.layer_decay), updates)
+        factors = map_paths(factor_of, updates)
         return jax.tree.map(lambda update, factor: factor * update, updates, factors)
 
     clip = [] if config.clip_norm is None else [optax.clip_by_global_norm(config.clip_norm)]
@@ -167,9 +185,13 @@ def make_optimiser(config: OptimiserConfig, steps: int, depth: int) -> optax.Gra
         optax.scale_by_learning_rate(make_schedule(config, steps)),
     )
 
+    def init(params: Any) -> Any:
+        check_patterns("rate_factors", [pattern for pattern, _ in config.rate_factors], params)
+        return chain.init(params)
+
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         # optax raises floats to the power of its integer count of steps, which strict promotion refuses.
         with jax.numpy_dtype_promotion("standard"):
             return chain.update(updates, state, params)
 
-    return optax.GradientTransformation(chain.init, update)
+    return optax.GradientTransformation(init, update)

@@ -39,14 +39,23 @@ def find_frozen(params: Any, patterns: Sequence[str]) -> Any:
     Raises:
         InputError: a pattern fits nothing, or nothing is left to train.
     """
-    paths = jax.tree.leaves(map_paths(str, params))
-    for pattern in patterns:
-        if not any(fnmatchcase(path, pattern) for path in paths):
-            raise InputError(f"frozen: no parameter fits {pattern!r}{_suggest(pattern, paths)}")
+    check_patterns("frozen", patterns, params)
     frozen = map_paths(lambda path: any(fnmatchcase(path, p) for p in patterns), params)
     if all(jax.tree.leaves(frozen)):
         raise InputError(f"frozen: {', '.join(map(repr, patterns))} leave no parameter to train")
     return frozen
+
+
+def check_patterns(name: str, patterns: Sequence[str], params: Any) -> None:
+    """That each pattern of what `name` configures fits a path.
+
+    Raises:
+        InputError: one fits nothing.
+    """
+    paths = jax.tree.leaves(map_paths(str, params))
+    for pattern in patterns:
+        if not any(fnmatchcase(path, pattern) for path in paths):
+            raise InputError(f"{name}: no parameter fits {pattern!r}{_suggest(pattern, paths)}")
 
 
 def _suggest(pattern: str, paths: Sequence[str]) -> str:

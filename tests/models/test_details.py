@@ -1,4 +1,4 @@
-"""What the tiny model has beyond SAM: details past the transformer, and maps of clicks."""
+"""What the tiny model has beyond SAM: details past the transformer, maps of clicks, and geodesic distances."""
 
 from dataclasses import replace
 
@@ -38,6 +38,7 @@ CONFIG = SamConfig(
         global_blocks=(1,),
         out_channels=32,
         detail_width=8,
+        step_costs=2,
     ),
     prompt_encoder=PromptEncoderConfig(width=32),
     mask_decoder=MaskDecoderConfig(
@@ -118,7 +119,7 @@ def test_new_details_change_nothing(plain) -> None:
 
 
 def test_a_model_has_details_once(detailed) -> None:
-    with pytest.raises(InputError, match="has details and maps of clicks already"):
+    with pytest.raises(InputError, match="has all of that already"):
         add_details(detailed.variables, detailed.config, seed=0)
 
 
@@ -141,7 +142,8 @@ def test_details_lie_in_the_mask_where_they_lie_in_the_image(detailed) -> None:
     """A decoder that passes on one channel of what it adds at a quarter of the pixels."""
     model = detailed
     decoder = "params/mask_decoder"
-    model = replace_leaf(model, f"{decoder}/click_maps_quarter/kernel", jnp.zeros_like)
+    for layer in ("click_maps_quarter", "geodesics_quarter"):
+        model = replace_leaf(model, f"{decoder}/{layer}/kernel", jnp.zeros_like)
     for index in range(4):
         last = f"{decoder}/output_hypernetworks_mlps_{index}/layers_2"
         model = replace_leaf(model, f"{last}/kernel", jnp.zeros_like)
@@ -150,7 +152,8 @@ def test_details_lie_in_the_mask_where_they_lie_in_the_image(detailed) -> None:
     columns = jnp.broadcast_to(jnp.arange(20.0) + 10, (12, 20))
     quarter = jnp.stack([0 * columns, columns, 0 * columns, 0 * columns], axis=-1)[None]
     details = pack(to_blocks(jnp.zeros((1, 6, 10, 8)), quarter))
-    embeddings = jnp.concatenate([jnp.zeros((1, 3, 5, 32)), details], axis=-1)
+    costs = jnp.zeros((1, 3, 5, 16 * 4))
+    embeddings = jnp.concatenate([jnp.zeros((1, 3, 5, 32)), details, costs], axis=-1)
     click = jax.tree.map(lambda leaf: leaf[:1], CLICK)
     logits = jax.jit(
         lambda m: decode_masks(m, embeddings, encode_prompts(m, click), multimask_output=True)
@@ -169,10 +172,11 @@ def test_ways_to_compute_agree(detailed, compute, tolerance) -> None:
     np.testing.assert_allclose(logits, expected, rtol=0, atol=tolerance * jnp.abs(expected).max())
 
 
-def test_gradients_reach_the_first_convolution(detailed) -> None:
+@pytest.mark.parametrize("layer", ["stem", "step_costs/learned"])
+def test_gradients_reach_the_details(detailed, layer) -> None:
     gradients = jax.grad(lambda model: jnp.square(answer(model, CLICK).logits).mean())(detailed)
-    stem = gradients.variables["params"]["image_encoder"]["details"]["stem"]["kernel"]
-    assert jnp.abs(stem).max() > 0
+    leaves = flatten_dict(gradients.variables, sep="/")
+    assert jnp.abs(leaves[f"params/image_encoder/details/{layer}/kernel"]).max() > 0
 
 
 def test_details_want_patches_of_sixteen_pixels() -> None:
@@ -181,7 +185,7 @@ def test_details_want_patches_of_sixteen_pixels() -> None:
 
 
 def test_maps_of_clicks_want_patches_of_sixteen_pixels() -> None:
-    encoder = replace(CONFIG.image_encoder, patch_size=8, detail_width=0)
+    encoder = replace(CONFIG.image_encoder, patch_size=8, detail_width=0, step_costs=0)
     with pytest.raises(InputError, match="patches of 16 pixels, not of patch_size 8"):
         replace(CONFIG, image_encoder=encoder)
 
@@ -216,7 +220,10 @@ def test_a_box_has_no_map_of_clicks() -> None:
     assert not map_clicks(clicks, (3, 5)).any()
 
 
-@pytest.mark.parametrize("layer", ["click_maps_tokens", "click_maps_quarter"])
+@pytest.mark.parametrize(
+    "layer",
+    ["click_maps_tokens", "click_maps_quarter", "geodesics_tokens", "geodesics_quarter"],
+)
 def test_only_clicks_change_by_their_maps(detailed, layer) -> None:
     blind = replace_leaf(detailed, f"params/mask_decoder/{layer}/kernel", jnp.zeros_like)
     np.testing.assert_array_equal(answer(blind, BOX).logits, answer(detailed, BOX).logits)

@@ -113,6 +113,28 @@ def test_without_a_limit_gradients_are_not_clipped():
     assert moments[1.0] == pytest.approx(0.1 / 30**0.5)
 
 
+def test_rates_have_factors_by_path():
+    factors = (("*/lin/*", 8.0), ("mask_decoder/*", 0.5), ("*/blocks_?/*", 3.0))
+    params = tree([jnp.ones((3, 2))] * len(PATHS))
+    gradients = tree([jnp.full((3, 2), 0.1)] * len(PATHS))
+    plain, own = (
+        make_optimiser(OptimiserConfig(rate_factors=rate_factors), 10, DEPTH)
+        for rate_factors in ((), factors)
+    )
+    before, _ = plain.update(gradients, plain.init(params), params)
+    after, _ = own.update(gradients, own.init(params), params)
+    for expected, first, second in zip(
+        (1, 3, 3, 0.5, 4), leaves_of(before), leaves_of(after), strict=True
+    ):
+        np.testing.assert_allclose(second, expected * first, rtol=1e-6)
+
+
+def test_a_factor_for_nothing():
+    optimiser = make_optimiser(OptimiserConfig(rate_factors=(("*/line/*", 2.0),)), 10, DEPTH)
+    with pytest.raises(InputError, match=r"rate_factors: no parameter fits '\*/line/\*'"):
+        optimiser.init(tree([jnp.ones((3, 2))] * len(PATHS)))
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -121,6 +143,10 @@ def test_without_a_limit_gradients_are_not_clipped():
         (lambda: OptimiserConfig(beta2=1.0), "from 0 to below 1"),
         (lambda: OptimiserConfig(weight_decay=-0.1), "weight_decay is not negative"),
         (lambda: OptimiserConfig(layer_decay=1.5), "layer_decay is above 0 and at most 1"),
+        (
+            lambda: OptimiserConfig(rate_factors=(("*", 0.0),)),
+            r"rate_factors are above 0, not 0.0 of '\*'",
+        ),
         (lambda: OptimiserConfig(clip_norm=0.0), "clip_norm is above 0"),
         (lambda: StepDecay(milestones=(5, 3)), "must be positive and rise"),
         (lambda: StepDecay(factor=0.0), "factor is above 0"),
