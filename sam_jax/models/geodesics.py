@@ -82,19 +82,25 @@ def measure_distances(
     """
     h, w, channels = costs.shape
     kinds = channels // 2
-    of_label = jnp.stack(
-        [clicks[..., 2] == label for label in (PointLabel.FOREGROUND, PointLabel.BACKGROUND)], -1
-    )
     rows, columns = jax.nn.one_hot(clicks[..., 0], h), jax.nn.one_hot(clicks[..., 1], w)
-    clicked = jnp.einsum("nth,ntw,ntl->nhwl", rows, columns, of_label.astype(jnp.float32))
-    distances = jnp.where(clicked > 0, 0.0, FAR).transpose(1, 0, 3, 2)
-    distances = jnp.repeat(distances, kinds, axis=2)
-    right, down = jnp.split(costs.astype(jnp.float32), 2, axis=-1)
-    right, down = (jnp.tile(part, 2).swapaxes(1, 2) for part in (right, down))
-    for _ in range(SWEEPS):
-        distances = _sweep(distances.swapaxes(0, 3), right.swapaxes(0, 2), down.swapaxes(0, 2))
-        distances = _sweep(distances.swapaxes(0, 3), down, right)
-    return distances.transpose(1, 0, 3, 2)
+    right, down = (part.swapaxes(1, 2) for part in jnp.split(costs.astype(jnp.float32), 2, axis=-1))
+
+    def spread(is_of_kind: Array) -> Array:
+        clicked = jnp.einsum("nth,ntw,nt->hnw", rows, columns, is_of_kind.astype(jnp.float32))
+        distances = jnp.where(clicked[:, :, None] > 0, 0.0, FAR)
+        distances = jnp.repeat(distances, kinds, axis=2)
+        for _ in range(SWEEPS):
+            distances = _sweep(distances.swapaxes(0, 3), right.swapaxes(0, 2), down.swapaxes(0, 2))
+            distances = _sweep(distances.swapaxes(0, 3), down, right)
+        return distances.transpose(1, 0, 3, 2)
+
+    def stay_far(_: Array) -> Array:
+        return jnp.full((clicks.shape[0], h, w, kinds), FAR)
+
+    of_kinds = [clicks[..., 2] == label for label in (PointLabel.FOREGROUND, PointLabel.BACKGROUND)]
+    return jnp.concatenate(
+        [jax.lax.cond(found.any(), spread, stay_far, found) for found in of_kinds], axis=-1
+    )
 
 
 def describe_distances(distances: Float[Array, "*shape d"]) -> Float[Array, "*shape f"]:
