@@ -1,6 +1,6 @@
 """Segments a real photo from start to end: `python -m experiments.demo`, which is what `make demo` runs.
 
-Loads the small model that comes with this package, encodes a photo of a cup of coffee, clicks on the coffee, finds the
+Loads the small model that comes with this package, encodes a photo of a cup of coffee, clicks into the cup, finds the
 masks of everything, and leaves the pictures in `demo/`.
 """
 
@@ -18,7 +18,7 @@ from sam_jax.data.images import write_image
 from sam_jax.inference.overlay import draw_everything, draw_overlay
 
 FOLDER = Path("demo")
-CLICK = np.array([[300.0, 130.0]])
+CLICK = np.array([[300.0, 165.0]])
 ON_THE_OBJECT = np.array([1])
 THRESHOLD = 0.4
 """A small model is less sure than the large ones that the official thresholds are for."""

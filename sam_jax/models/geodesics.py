@@ -5,7 +5,7 @@ DeepIGeoS (Wang et al. 2019) hands such maps to a network. Here the costs are le
 have gradients; costs start from what colours differ by.
 """
 
-from functools import partial
+import functools
 
 import flax.linen as nn
 import jax
@@ -21,7 +21,8 @@ FLAT = -5.0
 SWEEPS = 2
 """Each goes along the rows and the columns, both ways, so that paths of as many turns are found."""
 FAR = 1e4
-DECAYS = (1.0, 4.0, 16.0)
+DECAYS = 3
+"""Each four times as fast as the one before, which is the exponential's own."""
 
 
 class StepCosts(nn.Module):
@@ -69,7 +70,7 @@ class StepCosts(nn.Module):
 
 def measure_distances(
     clicks: Int[Array, "n t 3"], costs: Float[Array, "h4 w4 c"]
-) -> Float[Array, "n h4 w4 c"]:
+) -> Float[Array, "n c h4 w4"]:
     """Of every place, along the cheapest path from the nearest click; FAR where there is no click of the kind.
 
     Args:
@@ -92,22 +93,47 @@ def measure_distances(
         for _ in range(SWEEPS):
             distances = _sweep(distances.swapaxes(0, 3), right.swapaxes(0, 2), down.swapaxes(0, 2))
             distances = _sweep(distances.swapaxes(0, 3), down, right)
-        return distances.transpose(1, 0, 3, 2)
+        return distances.transpose(1, 2, 0, 3)
 
     def stay_far(_: Array) -> Array:
-        return jnp.full((clicks.shape[0], h, w, kinds), FAR)
+        return jnp.full((clicks.shape[0], kinds, h, w), FAR)
 
     of_kinds = [clicks[..., 2] == label for label in (PointLabel.FOREGROUND, PointLabel.BACKGROUND)]
     return jnp.concatenate(
-        [jax.lax.cond(found.any(), spread, stay_far, found) for found in of_kinds], axis=-1
+        [jax.lax.cond(found.any(), spread, stay_far, found) for found in of_kinds], axis=1
     )
 
 
-def describe_distances(distances: Float[Array, "*shape d"]) -> Float[Array, "*shape f"]:
-    """What the mask decoder sees of them: logarithms, then exponentials; 0 where there is no click."""
-    shown = [jnp.log1p(distances) / 3, *(jnp.exp(-decay * distances) for decay in DECAYS)]
-    is_near = distances < FAR
-    return jnp.concatenate([jnp.where(is_near, part, 0.0) for part in shown], axis=-1)
+def describe_distances(distances: Float[Array, "g h4 w4"]) -> list[Float[Array, "g h4 w4"]]:
+    """What the mask decoder sees of them: logarithms, then exponentials of several decays; 0 where no click is."""
+    fast = jnp.exp(-distances)
+    shown = [jnp.log(1 + distances) / 3, fast]
+    for _ in range(DECAYS - 1):
+        fast = jnp.square(jnp.square(fast))
+        shown.append(fast)
+    return [jnp.where(distances < FAR, part, 0.0) for part in shown]
+
+
+class Mixture(nn.Module):
+    """A linear layer over maps that lie behind each other, not in one array: on a CPU that would take longer.
+
+    Attributes:
+        features: of every place of the result.
+    """
+
+    features: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, maps: list[Float[Array, "g h w"]]) -> Float[Array, "h w c"]:
+        width = sum(part.shape[0] for part in maps)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (width, self.features))
+        pieces = jnp.split(kernel.astype(self.dtype), len(maps))
+        mixed = [
+            jnp.einsum("ghw,gc->hwc", part.astype(self.dtype), piece)
+            for part, piece in zip(maps, pieces, strict=True)
+        ]
+        return functools.reduce(jnp.add, mixed)
 
 
 def _sweep(
@@ -129,7 +155,9 @@ def _sweep(
     far = jnp.full_like(distances[0], FAR)
     edge = far[..., :1]
 
-    @partial(jax.checkpoint, prevent_cse=False)  # what a step compares is not kept for gradients
+    @functools.partial(
+        jax.checkpoint, prevent_cse=False
+    )  # what a step compares is not kept for gradients
     def step(before: Array, here: tuple[Array, ...]) -> tuple[Array, Array]:
         near, straight, from_left, from_right = here
         left = jnp.concatenate([edge, before[..., :-1] + from_left[None]], axis=-1)

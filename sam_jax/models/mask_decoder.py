@@ -10,8 +10,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
 from sam_jax.models.click_maps import map_clicks
-from sam_jax.models.details import Details
-from sam_jax.models.geodesics import describe_distances
+from sam_jax.models.details import Details, fold_quarter
+from sam_jax.models.geodesics import Mixture, describe_distances
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm
 from sam_jax.models.transformer import TwoWayTransformer
 from sam_jax.ops.activations import gelu
@@ -133,8 +133,8 @@ class MaskDecoder(nn.Module):
             self.click_maps_tokens = nn.Dense(config.width, dtype=dtype)
             self.click_maps_quarter = nn.Dense(config.width // 8, dtype=dtype)
         if self.has_geodesics:
-            self.geodesics_tokens = nn.Dense(config.width, use_bias=False, dtype=dtype)
-            self.geodesics_quarter = nn.Dense(config.width // 8, use_bias=False, dtype=dtype)
+            self.geodesics_tokens = Mixture(config.width, dtype)
+            self.geodesics_quarter = Mixture(config.width // 8, dtype)
         self.output_upscaling = OutputUpscaling(config.width, dtype)
         self.output_hypernetworks_mlps = [
             TokenMLP(config.width, config.width // 8, 3, dtype) for _ in range(num_masks)
@@ -151,7 +151,7 @@ class MaskDecoder(nn.Module):
         tokens: Float[Array, "t d"],
         present: Bool[Array, " t"],
         clicks: Int[Array, "t 3"],
-        distances: Float[Array, "gh gw 2 2 2 2 g"] | None,
+        distances: Float[Array, "g h4 w4"] | None,
         *,
         multimask_output: bool,
     ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
@@ -178,9 +178,13 @@ class MaskDecoder(nn.Module):
             marked = self.click_maps_quarter(maps)
             quarter = marked if quarter is None else quarter + marked
         if distances is not None:
-            geodesics = describe_distances(distances).astype(image.dtype)
-            image = image + self.geodesics_tokens(geodesics.mean(axis=(2, 3, 4, 5)))
-            reached = self.geodesics_quarter(geodesics)
+            geodesics = describe_distances(distances)
+            of_tokens = [
+                part.reshape(-1, gh, 4, 4 * gw).mean(axis=2).reshape(-1, gh, gw, 4).mean(axis=3)
+                for part in geodesics
+            ]
+            image = image + self.geodesics_tokens(of_tokens)
+            reached = fold_quarter(self.geodesics_quarter(geodesics)[None])[0]
             quarter = reached if quarter is None else quarter + reached
         own = jnp.concatenate([self.iou_token[None], self.mask_tokens])
         everyone = jnp.concatenate([own, tokens.astype(own.dtype)]).astype(self.dtype)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sam_jax.models.compute import ON_CPU, Compute
-from sam_jax.models.details import QUARTER, Details, fold_quarter, unfold_quarter, unpack
+from sam_jax.models.details import QUARTER, Details, unfold_quarter, unpack
 from sam_jax.models.geodesics import measure_distances
 from sam_jax.models.image_encoder import ImageEncoder, ImageEncoderConfig
 from sam_jax.models.mask_decoder import MaskDecoder, MaskDecoderConfig
@@ -154,7 +154,7 @@ class Sam(nn.Module):
             if not kinds:
                 return None
             costs = image[..., 4 * width :].reshape(*image.shape[:2], 2, 2, 2, 2, 2 * kinds)
-            return fold_quarter(measure_distances(clicks, unfold_quarter(costs)))
+            return measure_distances(clicks, unfold_quarter(costs))
 
         if self.is_initializing():
             logits, iou = self.mask_decoder(
