@@ -12,8 +12,14 @@ from jaxtyping import Array, Shaped
 
 
 def map_in_batches(function: Callable[[Any], Any], elements: Any, at_once: int) -> Any:
-    """`jax.vmap` over batches of `at_once` elements, one batch after another."""
+    """`jax.vmap` over batches of `at_once` elements, one batch after another.
+
+    A single element goes through as it is: under `jax.vmap` the branches of `jax.lax.cond` would all be computed.
+    """
     count = jax.tree.leaves(elements)[0].shape[0]
+    if count == 1:
+        of_one = function(jax.tree.map(lambda leaf: leaf[0], elements))
+        return jax.tree.map(lambda leaf: leaf[None], of_one)
     if at_once >= count:
         return jax.vmap(function)(elements)
     if at_once == 1:
