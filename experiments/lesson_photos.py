@@ -9,6 +9,8 @@ restrictions; COCO's masks are CC BY). Written are, in SA-1B's form unless it sa
 - `objects`: DAVIS' and COCO's photos with the masks that people drew;
 - `regions`: all the photos with the regions that Felzenszwalb and Huttenlocher's segmentation finds in them at three
   scales, if they are solid: masks of no meaning, but of the colours, edges and textures that photos have;
+- `surroundings`: of large regions those that are not solid, at larger scales: what things stand in front of, skies
+  and grounds and walls, which four in ten large segments are that people draw;
 - `held_back`: the other photos of the COCO sample, to measure by, in COCO's form;
 - `credits.csv`: who took what, as CC BY asks.
 """
@@ -16,7 +18,7 @@ restrictions; COCO's masks are CC BY). Written are, in SA-1B's form unless it sa
 import csv
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -26,6 +28,7 @@ import tyro
 from jaxtyping import Bool, UInt8
 from PIL import Image
 from skimage.measure import regionprops
+from skimage.morphology import remove_small_holes
 from skimage.segmentation import felzenszwalb
 from tyro.conf import Positional
 
@@ -45,6 +48,13 @@ MOST_HOLES = 1.15
 """A region that is larger by more with its holes filled is no thing, but what lies between things."""
 LEAST_SOLID = 0.75
 """Of a region's convex hull; less is a region that has leaked."""
+
+
+SURROUNDING_SCALES = (300.0, 1000.0, 3000.0)
+SMALLEST_SURROUNDING = 0.01
+"""As a share of the photo."""
+SPECK = 0.003
+"""Smaller holes of surroundings are filled, as a share of the photo."""
 
 
 @dataclass(frozen=True)
@@ -121,18 +131,50 @@ def _write_regions(options: Options, name: str, photo: UInt8[np.ndarray, "h w 3"
     image = Image.fromarray(photo)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     small = np.asarray(image)
-    masks = {}
-    for scale in FELZENSZWALB_SCALES:
-        labels = felzenszwalb(small, scale=scale, sigma=0.8, min_size=50) + 1
-        for region in regionprops(labels):
-            if region.area < options.smallest_region * labels.size:
-                continue
-            is_whole = region.area_filled <= MOST_HOLES * region.area
-            if is_whole and region.area_filled >= LEAST_SOLID * region.area_convex:
-                mask = np.zeros(labels.shape, bool)
-                mask[region.slice] = region.image_filled
-                masks[mask.tobytes()] = mask  # once, though several scales find it
-    _write(options.output / "regions", name, small, masks.values())
+    solid = [
+        _place(region.image_filled, region, small)
+        for region in _find_regions(small, FELZENSZWALB_SCALES, options.smallest_region)
+        if _is_solid(region)
+    ]
+    _write(options.output / "regions", name, small, _once(solid))
+    others = [
+        remove_small_holes(
+            _place(region.image, region, small), max_size=int(SPECK * small[..., 0].size)
+        )
+        for region in _find_regions(small, SURROUNDING_SCALES, SMALLEST_SURROUNDING)
+        if not _is_solid(region)
+    ]
+    if others:
+        _write(options.output / "surroundings", name, small, _once(others))
+
+
+def _find_regions(
+    photo: UInt8[np.ndarray, "h w 3"], scales: Iterable[float], smallest: float
+) -> Iterator[Any]:
+    """Of several segmentations, those that are at least such a share of the photo."""
+    for scale in scales:
+        labels = felzenszwalb(photo, scale=scale, sigma=0.8, min_size=50) + 1
+        yield from (r for r in regionprops(labels) if r.area >= smallest * labels.size)
+
+
+def _is_solid(region: Any) -> bool:
+    is_whole = region.area_filled <= MOST_HOLES * region.area
+    return is_whole and region.area_filled >= LEAST_SOLID * region.area_convex
+
+
+def _place(
+    mask: Bool[np.ndarray, "rows columns"],
+    region: Any,
+    photo: UInt8[np.ndarray, "h w 3"],
+) -> Bool[np.ndarray, "h w"]:
+    placed = np.zeros(photo.shape[:2], bool)
+    placed[region.slice] = mask
+    return placed
+
+
+def _once(masks: Iterable[Bool[np.ndarray, "h w"]]) -> Iterable[Bool[np.ndarray, "h w"]]:
+    """Each once, though several scales find it."""
+    return {mask.tobytes(): mask for mask in masks}.values()
 
 
 def _write(
