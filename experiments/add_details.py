@@ -1,4 +1,4 @@
-"""Gives a model what `sam_jax.TINY` has beyond official models: details, maps of clicks, geodesic distances.
+"""Gives a model what `sam_jax.TINY` has beyond official models: details, click maps, geodesic distances, mask scoring.
 
     python -m experiments.add_details runs/plain.safetensors runs/detailed.safetensors --side 256
 
@@ -30,6 +30,7 @@ INTO_THE_MODEL = (
     "mask_decoder/click_maps_quarter",
     "mask_decoder/geodesics_tokens",
     "mask_decoder/geodesics_quarter",
+    "mask_decoder/mask_scoring/mlp/layers_2",
 )
 """The layers whose results are added to what the model had before; they start at zero."""
 
@@ -44,7 +45,7 @@ class Options:
     """The .safetensors file to write."""
     side: int | None = None
     """Of the model's input in pixels; as it was if not given."""
-    up_to: Stage = "geodesics"
+    up_to: Stage = "mask_scoring"
     """Each has what those before it have."""
     seed: int = 0
     """Of the new weights."""

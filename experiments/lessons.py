@@ -1,4 +1,4 @@
-"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_19`.
+"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_22`.
 
 Each starts from the weights of the one before, with Muon, in a process of its own that draws pictures.
 """
@@ -18,19 +18,23 @@ STEADY = StepDecay(milestones=())
 
 LIKE_SAM = without_details(TINY)
 """The model up to `tiny_14`; `experiments.add_details` adds what it lacks."""
-Stage = Literal["details", "click_maps", "geodesics"]
-_WITHOUT_GEODESICS = replace(TINY, image_encoder=replace(TINY.image_encoder, step_costs=0))
+Stage = Literal["details", "click_maps", "geodesics", "mask_scoring"]
+_UNSCORED = replace(TINY, mask_decoder=replace(TINY.mask_decoder, mask_scoring=False))
+_WITHOUT_GEODESICS = replace(_UNSCORED, image_encoder=replace(TINY.image_encoder, step_costs=0))
 STAGES: dict[Stage, SamConfig] = {
     "details": replace(
-        _WITHOUT_GEODESICS, mask_decoder=replace(TINY.mask_decoder, click_maps=False)
+        _WITHOUT_GEODESICS, mask_decoder=replace(_UNSCORED.mask_decoder, click_maps=False)
     ),
     "click_maps": _WITHOUT_GEODESICS,
-    "geodesics": TINY,
+    "geodesics": _UNSCORED,
+    "mask_scoring": TINY,
 }
-"""The models of `tiny_15`, of `tiny_16`, and of those after them."""
+"""The models of `tiny_15`, of `tiny_16`, of `tiny_17` to `tiny_20`, and of those after them."""
 
 NEW_LAYERS_FASTER = (("*/geodesics_*", 8.0), ("*/click_maps_*", 8.0), ("*/step_costs/*", 4.0))
 """Layers that start at zero, with few inputs: at the rate of all they stay near it for thousands of steps."""
+SCORING_FASTER = (("*/mask_scoring/*", 4.0),)
+"""It starts at zero, too, and nothing else waits for it."""
 
 FLAT = Augmentation(flip_horizontally=True, scale=(0.8, 1.6), min_cells=8, area_power=0.2)
 """Of flat shapes."""
@@ -76,6 +80,12 @@ def photos(*, regions: float, objects: float) -> tuple[Stored, Stored]:
             augmentation=replace(SCENES, scale=(0.8, 2.0), colour=0.4),
         ),
     )
+
+
+def surroundings(*, weight: float) -> Stored:
+    """What things of the photos stand in front of."""
+    large = replace(SCENES, scale=(0.8, 2.0), colour=0.4, area_power=1.0)
+    return Stored(path="runs/photos/surroundings", weight=weight, augmentation=large)
 
 
 def small_things(

@@ -27,7 +27,7 @@ def shipped_without_details(image_size: int | None = None) -> tuple[SamConfig, V
     plain = {
         path: leaf
         for path, leaf in leaves.items()
-        if not re.search("details|click_maps|geodesics", path)
+        if not re.search("details|click_maps|geodesics|mask_scoring", path)
     }
     return without_details(config), unflatten_dict(plain, sep="/")
 

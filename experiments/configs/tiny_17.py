@@ -1,10 +1,12 @@
 """The model that comes with this package, seventeenth lesson: distances along the image; at 256×256.
 
-After `tiny_16` and `python -m experiments.add_details` of it at 256 pixels, which adds them: `sam-jax train tiny_17`.
+After `tiny_16` and `python -m experiments.add_details --up-to geodesics` of it at 256 pixels, which adds them:
+`sam-jax train tiny_17`.
 """
 
 from experiments.lessons import (
     NEW_LAYERS_FASTER,
+    STAGES,
     lesson,
     micrographs,
     photos,
@@ -26,5 +28,6 @@ config = lesson(
     warmup_steps=30,
     masks=12,
     seed=10,
+    model=STAGES["geodesics"],
     rate_factors=NEW_LAYERS_FASTER,
 )

@@ -5,6 +5,7 @@ After `tiny_17`: `sam-jax train tiny_18`.
 
 from experiments.lessons import (
     NEW_LAYERS_FASTER,
+    STAGES,
     lesson,
     micrographs,
     photos,
@@ -26,5 +27,6 @@ config = lesson(
     warmup_steps=20,
     masks=12,
     seed=11,
+    model=STAGES["geodesics"],
     rate_factors=NEW_LAYERS_FASTER,
 )

@@ -5,6 +5,7 @@ After `tiny_18`: `sam-jax train tiny_19`. The rate falls to zero.
 
 from experiments.lessons import (
     NEW_LAYERS_FASTER,
+    STAGES,
     lesson,
     micrographs,
     photos,
@@ -28,5 +29,6 @@ config = lesson(
     seed=12,
     rounds=2,
     box_jitter_limit=8.0,
+    model=STAGES["geodesics"],
     rate_factors=NEW_LAYERS_FASTER,
 )

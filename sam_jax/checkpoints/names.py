@@ -83,6 +83,7 @@ OFFICIAL = {
         ("click_details", "click_details", "linear"),
         ("click_maps_*", "click_maps_*", "linear"),
         ("geodesics_*", "geodesics_*", "linear"),
+        ("mask_scoring/mlp/layers_*", "mask_scoring.layers.*", "linear"),
     ),
 }
 

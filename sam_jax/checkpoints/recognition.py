@@ -43,11 +43,11 @@ def with_image_size(config: SamConfig, image_size: tuple[int, int]) -> SamConfig
 
 
 def without_details(config: SamConfig) -> SamConfig:
-    """The part of a model that official ones have too: no details, no maps of clicks, no geodesic distances."""
+    """The part of a model that official ones have too: without all that `TINY` adds."""
     return replace(
         config,
         image_encoder=replace(config.image_encoder, detail_width=0, step_costs=0),
-        mask_decoder=replace(config.mask_decoder, click_maps=False),
+        mask_decoder=replace(config.mask_decoder, click_maps=False, mask_scoring=False),
     )
 
 
@@ -79,7 +79,11 @@ def candidates(shapes: Shapes) -> list[SamConfig]:
             detail_width=_measure_details(shapes),
             step_costs=_count_step_costs(shapes),
         ),
-        mask_decoder=replace(nearest.mask_decoder, click_maps=_has_click_maps(shapes)),
+        mask_decoder=replace(
+            nearest.mask_decoder,
+            click_maps=_has_click_maps(shapes),
+            mask_scoring=_has_mask_scoring(shapes),
+        ),
     )
     try:
         measured = _measure(shapes)
@@ -141,6 +145,7 @@ def _measure(shapes: Shapes) -> SamConfig:
             iou_head_width=shapes[f"{head}.0.weight"][0],
             num_multimask_outputs=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
             click_maps=_has_click_maps(shapes),
+            mask_scoring=_has_mask_scoring(shapes),
         ),
     )
 
@@ -155,6 +160,10 @@ def _count_step_costs(shapes: Shapes) -> int:
 
 def _has_click_maps(shapes: Shapes) -> bool:
     return "mask_decoder.click_maps_tokens.weight" in shapes
+
+
+def _has_mask_scoring(shapes: Shapes) -> bool:
+    return "mask_decoder.mask_scoring.layers.0.weight" in shapes
 
 
 def _divide(hidden_width: int, width: int) -> float:

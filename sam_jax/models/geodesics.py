@@ -10,7 +10,7 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from sam_jax.types import AnyArray, PointLabel
 
@@ -22,7 +22,10 @@ SWEEPS = 2
 """Each goes along the rows and the columns, both ways, so that paths of as many turns are found."""
 FAR = 1e4
 DECAYS = 3
-"""Each four times as fast as the one before, which is the exponential's own."""
+"""Each four times as fast as the one before; the first is the exponential's own."""
+PARTS = 1 + DECAYS
+"""Shown of every distance: its logarithm, too."""
+LABELS = PointLabel.FOREGROUND, PointLabel.BACKGROUND
 
 
 class StepCosts(nn.Module):
@@ -69,8 +72,8 @@ class StepCosts(nn.Module):
 
 
 def measure_distances(
-    clicks: Int[Array, "n t 3"], costs: Float[Array, "h4 w4 c"]
-) -> Float[Array, "n c h4 w4"]:
+    clicks: Int[Array, "n t 3"], costs: Float[Array, "h4 w4 both"]
+) -> Float[Array, "n 2 k h4 w4"]:
     """Of every place, along the cheapest path from the nearest click; FAR where there is no click of the kind.
 
     Args:
@@ -79,7 +82,7 @@ def measure_distances(
         costs: of one image, from `StepCosts`.
 
     Returns:
-        From foreground clicks over each kind of cost, then from background clicks.
+        From foreground and from background clicks (`LABELS`), over each kind of cost.
     """
     h, w, channels = costs.shape
     kinds = channels // 2
@@ -98,42 +101,85 @@ def measure_distances(
     def stay_far(_: Array) -> Array:
         return jnp.full((clicks.shape[0], kinds, h, w), FAR)
 
-    of_kinds = [clicks[..., 2] == label for label in (PointLabel.FOREGROUND, PointLabel.BACKGROUND)]
-    return jnp.concatenate(
-        [jax.lax.cond(found.any(), spread, stay_far, found) for found in of_kinds], axis=1
+    of_labels = [clicks[..., 2] == label for label in LABELS]
+    return jnp.stack(
+        [jax.lax.cond(found.any(), spread, stay_far, found) for found in of_labels], axis=1
     )
 
 
-def describe_distances(distances: Float[Array, "g h4 w4"]) -> list[Float[Array, "g h4 w4"]]:
-    """What the mask decoder sees of them: logarithms, then exponentials of several decays; 0 where no click is."""
+class Mixture(nn.Module):
+    """Kernel of a linear layer over what is shown of distances, by part, label and kind of cost.
+
+    Attributes:
+        kinds: of cost.
+        features: of every place of the result.
+    """
+
+    kinds: int
+    features: int
+
+    @nn.compact
+    def __call__(self) -> Float[Array, "p 2 k c"]:
+        shape = PARTS * len(LABELS) * self.kinds, self.features
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        return kernel.reshape(PARTS, len(LABELS), self.kinds, self.features)
+
+
+def mix_distances(
+    distances: Float[Array, "2 k h4 w4"],
+    is_clicked: Bool[Array, "2"],
+    to_tokens: Float[Array, "p 2 k d"],
+    to_quarter: Float[Array, "p 2 k c"],
+) -> tuple[Float[Array, "gh gw d"], Float[Array, "h4 w4 c"]]:
+    """What the mask decoder takes in of them, for its tokens and at a quarter of the pixels.
+
+    Of each label that is clicked, logarithms and exponentials of several decays, mixed by kernels. The parts are not
+    laid behind each other in one array first: on a CPU that would take longer than the rest.
+
+    Args:
+        distances: of one prompt.
+        is_clicked: of which labels there are clicks.
+        to_tokens: the kernel (`Mixture`) for the tokens.
+        to_quarter: the one for a quarter of the pixels.
+    """
+    _, _, h, w = distances.shape
+
+    def pool(part: Array) -> Array:
+        rows = part.reshape(-1, h // 4, 4, w).mean(axis=2)
+        return rows.reshape(-1, h // 4, w // 4, 4).mean(axis=3)
+
+    def mix(parts: list[Array], kernels: Array) -> Array:
+        """By products of whole maps: for so few of them quicker on a CPU than a product of matrices."""
+        kernels = kernels.astype(distances.dtype)[..., None, None]
+        mixed = [
+            part[kind, None] * kernel[kind]
+            for part, kernel in zip(parts, kernels, strict=True)
+            for kind in range(len(part))
+        ]
+        return jnp.moveaxis(functools.reduce(jnp.add, mixed), 0, -1)
+
+    def take_in(label: int) -> tuple[Array, Array]:
+        parts = _describe(distances[label])
+        return mix([pool(x) for x in parts], to_tokens[:, label]), mix(parts, to_quarter[:, label])
+
+    def take_nothing() -> tuple[Array, Array]:
+        of_tokens = jnp.zeros((h // 4, w // 4, to_tokens.shape[-1]), distances.dtype)
+        return of_tokens, jnp.zeros((h, w, to_quarter.shape[-1]), distances.dtype)
+
+    foreground, background = (
+        jax.lax.cond(is_clicked[label], functools.partial(take_in, label), take_nothing)
+        for label in range(len(LABELS))
+    )
+    return foreground[0] + background[0], foreground[1] + background[1]
+
+
+def _describe(distances: Float[Array, "k h w"]) -> list[Float[Array, "k h w"]]:
     fast = jnp.exp(-distances)
     shown = [jnp.log(1 + distances) / 3, fast]
     for _ in range(DECAYS - 1):
         fast = jnp.square(jnp.square(fast))
         shown.append(fast)
-    return [jnp.where(distances < FAR, part, 0.0) for part in shown]
-
-
-class Mixture(nn.Module):
-    """A linear layer over maps that lie behind each other, not in one array: on a CPU that would take longer.
-
-    Attributes:
-        features: of every place of the result.
-    """
-
-    features: int
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(self, maps: list[Float[Array, "g h w"]]) -> Float[Array, "h w c"]:
-        width = sum(part.shape[0] for part in maps)
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (width, self.features))
-        pieces = jnp.split(kernel.astype(self.dtype), len(maps))
-        mixed = [
-            jnp.einsum("ghw,gc->hwc", part.astype(self.dtype), piece)
-            for part, piece in zip(maps, pieces, strict=True)
-        ]
-        return functools.reduce(jnp.add, mixed)
+    return shown
 
 
 def _sweep(

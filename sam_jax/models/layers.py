@@ -41,6 +41,21 @@ class TwoLayerMLP(nn.Module):
         return nn.Dense(x.shape[-1], name="lin2", dtype=self.dtype)(hidden)
 
 
+class TokenMLP(nn.Module):
+    """Linear layers with ReLU between them."""
+
+    hidden_width: int
+    out_width: int
+    depth: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "*shape d"]) -> Float[Array, "*shape out"]:
+        for index in range(self.depth - 1):
+            x = nn.relu(nn.Dense(self.hidden_width, dtype=self.dtype, name=f"layers_{index}")(x))
+        return nn.Dense(self.out_width, dtype=self.dtype, name=f"layers_{self.depth - 1}")(x)
+
+
 class Projection(nn.Module):
     """The parameters of a linear layer, for those who apply product and bias apart."""
 

@@ -11,8 +11,9 @@ from jaxtyping import Array, Bool, Float, Int
 
 from sam_jax.models.click_maps import map_clicks
 from sam_jax.models.details import Details, fold_quarter
-from sam_jax.models.geodesics import Mixture, describe_distances
-from sam_jax.models.layers import NORM_EPSILON, LayerNorm
+from sam_jax.models.geodesics import LABELS, Mixture, mix_distances
+from sam_jax.models.layers import NORM_EPSILON, LayerNorm, TokenMLP
+from sam_jax.models.mask_scoring import MaskScoring
 from sam_jax.models.transformer import TwoWayTransformer
 from sam_jax.ops.activations import gelu
 from sam_jax.types import InputError
@@ -29,6 +30,8 @@ class MaskDecoderConfig:
         num_multimask_outputs: masks for an ambiguous prompt, beside the one for an unambiguous prompt.
         click_maps: whether maps of the distance from the clicks are taken in (`sam_jax.models.click_maps`); SAM has
             none.
+        mask_scoring: whether masks are looked at to correct their predicted IoU (`sam_jax.models.mask_scoring`); SAM's
+            are not.
     """
 
     width: int = 256
@@ -39,27 +42,13 @@ class MaskDecoderConfig:
     iou_head_width: int = 256
     num_multimask_outputs: int = 3
     click_maps: bool = False
+    mask_scoring: bool = False
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.num_heads) or self.width % 8:
             raise InputError(
                 f"width {self.width} must be divisible by 8 and by twice num_heads {self.num_heads}"
             )
-
-
-class TokenMLP(nn.Module):
-    """Linear layers with ReLU between them."""
-
-    hidden_width: int
-    out_width: int
-    depth: int
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "*shape d"]) -> Float[Array, "*shape out"]:
-        for index in range(self.depth - 1):
-            x = nn.relu(nn.Dense(self.hidden_width, dtype=self.dtype, name=f"layers_{index}")(x))
-        return nn.Dense(self.out_width, dtype=self.dtype, name=f"layers_{self.depth - 1}")(x)
 
 
 class PatchTransposedConv(nn.Module):
@@ -108,13 +97,13 @@ class MaskDecoder(nn.Module):
     Attributes:
         config: sizes.
         has_details: whether the image comes with details, which the clicks' tokens and the enlarged embedding take in.
-        has_geodesics: whether prompts come with the geodesic distances from their clicks.
+        step_costs: kinds of cost over which prompts come with the geodesic distances from their clicks.
         dtype: of activations and products.
     """
 
     config: MaskDecoderConfig
     has_details: bool
-    has_geodesics: bool
+    step_costs: int
     dtype: jnp.dtype
 
     def setup(self) -> None:
@@ -132,9 +121,11 @@ class MaskDecoder(nn.Module):
         if config.click_maps:
             self.click_maps_tokens = nn.Dense(config.width, dtype=dtype)
             self.click_maps_quarter = nn.Dense(config.width // 8, dtype=dtype)
-        if self.has_geodesics:
-            self.geodesics_tokens = Mixture(config.width, dtype)
-            self.geodesics_quarter = Mixture(config.width // 8, dtype)
+        if self.step_costs:
+            self.geodesics_tokens = Mixture(self.step_costs, config.width)
+            self.geodesics_quarter = Mixture(self.step_costs, config.width // 8)
+        if config.mask_scoring:
+            self.mask_scoring = MaskScoring(num_masks, dtype)
         self.output_upscaling = OutputUpscaling(config.width, dtype)
         self.output_hypernetworks_mlps = [
             TokenMLP(config.width, config.width // 8, 3, dtype) for _ in range(num_masks)
@@ -151,7 +142,8 @@ class MaskDecoder(nn.Module):
         tokens: Float[Array, "t d"],
         present: Bool[Array, " t"],
         clicks: Int[Array, "t 3"],
-        distances: Float[Array, "g h4 w4"] | None,
+        costs: Float[Array, "h4 w4 both"] | None,
+        distances: Float[Array, "2 k h4 w4"] | None,
         *,
         multimask_output: bool,
     ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
@@ -164,7 +156,8 @@ class MaskDecoder(nn.Module):
             tokens: of the prompt.
             present: which of `tokens` take part.
             clicks: row and column at a quarter of the pixels, and label, of tokens that are clicks; else -1.
-            distances: from the clicks along the image, if the encoder gives costs of steps.
+            costs: of steps between neighbours, if the encoder gives them.
+            distances: from the clicks over those costs.
             multimask_output: three masks for an ambiguous prompt; else one, for several prompts together.
         """
         gh, gw, width = image.shape
@@ -178,13 +171,14 @@ class MaskDecoder(nn.Module):
             marked = self.click_maps_quarter(maps)
             quarter = marked if quarter is None else quarter + marked
         if distances is not None:
-            geodesics = describe_distances(distances)
-            of_tokens = [
-                part.reshape(-1, gh, 4, 4 * gw).mean(axis=2).reshape(-1, gh, gw, 4).mean(axis=3)
-                for part in geodesics
-            ]
-            image = image + self.geodesics_tokens(of_tokens)
-            reached = fold_quarter(self.geodesics_quarter(geodesics)[None])[0]
+            of_tokens, of_quarter = mix_distances(
+                distances,
+                jnp.stack([(clicks[:, 2] == label).any() for label in LABELS]),
+                self.geodesics_tokens(),
+                self.geodesics_quarter(),
+            )
+            image = image + of_tokens.astype(image.dtype)
+            reached = fold_quarter(of_quarter.astype(image.dtype)[None])[0]
             quarter = reached if quarter is None else quarter + reached
         own = jnp.concatenate([self.iou_token[None], self.mask_tokens])
         everyone = jnp.concatenate([own, tokens.astype(own.dtype)]).astype(self.dtype)
@@ -208,4 +202,6 @@ class MaskDecoder(nn.Module):
         )
         logits = logits.reshape(-1, gh, gw, 4, 4).swapaxes(2, 3).reshape(-1, 4 * gh, 4 * gw)
         iou = self.iou_prediction_head(out[0])[jnp.asarray(chosen)]
+        if self.config.mask_scoring and costs is not None and distances is not None:
+            iou = iou + self.mask_scoring(logits, iou, chosen, costs, distances)
         return logits, iou.astype(jnp.float32)

@@ -44,6 +44,10 @@ class SamConfig:
             raise InputError(
                 f"maps of clicks are of patches of {4 * QUARTER} pixels, not of patch_size {patch_size}"
             )
+        if self.mask_decoder.mask_scoring and not self.image_encoder.step_costs:
+            raise InputError(
+                "mask_scoring looks at the costs of steps: set step_costs of the image encoder too"
+            )
 
     @property
     def bytes_per_prompt(self) -> int:
@@ -79,7 +83,9 @@ TINY = SamConfig(
         step_costs=3,
     ),
     prompt_encoder=PromptEncoderConfig(width=128),
-    mask_decoder=MaskDecoderConfig(width=128, mlp_width=512, iou_head_width=128, click_maps=True),
+    mask_decoder=MaskDecoderConfig(
+        width=128, mlp_width=512, iou_head_width=128, click_maps=True, mask_scoring=True
+    ),
 )
 """Small enough to ship its weights; but for the details, the official classes can be built with the same numbers."""
 
@@ -102,7 +108,7 @@ class Sam(nn.Module):
         self.mask_decoder = MaskDecoder(
             config.mask_decoder,
             config.image_encoder.detail_width > 0,
-            config.image_encoder.step_costs > 0,
+            config.image_encoder.step_costs,
             dtype,
         )
 
@@ -145,28 +151,28 @@ class Sam(nn.Module):
         width = self.config.mask_decoder.width
         kinds = self.config.image_encoder.step_costs
 
-        def split(image: Array) -> tuple[Array, Details | None]:
+        def split(embedding: Array) -> tuple[Array, Details | None, Array | None]:
+            """The embedding proper, details, and costs of steps."""
             if not self.config.image_encoder.detail_width:
-                return image, None
-            return image[..., :width], unpack(image[..., width : 4 * width], width)
-
-        def measure(image: Array, clicks: Array) -> Array | None:
+                return embedding, None, None
+            image, details = embedding[..., :width], embedding[..., width : 4 * width]
             if not kinds:
-                return None
-            costs = image[..., 4 * width :].reshape(*image.shape[:2], 2, 2, 2, 2, 2 * kinds)
-            return measure_distances(clicks, unfold_quarter(costs))
+                return image, unpack(details, width), None
+            costs = embedding[..., 4 * width :].reshape(*image.shape[:2], 2, 2, 2, 2, 2 * kinds)
+            return image, unpack(details, width), unfold_quarter(costs)
 
         if self.is_initializing():
+            image, details, costs = split(jnp.asarray(image_embeddings[0]))
+            clicks = prompts.clicks[0]
             logits, iou = self.mask_decoder(
-                *split(jnp.asarray(image_embeddings[0])),
+                image,
+                details,
                 positions,
                 prompts.tokens[0, 0],
                 prompts.present[0, 0],
-                prompts.clicks[0, 0],
-                jax.tree.map(
-                    lambda maps: maps[0],
-                    measure(jnp.asarray(image_embeddings[0]), prompts.clicks[0, :1]),
-                ),
+                clicks[0],
+                costs,
+                None if costs is None else measure_distances(clicks[:1], costs)[0],
                 multimask_output=multimask_output,
             )
             return MaskPrediction(logits[None, None], iou[None, None])
@@ -179,8 +185,8 @@ class Sam(nn.Module):
 
         def decode_image(image_prompts: tuple[Array, ...]) -> Any:
             embedding, tokens, present, dense, clicks = image_prompts
-            image, details = split(embedding)
-            distances = measure(embedding, clicks)
+            image, details, costs = split(embedding)
+            distances = None if costs is None else measure_distances(clicks, costs)
 
             def decode_prompt(prompt: tuple[Any, ...]) -> Any:
                 tokens, present, dense, clicks, distances = prompt
@@ -192,6 +198,7 @@ class Sam(nn.Module):
                     tokens,
                     present,
                     clicks,
+                    costs,
                     distances,
                     multimask_output=multimask_output,
                 )

@@ -1,4 +1,4 @@
-"""What the tiny model has beyond SAM: details past the transformer, maps of clicks, and geodesic distances."""
+"""What the tiny model has beyond SAM: details, maps of clicks, geodesic distances, mask scoring."""
 
 from dataclasses import replace
 
@@ -42,7 +42,12 @@ CONFIG = SamConfig(
     ),
     prompt_encoder=PromptEncoderConfig(width=32),
     mask_decoder=MaskDecoderConfig(
-        width=32, num_heads=2, mlp_width=32, iou_head_width=16, click_maps=True
+        width=32,
+        num_heads=2,
+        mlp_width=32,
+        iou_head_width=16,
+        click_maps=True,
+        mask_scoring=True,
     ),
 )
 
@@ -228,3 +233,43 @@ def test_only_clicks_change_by_their_maps(detailed, layer) -> None:
     blind = replace_leaf(detailed, f"params/mask_decoder/{layer}/kernel", jnp.zeros_like)
     np.testing.assert_array_equal(answer(blind, BOX).logits, answer(detailed, BOX).logits)
     assert jnp.abs(answer(blind, CLICK).logits - answer(detailed, CLICK).logits).max() > 1e-3
+
+
+def test_masks_are_looked_at_for_their_predicted_iou_only(detailed) -> None:
+    blind = detailed
+    for leaf in ("kernel", "bias"):
+        path = f"params/mask_decoder/mask_scoring/mlp/layers_2/{leaf}"
+        blind = replace_leaf(blind, path, jnp.zeros_like)
+    for prompts in (CLICK, BOX):
+        seeing, unseeing = answer(detailed, prompts), answer(blind, prompts)
+        np.testing.assert_array_equal(seeing.logits, unseeing.logits)
+        assert (jnp.abs(seeing.iou - unseeing.iou) > 1e-4).all()
+
+
+def test_what_is_predicted_of_masks_does_not_change_them(detailed) -> None:
+    """Their gradients, and those of costs of steps, are the same as if nobody looked."""
+
+    def gradients(model):
+        loss = jax.grad(lambda model: answer(model, CLICK).iou.sum())
+        return flatten_dict(loss(model).variables, sep="/")
+
+    found = gradients(detailed)
+    assert jnp.abs(found["params/mask_decoder/mask_scoring/mlp/layers_0/kernel"]).max() > 0
+    hypernetwork = "params/mask_decoder/output_hypernetworks_mlps_1/layers_2/kernel"
+    assert not found[hypernetwork].any()
+    blind = {
+        path: leaf
+        for path, leaf in gradients(
+            replace_leaf(
+                detailed, "params/mask_decoder/mask_scoring/mlp/layers_0/kernel", jnp.zeros_like
+            )
+        ).items()
+        if "image_encoder" in path
+    }
+    for path, leaf in blind.items():
+        np.testing.assert_allclose(found[path], leaf, rtol=1e-4, atol=1e-6)
+
+
+def test_mask_scoring_wants_costs_of_steps() -> None:
+    with pytest.raises(InputError, match="mask_scoring looks at the costs of steps: set step_cost"):
+        replace(CONFIG, image_encoder=replace(CONFIG.image_encoder, step_costs=0))

@@ -13,8 +13,8 @@ from sam_jax.models.geodesics import (
     FAR,
     FLAT,
     StepCosts,
-    describe_distances,
     measure_distances,
+    mix_distances,
 )
 from sam_jax.types import InputError
 
@@ -62,12 +62,12 @@ def test_they_are_those_of_the_shortest_paths() -> None:
     costs = np.exp(np.random.default_rng(0).normal(size=(*SIDES, 2 * KINDS)) / 2)
     costs = costs.astype(np.float32)
     found = np.asarray(measure(jnp.array(CLICKS), jnp.array(costs)))
-    assert found.shape == (2, 2 * KINDS, *SIDES)
+    assert found.shape == (2, 2, KINDS, *SIDES)
     for prompt, clicks in enumerate(CLICKS):
         for side, label in enumerate((1, 0)):
             seeds = clicks[clicks[:, 2] == label, :2]
             for kind in range(KINDS):
-                of_kind = found[prompt, side * KINDS + kind]
+                of_kind = found[prompt, side, kind]
                 if not len(seeds):
                     assert (of_kind == FAR).all()
                     continue
@@ -77,7 +77,7 @@ def test_they_are_those_of_the_shortest_paths() -> None:
 
 
 def test_they_go_around_walls(maze) -> None:
-    found = np.asarray(measure(jnp.array([[[2, 4, 1]]]), jnp.array(maze)))[0, 0]
+    found = np.asarray(measure(jnp.array([[[2, 4, 1]]]), jnp.array(maze)))[0, 0, 0]
     np.testing.assert_allclose(
         found, by_dijkstra(np.array([[2, 4]]), maze[..., 0], maze[..., 1]), rtol=1e-4, atol=1e-5
     )
@@ -88,7 +88,7 @@ def test_an_edge_is_as_far_as_its_cost(maze) -> None:
     """Their gradients are those of the one cheapest path."""
 
     def reach(costs):
-        return measure_distances(jnp.array([[[2, 4, 1]]]), costs)[0, 0, 7, 4]
+        return measure_distances(jnp.array([[[2, 4, 1]]]), costs)[0, 0, 0, 7, 4]
 
     gradient = np.asarray(jax.grad(reach)(jnp.array(maze)))
     assert gradient.sum() == pytest.approx(2 * 18 + 5)
@@ -96,14 +96,24 @@ def test_an_edge_is_as_far_as_its_cost(maze) -> None:
     assert gradient[6, 22:, 1].sum() == pytest.approx(1)
 
 
-def test_no_click_is_nothing_to_see() -> None:
-    distances = jnp.array([[[0.0, 2.0]], [[FAR, FAR]]])
-    seen = np.stack(describe_distances(distances)).reshape(4, 2, 2).transpose(1, 0, 2)
-    expected = [0, np.log1p(2) / 3]
-    for decay in (1, 4, 16):
-        expected += [1, np.exp(-2 * decay)]
-    np.testing.assert_allclose(seen[0].ravel(), expected, rtol=1e-5)
-    assert not seen[1].any()
+@pytest.mark.parametrize("is_clicked", [(True, False), (False, True), (True, True)])
+def test_only_what_is_clicked_is_mixed(is_clicked) -> None:
+    rng = np.random.default_rng(0)
+    distances = rng.uniform(0, 3, (2, KINDS, 8, 12)).astype(np.float32)
+    distances[~np.array(is_clicked)] = FAR
+    kernels = [rng.normal(size=(4, 2, KINDS, c)).astype(np.float32) for c in (7, 5)]
+    of_tokens, of_quarter = mix_distances(
+        jnp.array(distances), jnp.array(is_clicked), *map(jnp.array, kernels)
+    )
+    shown = [np.log1p(distances) / 3, *(np.exp(-decay * distances) for decay in (1, 4, 16))]
+    seen = np.stack(shown) * np.array(is_clicked)[:, None, None, None]
+    np.testing.assert_allclose(
+        of_quarter, np.einsum("plkhw,plkc->hwc", seen, kernels[1]), rtol=1e-4, atol=1e-5
+    )
+    pooled = seen.reshape(4, 2, KINDS, 2, 4, 3, 4).mean(axis=(4, 6))
+    np.testing.assert_allclose(
+        of_tokens, np.einsum("plkhw,plkc->hwc", pooled, kernels[0]), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_costs_that_have_not_learned_are_what_colours_differ_by() -> None:
