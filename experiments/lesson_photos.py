@@ -6,7 +6,9 @@ The terms of most photos in `data` forbid it. What is left are the example photo
 five sequences of DAVIS 2016 (BSD), and those photos of the COCO sample that are free (CC BY, or without known
 restrictions; COCO's masks are CC BY). Written are, in SA-1B's form unless it says otherwise:
 
-- `objects`: DAVIS' and COCO's photos with the masks that people drew;
+- `objects`: photos with the masks that were drawn by hand: DAVIS' and COCO's, and those of `lesson_masks.json`, which
+  are of whole things of many parts, and of their large parts, that the two leave out;
+- `things`: those of them that `lesson_masks.json` has masks for: to cut things out and paste them into other photos;
 - `regions`: all the photos with the regions that Felzenszwalb and Huttenlocher's segmentation finds in them at three
   scales, if they are solid: masks of no meaning, but of the colours, edges and textures that photos have;
 - `surroundings`: of large regions those that are not solid, at larger scales: what things stand in front of, skies
@@ -37,12 +39,14 @@ from sam_jax.data.example import Example
 from sam_jax.data.images import read_image
 from sam_jax.data.sources import open_source
 from sam_jax.evaluation.classical import FELZENSZWALB_SCALES
-from sam_jax.ops.rle import encode_rle
+from sam_jax.ops.rle import decode_rle, encode_rle
 
 SEQUENCES = ("blackswan", "breakdance", "camel", "car-shadow", "dance-twirl")
 """Of DAVIS 2016; its other five are held back."""
 FREE_LICENCES = (4, 7)
 """COCO's numbers of CC BY 2.0 and of no known restrictions."""
+LESSON_MASKS = Path(__file__).with_name("lesson_masks.json")
+"""Masks drawn for these lessons on photos that may be learned from, by file below `data`."""
 LONGEST_SIDE = 640
 MOST_HOLES = 1.15
 """A region that is larger by more with its holes filled is no thing, but what lies between things."""
@@ -67,6 +71,8 @@ class Options:
     """Where to write."""
     smallest_region: float = 0.002
     """Regions that are a smaller share of the photo are left out."""
+    masks: Path = LESSON_MASKS
+    """Masks drawn for the lessons; of photos, by their files below DATA."""
 
 
 def main(options: Options) -> None:
@@ -89,12 +95,27 @@ def main(options: Options) -> None:
             for example in _examples(open_source(options.data / "davis2016/images" / sequence))
         ),
     ]
-    for example in with_masks:
-        masks = [example.masks[index] for index in range(len(example.masks))]
-        _write(options.output / "objects", _name(example), example.image, masks)
-        _write_regions(options, _name(example), example.image)
+    photos = {
+        _name(Path(example.name)): (
+            example.image,
+            [example.masks[index] for index in range(len(example.masks))],
+        )
+        for example in with_masks
+    }
     for path in sorted((options.data / "photos").glob("*.jpg")):
-        _write_regions(options, path.stem, read_image(path))
+        photos[_name(path)] = (read_image(path), [])
+    more = _read_lesson_masks(options.masks)
+    for name, (image, masks) in photos.items():
+        _write_regions(options, name, image)
+        if name in more:
+            height, width = more[name][0].shape
+            image = np.asarray(
+                Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS)
+            )
+            masks = [*masks, *more[name]]
+            _write(options.output / "things", name, image, masks)
+        if masks:
+            _write(options.output / "objects", name, image, masks)
     with (options.output / "credits.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "licence", "source"])
@@ -107,9 +128,19 @@ def _examples(source: Any) -> Iterable[Example]:
     return (source[index] for index in range(len(source)))
 
 
-def _name(example: Example) -> str:
-    path = Path(example.name)
+def _name(path: Path) -> str:
     return f"{path.parent.name}_{path.stem}"
+
+
+def _read_lesson_masks(path: Path) -> dict[str, list[Bool[np.ndarray, "h w"]]]:
+    """Masks by the name of their photo, all of a size."""
+    masks: dict[str, list[Bool[np.ndarray, "h w"]]] = {}
+    for photo in json.loads(path.read_text())["photos"]:
+        masks.setdefault(_name(Path(photo["file"])), []).extend(
+            decode_rle({"size": photo["size"], "counts": thing["counts"]})
+            for thing in photo["things"]
+        )
+    return masks
 
 
 def _write_part(
@@ -131,9 +162,18 @@ def _write_regions(options: Options, name: str, photo: UInt8[np.ndarray, "h w 3"
     image = Image.fromarray(photo)
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE), Image.Resampling.LANCZOS)
     small = np.asarray(image)
+    by_scale = {
+        scale: regionprops(felzenszwalb(small, scale=scale, sigma=0.8, min_size=50) + 1)
+        for scale in {*FELZENSZWALB_SCALES, *SURROUNDING_SCALES}
+    }
+
+    def find(scales: Iterable[float], smallest: float) -> Iterator[Any]:
+        for scale in scales:
+            yield from (r for r in by_scale[scale] if r.area >= smallest * small[..., 0].size)
+
     solid = [
         _place(region.image_filled, region, small)
-        for region in _find_regions(small, FELZENSZWALB_SCALES, options.smallest_region)
+        for region in find(FELZENSZWALB_SCALES, options.smallest_region)
         if _is_solid(region)
     ]
     _write(options.output / "regions", name, small, _once(solid))
@@ -141,20 +181,11 @@ def _write_regions(options: Options, name: str, photo: UInt8[np.ndarray, "h w 3"
         remove_small_holes(
             _place(region.image, region, small), max_size=int(SPECK * small[..., 0].size)
         )
-        for region in _find_regions(small, SURROUNDING_SCALES, SMALLEST_SURROUNDING)
+        for region in find(SURROUNDING_SCALES, SMALLEST_SURROUNDING)
         if not _is_solid(region)
     ]
     if others:
         _write(options.output / "surroundings", name, small, _once(others))
-
-
-def _find_regions(
-    photo: UInt8[np.ndarray, "h w 3"], scales: Iterable[float], smallest: float
-) -> Iterator[Any]:
-    """Of several segmentations, those that are at least such a share of the photo."""
-    for scale in scales:
-        labels = felzenszwalb(photo, scale=scale, sigma=0.8, min_size=50) + 1
-        yield from (r for r in regionprops(labels) if r.area >= smallest * labels.size)
 
 
 def _is_solid(region: Any) -> bool:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from sam_jax.checkpoints.recognition import with_image_size, without_details
 from sam_jax.data.augmentation import MICROGRAPHS, Augmentation
+from sam_jax.data.pasting import Pasting
 from sam_jax.models import TINY, SamConfig
 from sam_jax.training.config import DataConfig, Execution, Reporting, Stored, Synthetic, TrainConfig
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig, StepDecay
@@ -86,6 +87,28 @@ def surroundings(*, weight: float) -> Stored:
     """What things of the photos stand in front of."""
     large = replace(SCENES, scale=(0.8, 2.0), colour=0.4, area_power=1.0)
     return Stored(path="runs/photos/surroundings", weight=weight, augmentation=large)
+
+
+LARGE_THINGS = replace(SCENES, scale=(0.8, 2.0), colour=0.4, min_cells=6, area_power=0.5)
+"""Of photos with masks drawn by hand: those of wholes more often than those of their parts."""
+
+
+def things(*, weight: float) -> Stored:
+    """Photos with many masks drawn by hand."""
+    return Stored(path="runs/photos/things", weight=weight, augmentation=LARGE_THINGS)
+
+
+def pasted_things(*, photos: float, scenes: float, seed: int) -> tuple[Stored, Synthetic]:
+    """The same things before other photos, and in drawn scenes."""
+    pasting = Pasting(path="runs/photos/things")
+    return (
+        replace(surroundings(weight=photos), augmentation=LARGE_THINGS, pasting=pasting),
+        replace(
+            scenes_like_photos(weight=scenes, seed=seed, size=(384, 512)),
+            augmentation=replace(LARGE_THINGS, colour=0.2),
+            pasting=pasting,
+        ),
+    )
 
 
 def small_things(

@@ -13,7 +13,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypedDict
 
 import grain
@@ -22,6 +22,7 @@ from absl import flags
 
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.example import Batch, RecordError, Source
+from sam_jax.data.pasting import Paster
 from sam_jax.data.transforms import CELL, FramedExample, frame_example
 from sam_jax.types import InputError
 
@@ -43,11 +44,13 @@ class Ingredient(NamedTuple):
         source: where examples come from.
         augmentation: how they are varied.
         weight: its share among the examples, relative to the others' weights.
+        paster: of things into its photos.
     """
 
     source: Source
     augmentation: Augmentation = Augmentation()
     weight: float = 1.0
+    paster: Paster | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,10 +197,10 @@ def mix_sources(
     together; then each process takes every so manieth, source by source, so that all have the same mixture.
     """
     streams = []
-    for number, (source, augmentation, _) in enumerate(ingredients):
+    for number, ingredient in enumerate(ingredients):
         seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
-        indices = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat()
-        readings = indices.random_map(_Reader(source, config, augmentation))
+        indices = grain.MapDataset.range(len(ingredient.source)).seed(seed).shuffle().repeat()
+        readings = indices.random_map(_Reader(ingredient, config))
         streams.append(readings[process_index::process_count])
     return grain.MapDataset.mix(streams, [ingredient.weight for ingredient in ingredients])
 
@@ -205,27 +208,26 @@ def mix_sources(
 class _Reader(grain.transforms.RandomMap):
     """From an index to a framed example, of that record or of one drawn in its place."""
 
-    def __init__(self, source: Source, config: LoaderConfig, augmentation: Augmentation) -> None:
-        self._source = source
+    def __init__(self, ingredient: Ingredient, config: LoaderConfig) -> None:
+        self._ingredient = ingredient
         self._config = config
-        self._augmentation = augmentation
 
     def random_map(self, element: int, rng: np.random.Generator) -> Reading:
+        source, augmentation, _, paster = self._ingredient
         skipped = []
         index = element
         for _ in range(PATIENCE):
             try:
-                example = frame_example(
-                    self._source[index],
-                    self._config.frame,
-                    self._config.num_masks,
-                    self._augmentation,
-                    rng,
+                example = source[index]
+                if paster is not None:
+                    example = paster.paste(example, rng)
+                framed = frame_example(
+                    example, self._config.frame, self._config.num_masks, augmentation, rng
                 )
-                return Reading(example, skipped)
+                return Reading(framed, skipped)
             except RecordError as error:
                 skipped.append(str(error))
-                index = int(rng.integers(len(self._source)))
+                index = int(rng.integers(len(source)))
         return Reading(None, skipped)
 
 
@@ -262,7 +264,7 @@ def _end_with(parent: multiprocessing.process.BaseProcess) -> None:
 def _check_ingredients(ingredients: Sequence[Ingredient]) -> None:
     if not ingredients:
         raise InputError("no data to train on: name at least one source")
-    for source, _, weight in ingredients:
+    for source, _, weight, _ in ingredients:
         if len(source) == 0:
             raise InputError(f"{source.name} is empty")
         if not (weight > 0 and np.isfinite(weight)):
@@ -273,6 +275,10 @@ def _fingerprint(
     ingredients: Sequence[Ingredient], config: LoaderConfig, process_count: int
 ) -> str:
     """Of everything that the examples depend on, but not of where they lie and who reads them."""
-    parts = [(len(part.source), part.augmentation, part.weight) for part in ingredients]
+    parts: list[Any] = []
+    for source, augmentation, weight, paster in ingredients:
+        parts.append((len(source), augmentation, weight))
+        if paster is not None:
+            parts.append((len(paster.things), replace(paster.pasting, path="")))
     text = repr((parts, config.frame, config.num_masks, config.seed, process_count))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

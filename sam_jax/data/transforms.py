@@ -92,14 +92,21 @@ def render_photo(
         (width, height), Image.Resampling.BILINEAR, placement.box
     )
     if colours is not None:
-        matrix, share_of_mean = colours
-        mean = float(np.asarray(resized.convert("L")).mean())
-        offset = np.full((3, 1), share_of_mean * mean)
-        resized = resized.convert("RGB", tuple(np.hstack([matrix, offset]).ravel().tolist()))
+        resized = change_colours(resized, colours)
     pixels = _orient(np.asarray(resized), placement)
     framed = np.zeros((*placement.frame, 3), np.uint8)
     framed[: placement.fitted[0], : placement.fitted[1]] = pixels
     return framed
+
+
+def change_colours(
+    photo: Image.Image, colours: tuple[Float[np.ndarray, "3 3"], float]
+) -> Image.Image:
+    """A photo with the linear change of colours that `draw_colours` drew."""
+    matrix, share_of_mean = colours
+    mean = float(np.asarray(photo.convert("L")).mean())
+    offset = np.full((3, 1), share_of_mean * mean)
+    return photo.convert("RGB", tuple(np.hstack([matrix, offset]).ravel().tolist()))
 
 
 def render_mask(runs: Runs, placement: Placement) -> Bool[np.ndarray, "h_low w_low"]:

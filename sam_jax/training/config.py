@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sam_jax.data.augmentation import Augmentation
+from sam_jax.data.pasting import Pasting
 from sam_jax.models import SamConfig
 from sam_jax.training.optimiser import OptimiserConfig, StepDecay
 from sam_jax.training.rounds import Interaction
@@ -20,6 +21,7 @@ class Synthetic:
     Attributes:
         weight: how often they are drawn, relative to the other sources.
         augmentation: how they are varied.
+        pasting: of things into them.
         seed: of the stream.
         size: (h, w) of a picture in pixels.
         textures: folder of photos whose pieces serve as textures.
@@ -30,6 +32,7 @@ class Synthetic:
 
     weight: float = 1.0
     augmentation: Augmentation = field(default_factory=Augmentation)
+    pasting: Pasting | None = None
     seed: int = 0
     size: tuple[int, int] = (384, 512)
     textures: str | None = None
@@ -46,12 +49,14 @@ class Stored:
         path: where it is.
         weight: how often its images are drawn, relative to the other sources.
         augmentation: how they are varied.
+        pasting: of things into them.
         hold_back: every so manieth image, from the first on, takes no part in training; 0 for none.
     """
 
     path: str
     weight: float = 1.0
     augmentation: Augmentation = field(default_factory=Augmentation)
+    pasting: Pasting | None = None
     hold_back: int = 0
 
     def __post_init__(self) -> None:
@@ -197,10 +202,10 @@ class TrainConfig:
                 f"micro_batches {self.execution.micro_batches}"
             )
         if self.cache_embeddings and any(
-            s.augmentation != Augmentation() for s in self.data.sources
+            s.augmentation != Augmentation() or s.pasting for s in self.data.sources
         ):
             raise InputError(
-                "cache_embeddings needs images that stay the same: turn augmentation off, or the cache"
+                "cache_embeddings needs images that stay the same: turn augmentation and pasting off, or the cache"
             )
         if self.cache_embeddings and self.drop_path > 0:
             raise InputError(

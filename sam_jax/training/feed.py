@@ -7,6 +7,7 @@ import jax
 
 from sam_jax.data.example import Source
 from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
+from sam_jax.data.pasting import Paster, Pasting
 from sam_jax.data.sources import open_source
 from sam_jax.data.subset import hold_out
 from sam_jax.data.synthetic import SyntheticSource
@@ -30,12 +31,14 @@ def make_loader(config: TrainConfig, sources: Sequence[Source]) -> Loader:
         sources: from `open_sources`.
 
     Raises:
-        InputError: one of them is empty.
+        InputError: one of them is empty, or things to paste cannot be opened.
     """
     processes = jax.process_count()
     return Loader(
         [
-            Ingredient(source, settings.augmentation, settings.weight)
+            Ingredient(
+                source, settings.augmentation, settings.weight, _make_paster(settings.pasting)
+            )
             for source, settings in zip(sources, config.data.sources, strict=True)
         ],
         LoaderConfig(
@@ -48,6 +51,10 @@ def make_loader(config: TrainConfig, sources: Sequence[Source]) -> Loader:
         process_index=jax.process_index(),
         process_count=processes,
     )
+
+
+def _make_paster(pasting: Pasting | None) -> Paster | None:
+    return None if pasting is None else Paster(open_source(pasting.path), pasting)
 
 
 def _open(source: Stored | Synthetic) -> Source:

@@ -8,6 +8,7 @@ from PIL import Image
 
 from experiments.lesson_photos import SEQUENCES, Options, main
 from sam_jax.data.sources import open_source
+from sam_jax.ops.rle import encode_rle
 
 HEIGHT, WIDTH = 180, 300
 SKY, THING = (90, 140, 220), (150, 40, 30)
@@ -68,6 +69,35 @@ def test_things_are_told_from_what_they_stand_before(folder, thing) -> None:
             masks = [source[index].masks[mask] for mask in range(len(source[index].masks))]
             largest = max(masks, key=np.sum)  # the blurred border leaves slivers, too
             assert (largest != truth).mean() < 0.03
+
+
+def test_masks_drawn_for_the_lessons_join_those_of_the_data_sets(folder, thing) -> None:
+    """On one photo at half its size, in two entries; on another beside the mask that it has."""
+    half = thing[::2, ::2]
+    upper = half.copy()
+    upper[50:] = False
+    drawn = [
+        ("photos/one.jpg", half),
+        ("photos/one.jpg", upper),
+        (f"davis2016/images/{SEQUENCES[0]}/00000.png", ~thing),
+    ]
+    entries = [
+        {"file": file, "size": mask.shape, "things": [encode_rle(mask, compress=True)]}
+        for file, mask in drawn
+    ]
+    (folder / "masks.json").write_text(json.dumps({"photos": entries}))
+    main(Options(folder, folder / "out", masks=folder / "masks.json"))
+    things, objects = (open_source(folder / "out" / part) for part in ("things", "objects"))
+    assert len(things) == 2
+    assert len(objects) == len(SEQUENCES) + 2
+    of_sequence, of_photo = (things[index] for index in range(2))
+    assert of_photo.image.shape == (HEIGHT // 2, WIDTH // 2, 3)
+    np.testing.assert_array_equal(of_photo.masks[0], half)
+    np.testing.assert_array_equal(of_photo.masks[1], upper)
+    assert len(of_photo.masks) == 2
+    assert of_sequence.image.shape == (HEIGHT, WIDTH, 3)
+    np.testing.assert_array_equal(of_sequence.masks[0], thing)
+    np.testing.assert_array_equal(of_sequence.masks[1], ~thing)
 
 
 def test_what_is_not_free_is_held_back(folder) -> None:

@@ -1,0 +1,245 @@
+"""Copy-paste: things cut out of other photos stand in this one (Ghiasi et al. 2021, arXiv:2012.07177).
+
+So a thing is seen before many grounds, at many sizes, and what belongs to it is told from what surrounds it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from PIL import Image
+
+from sam_jax.data.augmentation import Augmentation, draw_colours
+from sam_jax.data.example import Example, Masks, Source, mask_runs
+from sam_jax.data.runs import Runs, draw_runs, find_runs
+from sam_jax.data.transforms import change_colours
+from sam_jax.types import InputError
+
+SMALLEST_CUT = 400
+"""Pixels of the photo that a thing is cut from: smaller ones have no texture to show."""
+MARGIN = 3
+"""Pixels around a thing that are cut out with it, for its soft edge."""
+LARGEST_GROWTH = 2.5
+"""Things are enlarged by no more than this."""
+LEAST_WITHIN = 0.95
+"""Of a mask's pixels lie in a thing's mask, if it is of a part of the thing."""
+LEAST_SEEN = 0.3
+"""Of a thing is seen, beside what stands in front of it or is cut off, if it has a mask."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pasting:
+    """Which things are pasted into a photo, and how."""
+
+    path: str
+    """Data set of the things, in any form that `sam_jax.data.sources` knows; each of its masks is one."""
+    most: int = 4
+    """A photo gets from one thing up to so many, later ones in front."""
+    sizes: tuple[float, float] = (0.15, 0.9)
+    """A thing's longer side over the photo's shorter side; its logarithm is drawn uniformly."""
+    colour: float = 0.3
+    """Things change their colours by themselves, as `Augmentation.colour` says."""
+
+    def __post_init__(self) -> None:
+        if self.most < 1:
+            raise InputError(f"most {self.most}: give a whole number from 1; no pasting is None")
+        smallest, largest = self.sizes
+        if not 0 < smallest <= largest:
+            raise InputError(
+                f"sizes {smallest:g} to {largest:g}: give two positive numbers, the smaller first, like 0.15 0.9"
+            )
+        if not 0 <= self.colour < 1:
+            raise InputError(f"colour {self.colour:g}: give a number from 0 (none) to below 1")
+
+
+class Paster:
+    """Pastes things.
+
+    Args:
+        things: photos and the masks of the things in them.
+        pasting: how.
+
+    Raises:
+        InputError: there are no things.
+    """
+
+    def __init__(self, things: Source, pasting: Pasting) -> None:
+        if len(things) == 0:
+            raise InputError(f"{things.name} is empty: there is nothing to paste")
+        self.things = things
+        self.pasting = pasting
+
+    def paste(self, example: Example, rng: np.random.Generator) -> Example:
+        """Put things in front of a photo; its own masks lose what they cover, and theirs come first.
+
+        A thing that its photo cuts off at a side stands at that side here, too.
+
+        Args:
+            example: the photo and its masks.
+            rng: for all draws; the result depends on nothing else.
+
+        Raises:
+            RecordError: a photo of things cannot be used.
+        """
+        image = example.image.copy()
+        owner = np.zeros(image.shape[:2], np.uint8)
+        placed: list[_Placed] = []
+        for _ in range(int(rng.integers(1, self.pasting.most + 1))):
+            cut = _cut_thing(self.things[int(rng.integers(len(self.things)))], rng)
+            if cut is None:
+                continue
+            thing = self._place(cut, image, rng)
+            placed.append(thing)
+            owner[thing.window][thing.masks[0]] = len(placed)
+        masks: list[Bool[np.ndarray, "h w"]] = []
+        for number, thing in enumerate(placed, 1):
+            seen = owner[thing.window] == number
+            if np.count_nonzero(seen) < LEAST_SEEN * thing.area:
+                continue
+            for part in thing.masks:
+                mask = np.zeros(owner.shape, bool)
+                mask[thing.window] = part & seen
+                masks.append(mask)
+        return Example(example.name, image, _PastedMasks(masks, example.masks, owner > 0))
+
+    def _place(
+        self, cut: "_Cut", image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
+    ) -> "_Placed":
+        """Draws a thing into a photo."""
+        smallest, largest = np.log(self.pasting.sizes)
+        share = float(np.exp(rng.uniform(smallest, largest)))
+        longer = max(int(np.ptp(np.flatnonzero(cut.masks[0].any(axis=k)))) + 1 for k in (0, 1))
+        growth = min(share * min(image.shape[:2]) / longer, LARGEST_GROWTH)
+        height, width = cut.masks[0].shape
+        size = (max(1, round(width * growth)), max(1, round(height * growth)))
+        colours = draw_colours(Augmentation(colour=self.pasting.colour), rng)
+        photo = Image.fromarray(cut.image).resize(size, Image.Resampling.BILINEAR)
+        pixels = np.asarray(change_colours(photo, colours))
+        softness = float(rng.uniform(0.3, 1.0))
+        covers = [_resize_mask(mask, size, softness) for mask in cut.masks]
+        top, left, bottom, right = cut.at_sides
+        if rng.random() < 0.5:
+            pixels, covers = pixels[:, ::-1], [cover[:, ::-1] for cover in covers]
+            left, right = right, left
+        corner = [
+            _draw_offset(rng, image.shape[0], pixels.shape[0], top, bottom),
+            _draw_offset(rng, image.shape[1], pixels.shape[1], left, right),
+        ]
+        here = [max(0, start) for start in corner]
+        stop = [
+            min(side, start + extent)
+            for side, start, extent in zip(image.shape[:2], corner, pixels.shape[:2], strict=True)
+        ]
+        window = (slice(here[0], stop[0]), slice(here[1], stop[1]))
+        part = tuple(
+            slice(a - start, b - start) for a, b, start in zip(here, stop, corner, strict=True)
+        )
+        # The rim of what was cut shows what it stood in front of: less of it than half.
+        alpha = np.clip(1.5 * covers[0][part] - 0.5, 0, 1)[..., None]
+        view = image[window]
+        view[:] = np.rint(view + alpha * (pixels[part].astype(np.float32) - view)).astype(np.uint8)
+        masks = [cover[part] >= 0.5 for cover in covers]
+        return _Placed(window, masks, int(np.count_nonzero(covers[0] >= 0.5)))
+
+
+class _Cut(NamedTuple):
+    """A thing's bounding box of its photo, with a margin.
+
+    Attributes:
+        image: all of the box.
+        masks: of the thing, then of its parts.
+        at_sides: whether the thing reaches the photo's top, left, bottom and right.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"]
+    masks: list[Bool[np.ndarray, "h w"]]
+    at_sides: tuple[bool, bool, bool, bool]
+
+
+class _Placed(NamedTuple):
+    """A thing in its new photo.
+
+    Attributes:
+        window: rows and columns of the photo.
+        masks: of the thing, then of its parts, inside the window.
+        area: of the thing in pixels, with what the photo's sides cut off.
+    """
+
+    window: tuple[slice, slice]
+    masks: list[Bool[np.ndarray, "h w"]]
+    area: int
+
+
+class _PastedMasks:
+    """Masks of pasted things, then those of the photo without what the things cover."""
+
+    def __init__(
+        self,
+        pasted: Sequence[Bool[np.ndarray, "h w"]],
+        below: Masks,
+        cover: Bool[np.ndarray, "h w"],
+    ) -> None:
+        self._pasted = [find_runs(mask) for mask in pasted]
+        self._below = below
+        self._cover = cover
+
+    def __len__(self) -> int:
+        return len(self._pasted) + len(self._below)
+
+    def __getitem__(self, index: int) -> Bool[np.ndarray, "h w"]:
+        if index < len(self._pasted):
+            return draw_runs(self._pasted[index])
+        return self._below[index - len(self._pasted)] & ~self._cover
+
+    def runs(self, index: int) -> Runs:
+        """A mask, as `HasRuns` asks."""
+        return self._pasted[index] if index < len(self._pasted) else find_runs(self[index])
+
+
+def _cut_thing(example: Example, rng: np.random.Generator) -> _Cut | None:
+    """One of a photo's things that is large enough and does not span the photo from side to side, if there is one."""
+    for index in rng.permutation(len(example.masks)).tolist():
+        runs = mask_runs(example.masks, index)
+        if runs.area < SMALLEST_CUT:
+            continue
+        mask = draw_runs(runs)
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        top, left = rows[0] == 0, columns[0] == 0
+        bottom, right = rows[-1] == mask.shape[0] - 1, columns[-1] == mask.shape[1] - 1
+        if (top and bottom) or (left and right):
+            continue
+        box = (
+            slice(max(0, rows[0] - MARGIN), rows[-1] + 1 + MARGIN),
+            slice(max(0, columns[0] - MARGIN), columns[-1] + 1 + MARGIN),
+        )
+        others = (example.masks[k] for k in range(len(example.masks)) if k != index)
+        parts = [
+            other[box]
+            for other in others
+            if np.count_nonzero(other & mask) >= max(1, LEAST_WITHIN * np.count_nonzero(other))
+        ]
+        sides = (bool(top), bool(left), bool(bottom), bool(right))
+        return _Cut(example.image[box], [mask[box], *parts], sides)
+    return None
+
+
+def _resize_mask(
+    mask: Bool[np.ndarray, "h w"], size: tuple[int, int], softness: float
+) -> Float32[np.ndarray, "new_h new_w"]:
+    """How much of each new pixel is object; at the edge, over a distance of `softness` pixels."""
+    method = cv2.INTER_AREA if size[0] < mask.shape[1] else cv2.INTER_LINEAR
+    resized = cv2.resize(mask.astype(np.float32), size, interpolation=method)
+    border = cv2.BORDER_REPLICATE  # what the photo's side cuts off goes on beyond it
+    return cv2.GaussianBlur(resized, (0, 0), softness, borderType=border)
+
+
+def _draw_offset(
+    rng: np.random.Generator, side: int, extent: int, at_start: bool, at_end: bool
+) -> int:
+    """Where a thing begins along an axis: a fifth of it may be outside."""
+    outside = extent // 5
+    offset = int(rng.integers(min(-outside, side - extent), max(side - extent + outside, 0) + 1))
+    return 0 if at_start else side - extent if at_end else offset

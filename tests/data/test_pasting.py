@@ -1,0 +1,200 @@
+import numpy as np
+import pytest
+from scipy.ndimage import binary_erosion
+
+from sam_jax.data.example import Example, RecordError
+from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
+from sam_jax.data.pasting import Paster, Pasting
+from sam_jax.types import InputError
+
+GREY, RED, BLUE, GREEN = (90, 90, 90), (200, 20, 20), (20, 20, 200), (20, 200, 20)
+SIZE = (90, 120)
+
+
+class Photos:
+    """A data set of given photos."""
+
+    name = "photos"
+
+    def __init__(self, *photos):
+        self.photos = photos
+
+    def __len__(self):
+        return len(self.photos)
+
+    def __getitem__(self, index):
+        if self.photos[index] is None:
+            raise RecordError(f"photo {index} is bad")
+        return self.photos[index]
+
+
+def paint(size, *areas, below=GREY):
+    """A photo with a rectangle of each colour, and the rectangles as masks."""
+    image = np.full((*size, 3), below, np.uint8)
+    masks = []
+    for colour, rows, columns in areas:
+        mask = np.zeros(size, bool)
+        mask[rows, columns] = True
+        image[mask] = colour
+        masks.append(mask)
+    return Example("painted", image, masks)
+
+
+ALONE = paint((40, 60), (RED, slice(8, 32), slice(15, 45)), (BLUE, slice(12, 20), slice(20, 30)))
+"""A red thing, 24 high and 30 wide, with a blue part."""
+WHOLE = Example("below", np.full((*SIZE, 3), GREEN, np.uint8), [np.ones(SIZE, bool)])
+
+
+def paste(photo, seed=0, below=WHOLE, **settings):
+    settings = {"most": 1, "sizes": (0.5, 0.5), "colour": 0.0} | settings
+    return Paster(Photos(photo), Pasting(path="", **settings)).paste(
+        below, np.random.default_rng(seed)
+    )
+
+
+def is_colour(image, colour):
+    return (np.abs(image.astype(int) - colour) <= 3).all(axis=-1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_thing_comes_with_its_parts_in_front_of_what_was_there(seed):
+    """The part is too small to be cut out by itself: 80 pixels."""
+    pasted = paste(ALONE, seed)
+    thing, part, below = (pasted.masks[k] for k in range(3))
+    assert len(pasted.masks) == 3
+    np.testing.assert_array_equal(below, ~thing)
+    assert (part & ~thing).sum() == 0
+    not_green = pasted.image[..., 1] < 110
+    assert not_green[binary_erosion(thing, iterations=2)].all()
+    assert not not_green[~thing].any()
+    bluer = pasted.image[..., 2] > pasted.image[..., 0]
+    assert bluer[binary_erosion(part)].all()
+    assert not bluer[binary_erosion(thing & ~part)].any()
+    assert is_colour(pasted.image, GREEN)[~thing].mean() > 0.95
+    assert (WHOLE.image == GREEN).all(), "the photo itself stays as it was"
+
+
+def test_the_longer_side_is_what_was_drawn():
+    """Half of the photo's shorter side, 45 of 90 pixels; the other is in proportion, 36."""
+    seen = [paste(ALONE, seed).masks[0] for seed in range(20)]
+    whole = [mask for mask in seen if not (mask[[0, -1]].any() or mask[:, [0, -1]].any())]
+    assert len(whole) > 5
+    for mask in whole:
+        assert abs(mask.any(axis=0).sum() - 45) <= 2
+        assert abs(mask.any(axis=1).sum() - 36) <= 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "sides"),
+    [
+        (slice(10, 34), slice(0, 30), ("left", "right")),
+        (slice(0, 24), slice(20, 50), ("top",)),
+        (slice(16, 40), slice(20, 50), ("bottom",)),
+    ],
+)
+def test_what_its_photo_cuts_off_is_cut_off_at_the_same_side(rows, columns, sides):
+    cut_off = paint((40, 60), (RED, rows, columns))
+    for seed in range(8):
+        mask = paste(cut_off, seed).masks[0]
+        ends = {"top": mask[0], "bottom": mask[-1], "left": mask[:, 0], "right": mask[:, -1]}
+        assert any(ends[side].any() for side in sides)
+
+
+def test_what_spans_its_photo_or_is_tiny_is_not_cut_out():
+    bar = paint((40, 60), (RED, slice(10, 30), slice(0, 60)), (BLUE, slice(2, 6), slice(5, 50)))
+    pasted = paste(bar)
+    np.testing.assert_array_equal(pasted.image, WHOLE.image)
+    assert len(pasted.masks) == 1
+    assert pasted.masks[0].all()
+
+
+def test_things_do_not_share_pixels_and_hidden_ones_have_no_mask():
+    red = paint((40, 60), (RED, slice(8, 32), slice(15, 45)))
+    counts = set()
+    for seed in range(30):
+        pasted = paste(red, seed, most=6, sizes=(0.4, 0.9))
+        things = [pasted.masks[k] for k in range(len(pasted.masks) - 1)]
+        counts.add(len(things))
+        assert np.sum(things, axis=0).max() <= 1
+        covered = ~pasted.masks[len(things)]
+        assert (np.any(things, axis=0) & ~covered).sum() == 0
+        for thing in things:
+            shown = is_colour(pasted.image, RED)
+            assert shown[thing].mean() > 0.6
+    assert counts >= {1, 2, 3}
+
+
+def test_the_draw_depends_on_the_seed_only():
+    first, again, other = (paste(ALONE, seed, colour=0.4) for seed in (3, 3, 4))
+    np.testing.assert_array_equal(first.image, again.image)
+    assert (first.image != other.image).any()
+
+
+def test_things_change_their_colours_and_the_photo_keeps_its_own():
+    pasted = paste(ALONE, 1, colour=0.4)
+    thing = pasted.masks[0]
+    assert is_colour(pasted.image, RED)[thing].mean() < 0.1
+    assert is_colour(pasted.image, GREEN)[~thing].mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"most": 0}, "most 0: give a whole number from 1; no pasting is None"),
+        ({"sizes": (0.5, 0.2)}, "sizes 0.5 to 0.2: give two positive numbers"),
+        ({"sizes": (0.0, 0.2)}, "sizes 0 to 0.2: give two positive numbers"),
+        ({"colour": 1.0}, "colour 1: give a number from 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        Pasting(path="", **settings)
+
+
+def test_no_things_are_an_error():
+    with pytest.raises(InputError, match="photos is empty: there is nothing to paste"):
+        Paster(Photos(), Pasting(path=""))
+
+
+CONFIG = LoaderConfig(frame=(96, 128), batch_size=4, num_masks=3, seed=1)
+
+
+def load(paster):
+    loader = Loader([Ingredient(Photos(WHOLE), paster=paster)], CONFIG)
+    batch = next(loader)
+    loader.close()
+    return batch, loader
+
+
+def test_the_loader_pastes_other_things_every_time():
+    batch, _ = load(Paster(Photos(ALONE), Pasting(path="", most=1, colour=0.0)))
+    is_thing = ~is_colour(batch.images, GREEN) & (batch.images > 0).any(axis=-1)
+    areas = is_thing.sum(axis=(1, 2))
+    assert areas.min() > 100
+    assert len(set(areas.tolist())) == 4
+    whole = batch.masks.reshape(4, 3, -1).sum(axis=-1).max(axis=-1)
+    assert (whole > 0).all()
+
+
+def test_bad_photos_of_things_are_counted_and_named():
+    _, loader = load(Paster(Photos(ALONE, None), Pasting(path="", most=4)))
+    assert list(loader.skipped) == ["photo 1 is bad"]
+
+
+def test_a_state_with_other_pasting_is_refused():
+    pasters = [
+        None,
+        Paster(Photos(ALONE), Pasting(path="a")),
+        Paster(Photos(ALONE, ALONE), Pasting(path="a")),
+        Paster(Photos(ALONE), Pasting(path="a", most=2)),
+    ]
+    for paster in pasters[1:]:
+        state = Loader([Ingredient(Photos(WHOLE), paster=paster)], CONFIG).get_state()
+        for other in pasters:
+            loader = Loader([Ingredient(Photos(WHOLE), paster=other)], CONFIG)
+            if other is not paster:
+                with pytest.raises(InputError, match="the data have changed"):
+                    loader.set_state(state)
+    moved = Paster(Photos(ALONE), Pasting(path="elsewhere"))
+    state = Loader([Ingredient(Photos(WHOLE), paster=pasters[1])], CONFIG).get_state()
+    Loader([Ingredient(Photos(WHOLE), paster=moved)], CONFIG).set_state(state)
