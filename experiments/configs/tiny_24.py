@@ -1,0 +1,39 @@
+"""The model that comes with this package, twenty-fourth lesson: all things, large and small, at 512×512.
+
+After `tiny_23`: `sam-jax train tiny_24`. One correction after each first prompt; the rate falls to zero.
+"""
+
+from experiments.lessons import (
+    NEW_LAYERS_FASTER,
+    SCORING_FASTER,
+    lesson,
+    micrographs,
+    pasted_things,
+    photos,
+    scenes_like_photos,
+    small_things,
+    surroundings,
+    things,
+)
+from sam_jax.training.optimiser import CosineDecay
+
+config = lesson(
+    scenes_like_photos(weight=0.2, seed=32, size=(384, 512)),
+    *small_things(scenes=0.08, regions=0.2, objects=0.3, seed=33),
+    micrographs(weight=0.15),
+    *photos(regions=0.4, objects=0.2),
+    surroundings(weight=0.35),
+    things(weight=0.7),
+    *pasted_things(photos=0.4, scenes=0.3, seed=34),
+    after="runs/tiny_23/weights.safetensors",
+    side=512,
+    steps=300,
+    rate=6e-4,
+    decay=CosineDecay(),
+    warmup_steps=15,
+    masks=6,
+    seed=17,
+    rounds=2,
+    box_jitter_limit=10.0,
+    rate_factors=(*NEW_LAYERS_FASTER, *SCORING_FASTER),
+)
