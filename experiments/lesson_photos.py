@@ -6,8 +6,8 @@ The terms of most photos in `data` forbid it. What is left are the example photo
 five sequences of DAVIS 2016 (BSD), and those photos of the COCO sample that are free (CC BY, or without known
 restrictions; COCO's masks are CC BY). Written are, in SA-1B's form unless it says otherwise:
 
-- `objects`: photos with the masks that were drawn by hand: DAVIS' and COCO's, and those of `lesson_masks.json`, which
-  are of whole things of many parts, and of their large parts, that the two leave out;
+- `objects`: photos with the outlines of things: DAVIS' and COCO's, and those of `lesson_masks.json`, which are of things
+  that the two leave out, most of them made of several parts, and of parts of them;
 - `things`: those of them that `lesson_masks.json` has masks for: to cut things out and paste them into other photos;
 - `regions`: all the photos with the regions that Felzenszwalb and Huttenlocher's segmentation finds in them at three
   scales, if they are solid: masks of no meaning, but of the colours, edges and textures that photos have;
@@ -46,7 +46,7 @@ SEQUENCES = ("blackswan", "breakdance", "camel", "car-shadow", "dance-twirl")
 FREE_LICENCES = (4, 7)
 """COCO's numbers of CC BY 2.0 and of no known restrictions."""
 LESSON_MASKS = Path(__file__).with_name("lesson_masks.json")
-"""Masks drawn for these lessons on photos that may be learned from, by file below `data`."""
+"""Things outlined for these lessons in photos that may be learned from, by file below `data`."""
 LONGEST_SIDE = 640
 MOST_HOLES = 1.15
 """A region that is larger by more with its holes filled is no thing, but what lies between things."""
@@ -72,7 +72,7 @@ class Options:
     smallest_region: float = 0.002
     """Regions that are a smaller share of the photo are left out."""
     masks: Path = LESSON_MASKS
-    """Masks drawn for the lessons; of photos, by their files below DATA."""
+    """Things outlined for the lessons; of photos, by their files below DATA."""
 
 
 def main(options: Options) -> None:

@@ -1,4 +1,4 @@
-"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_22`.
+"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_24`.
 
 Each starts from the weights of the one before, with Muon, in a process of its own that draws pictures.
 """
@@ -90,11 +90,11 @@ def surroundings(*, weight: float) -> Stored:
 
 
 LARGE_THINGS = replace(SCENES, scale=(0.8, 2.0), colour=0.4, min_cells=6, area_power=0.5)
-"""Of photos with masks drawn by hand: those of wholes more often than those of their parts."""
+"""Of photos with outlined things: masks of wholes more often than those of their parts."""
 
 
 def things(*, weight: float) -> Stored:
-    """Photos with many masks drawn by hand."""
+    """Photos whose things were outlined for the lessons."""
     return Stored(path="runs/photos/things", weight=weight, augmentation=LARGE_THINGS)
 
 

@@ -1,4 +1,4 @@
-"""The model that comes with this package, twenty-third lesson: things, drawn by hand and pasted, at 256×256.
+"""The model that comes with this package, twenty-third lesson: things, outlined and pasted, at 256×256.
 
 After a quarter of `tiny_21` and three of `tiny_22`, at 256 pixels: `sam-jax train tiny_23`. The things are those of
 the first 24 entries of `lesson_masks.json`.

@@ -71,7 +71,7 @@ def test_things_are_told_from_what_they_stand_before(folder, thing) -> None:
             assert (largest != truth).mean() < 0.03
 
 
-def test_masks_drawn_for_the_lessons_join_those_of_the_data_sets(folder, thing) -> None:
+def test_things_outlined_for_the_lessons_join_those_of_the_data_sets(folder, thing) -> None:
     """On one photo at half its size, in two entries; on another beside the mask that it has."""
     half = thing[::2, ::2]
     upper = half.copy()
