@@ -6,8 +6,8 @@ The terms of most photos in `data` forbid it. What is left are the example photo
 five sequences of DAVIS 2016 (BSD), and those photos of the COCO sample that are free (CC BY, or without known
 restrictions; COCO's masks are CC BY). Written are, in SA-1B's form unless it says otherwise:
 
-- `objects`: photos with the outlines of things: DAVIS' and COCO's, and those of `lesson_masks.json`, which are of things
-  that the two leave out, most of them made of several parts, and of parts of them;
+- `objects`: photos with the outlines of things: DAVIS' and COCO's, and those of `lesson_masks.json`, which are of
+  things that the two leave out, most of them made of several parts, and of parts of them;
 - `things`: those of them that `lesson_masks.json` has masks for: to cut things out and paste them into other photos;
 - `regions`: all the photos with the regions that Felzenszwalb and Huttenlocher's segmentation finds in them at three
   scales, if they are solid: masks of no meaning, but of the colours, edges and textures that photos have;
