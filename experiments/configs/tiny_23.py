@@ -26,7 +26,7 @@ config = lesson(
     surroundings(weight=0.35),
     things(weight=0.7),
     *pasted_things(photos=0.5, scenes=0.4, seed=31),
-    after="runs/m22b_256.safetensors",
+    after="runs/mean_22_256.safetensors",
     side=256,
     steps=840,
     rate=1e-3,

@@ -85,7 +85,7 @@ class Paster:
             RecordError: a photo of things cannot be used.
         """
         image = example.image.copy()
-        owner = np.zeros(image.shape[:2], np.uint8)
+        owner = np.zeros(image.shape[:2], np.uint16)
         placed: list[_Placed] = []
         for _ in range(int(rng.integers(1, self.pasting.most + 1))):
             cut = _cut_thing(self.things[int(rng.integers(len(self.things)))], rng)
