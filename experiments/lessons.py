@@ -1,4 +1,4 @@
-"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_24`.
+"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_26`.
 
 Each starts from the weights of the one before, with Muon, in a process of its own that draws pictures.
 """
@@ -98,11 +98,20 @@ def things(*, weight: float) -> Stored:
     return Stored(path="runs/photos/things", weight=weight, augmentation=LARGE_THINGS)
 
 
-def pasted_things(*, photos: float, scenes: float, seed: int) -> tuple[Stored, Synthetic]:
-    """The same things before other photos, and in drawn scenes."""
-    pasting = Pasting(path="runs/photos/things")
+ANY_THINGS = Pasting(path="runs/photos/things")
+"""Parts as often as wholes."""
+WHOLE_THINGS = replace(ANY_THINGS, sizes=(0.1, 1.1), area_power=0.5, together=0.3)
+"""Rather wholes than parts, smaller and larger ones; some stand over each other, as one."""
+VARIED_THINGS = replace(WHOLE_THINGS, turn=25.0, stretch=1.5)
+"""The same in other forms."""
+
+
+def pasted_things(
+    photos: Stored, *, scenes: float, seed: int, pasting: Pasting = ANY_THINGS
+) -> tuple[Stored, Synthetic]:
+    """The same things before these photos, and in drawn scenes."""
     return (
-        replace(surroundings(weight=photos), augmentation=LARGE_THINGS, pasting=pasting),
+        replace(photos, augmentation=LARGE_THINGS, pasting=pasting),
         replace(
             scenes_like_photos(weight=scenes, seed=seed, size=(384, 512)),
             augmentation=replace(LARGE_THINGS, colour=0.2),

@@ -25,7 +25,7 @@ config = lesson(
     *photos(regions=0.35, objects=0.2),
     surroundings(weight=0.35),
     things(weight=0.7),
-    *pasted_things(photos=0.5, scenes=0.4, seed=31),
+    *pasted_things(surroundings(weight=0.5), scenes=0.4, seed=31),
     after="runs/mean_22_256.safetensors",
     side=256,
     steps=840,

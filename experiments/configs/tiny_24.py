@@ -24,7 +24,7 @@ config = lesson(
     *photos(regions=0.4, objects=0.2),
     surroundings(weight=0.35),
     things(weight=0.7),
-    *pasted_things(photos=0.4, scenes=0.3, seed=34),
+    *pasted_things(surroundings(weight=0.4), scenes=0.3, seed=34),
     after="runs/tiny_23/weights.safetensors",
     side=512,
     steps=300,

@@ -26,6 +26,8 @@ LARGEST_GROWTH = 2.5
 """Things are enlarged by no more than this."""
 LEAST_WITHIN = 0.95
 """Of a mask's pixels lie in a thing's mask, if it is of a part of the thing."""
+NEXT_OF_GROUP = (0.4, 1.0)
+"""Of a group, the sizes of later things over that of the first."""
 LEAST_SEEN = 0.3
 """Of a thing is seen, beside what stands in front of it or is cut off, if it has a mask."""
 
@@ -42,6 +44,14 @@ class Pasting:
     """A thing's longer side over the photo's shorter side; its logarithm is drawn uniformly."""
     colour: float = 0.3
     """Things change their colours by themselves, as `Augmentation.colour` says."""
+    area_power: float = 0.0
+    """A thing's chance among those of its photo goes as its area to this power; with 0, parts come as often as it."""
+    together: float = 0.0
+    """The share of photos whose pasted things stand over each other, like rider and horse, and are one whole, too."""
+    turn: float = 0.0
+    """Things are turned by up to so many degrees, either way, unless their photo cuts them off."""
+    stretch: float = 1.0
+    """The ratio of a thing's sides changes by up to this factor, either way."""
 
     def __post_init__(self) -> None:
         if self.most < 1:
@@ -53,6 +63,14 @@ class Pasting:
             )
         if not 0 <= self.colour < 1:
             raise InputError(f"colour {self.colour:g}: give a number from 0 (none) to below 1")
+        if self.area_power < 0:
+            raise InputError(f"area_power {self.area_power:g}: give 0 (all things alike) or more")
+        if not 0 <= self.together <= 1:
+            raise InputError(f"together {self.together:g}: give a share from 0 (never) to 1")
+        if not 0 <= self.turn <= 180:
+            raise InputError(f"turn {self.turn:g}: give degrees from 0 (none) to 180")
+        if self.stretch < 1:
+            raise InputError(f"stretch {self.stretch:g}: give a factor from 1 (none)")
 
 
 class Paster:
@@ -86,35 +104,58 @@ class Paster:
         """
         image = example.image.copy()
         owner = np.zeros(image.shape[:2], np.uint16)
+        together = rng.random() < self.pasting.together
         placed: list[_Placed] = []
         for _ in range(int(rng.integers(1, self.pasting.most + 1))):
-            cut = _cut_thing(self.things[int(rng.integers(len(self.things)))], rng)
+            photo = self.things[int(rng.integers(len(self.things)))]
+            before = placed[-1] if together and placed else None
+            cut = _cut_thing(photo, self.pasting.area_power, before is None, rng)
             if cut is None:
                 continue
-            thing = self._place(cut, image, rng)
+            if before is None:
+                thing = self._place(cut, self._draw_size(image, rng), None, image, rng)
+            else:
+                size = rng.uniform(*NEXT_OF_GROUP) * placed[0].size
+                thing = self._place(cut, size, before, image, rng)
+            if not thing.masks[0].any():
+                continue
             placed.append(thing)
             owner[thing.window][thing.masks[0]] = len(placed)
         masks: list[Bool[np.ndarray, "h w"]] = []
+        seen_things = 0
         for number, thing in enumerate(placed, 1):
             seen = owner[thing.window] == number
             if np.count_nonzero(seen) < LEAST_SEEN * thing.area:
                 continue
+            seen_things += 1
             for part in thing.masks:
                 mask = np.zeros(owner.shape, bool)
                 mask[thing.window] = part & seen
                 masks.append(mask)
+        if together and seen_things > 1:
+            masks.insert(0, owner > 0)
         return Example(example.name, image, _PastedMasks(masks, example.masks, owner > 0))
 
-    def _place(
-        self, cut: "_Cut", image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator
-    ) -> "_Placed":
-        """Draws a thing into a photo."""
+    def _draw_size(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> float:
+        """A thing's longer side in pixels."""
         smallest, largest = np.log(self.pasting.sizes)
-        share = float(np.exp(rng.uniform(smallest, largest)))
-        longer = max(int(np.ptp(np.flatnonzero(cut.masks[0].any(axis=k)))) + 1 for k in (0, 1))
-        growth = min(share * min(image.shape[:2]) / longer, LARGEST_GROWTH)
+        return float(np.exp(rng.uniform(smallest, largest))) * min(image.shape[:2])
+
+    def _place(
+        self,
+        cut: "_Cut",
+        longer_side: float,
+        before: "_Placed | None",
+        image: UInt8[np.ndarray, "h w 3"],
+        rng: np.random.Generator,
+    ) -> "_Placed":
+        """Draws a thing into a photo, anywhere or over the one before."""
+        cut = _turn(cut, float(rng.uniform(-self.pasting.turn, self.pasting.turn)))
+        stretch = float(self.pasting.stretch ** rng.uniform(-0.5, 0.5))
+        extents = (stretch * _extent(cut.masks[0], 0), _extent(cut.masks[0], 1) / stretch)
+        growth = min(longer_side / max(extents), LARGEST_GROWTH)
         height, width = cut.masks[0].shape
-        size = (max(1, round(width * growth)), max(1, round(height * growth)))
+        size = (max(1, round(width * growth * stretch)), max(1, round(height * growth / stretch)))
         colours = draw_colours(Augmentation(colour=self.pasting.colour), rng)
         photo = Image.fromarray(cut.image).resize(size, Image.Resampling.BILINEAR)
         pixels = np.asarray(change_colours(photo, colours))
@@ -124,10 +165,13 @@ class Paster:
         if rng.random() < 0.5:
             pixels, covers = pixels[:, ::-1], [cover[:, ::-1] for cover in covers]
             left, right = right, left
-        corner = [
-            _draw_offset(rng, image.shape[0], pixels.shape[0], top, bottom),
-            _draw_offset(rng, image.shape[1], pixels.shape[1], left, right),
-        ]
+        if before is None:
+            corner = [
+                _draw_offset(rng, image.shape[0], pixels.shape[0], top, bottom),
+                _draw_offset(rng, image.shape[1], pixels.shape[1], left, right),
+            ]
+        else:
+            corner = _draw_corner_over(before, pixels.shape, rng)
         here = [max(0, start) for start in corner]
         stop = [
             min(side, start + extent)
@@ -142,7 +186,8 @@ class Paster:
         view = image[window]
         view[:] = np.rint(view + alpha * (pixels[part].astype(np.float32) - view)).astype(np.uint8)
         masks = [cover[part] >= 0.5 for cover in covers]
-        return _Placed(window, masks, int(np.count_nonzero(covers[0] >= 0.5)))
+        area = int(np.count_nonzero(covers[0] >= 0.5))
+        return _Placed(window, masks, area, max(extents) * growth)
 
 
 class _Cut(NamedTuple):
@@ -166,11 +211,13 @@ class _Placed(NamedTuple):
         window: rows and columns of the photo.
         masks: of the thing, then of its parts, inside the window.
         area: of the thing in pixels, with what the photo's sides cut off.
+        size: of its longer side in pixels, likewise.
     """
 
     window: tuple[slice, slice]
     masks: list[Bool[np.ndarray, "h w"]]
     area: int
+    size: float
 
 
 class _PastedMasks:
@@ -199,9 +246,14 @@ class _PastedMasks:
         return self._pasted[index] if index < len(self._pasted) else find_runs(self[index])
 
 
-def _cut_thing(example: Example, rng: np.random.Generator) -> _Cut | None:
+def _cut_thing(
+    example: Example, area_power: float, may_be_cut_off: bool, rng: np.random.Generator
+) -> _Cut | None:
     """One of a photo's things that is large enough and does not span the photo from side to side, if there is one."""
-    for index in rng.permutation(len(example.masks)).tolist():
+    areas = [mask_runs(example.masks, k).area for k in range(len(example.masks))]
+    # Adding Gumbel noise to log-weights and sorting draws without replacement (Vieira 2014).
+    order = np.argsort(-(area_power * np.log(np.maximum(areas, 1)) + rng.gumbel(size=len(areas))))
+    for index in order.tolist():
         runs = mask_runs(example.masks, index)
         if runs.area < SMALLEST_CUT:
             continue
@@ -210,6 +262,8 @@ def _cut_thing(example: Example, rng: np.random.Generator) -> _Cut | None:
         top, left = rows[0] == 0, columns[0] == 0
         bottom, right = rows[-1] == mask.shape[0] - 1, columns[-1] == mask.shape[1] - 1
         if (top and bottom) or (left and right):
+            continue
+        if (top or bottom or left or right) and not may_be_cut_off:
             continue
         box = (
             slice(max(0, rows[0] - MARGIN), rows[-1] + 1 + MARGIN),
@@ -224,6 +278,28 @@ def _cut_thing(example: Example, rng: np.random.Generator) -> _Cut | None:
         sides = (bool(top), bool(left), bool(bottom), bool(right))
         return _Cut(example.image[box], [mask[box], *parts], sides)
     return None
+
+
+def _turn(cut: _Cut, degrees: float) -> _Cut:
+    """A thing that stands whole in its photo, turned about its middle."""
+    if degrees == 0 or any(cut.at_sides):
+        return cut
+    height, width = cut.masks[0].shape
+    turned = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), degrees, 1.0)
+    cosine, sine = abs(turned[0, 0]), abs(turned[0, 1])
+    size = (
+        int(np.ceil(width * cosine + height * sine)),
+        int(np.ceil(width * sine + height * cosine)),
+    )
+    turned[:, 2] += (size[0] - width) / 2, (size[1] - height) / 2
+    image = cv2.warpAffine(cut.image, turned, size, borderMode=cv2.BORDER_REPLICATE)
+    masks = [cv2.warpAffine(mask.astype(np.float32), turned, size) >= 0.5 for mask in cut.masks]
+    return _Cut(np.asarray(image, np.uint8), masks, cut.at_sides)
+
+
+def _extent(mask: Bool[np.ndarray, "h w"], axis: int) -> int:
+    """How many rows (axis 1) or columns (axis 0) it is from the first with a pixel to the last."""
+    return int(np.ptp(np.flatnonzero(mask.any(axis=axis)))) + 1
 
 
 def _resize_mask(
@@ -243,3 +319,13 @@ def _draw_offset(
     outside = extent // 5
     offset = int(rng.integers(min(-outside, side - extent), max(side - extent + outside, 0) + 1))
     return 0 if at_start else side - extent if at_end else offset
+
+
+def _draw_corner_over(
+    before: _Placed, extent: tuple[int, ...], rng: np.random.Generator
+) -> list[int]:
+    """Where a thing begins whose middle is over a pixel of the thing before."""
+    pixels = np.argwhere(before.masks[0])
+    pixel = pixels[int(rng.integers(len(pixels)))]
+    starts = [side.start for side in before.window]
+    return [int(a + b) - side // 2 for a, b, side in zip(starts, pixel, extent, strict=False)]

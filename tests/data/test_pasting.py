@@ -1,6 +1,8 @@
+import re
+
 import numpy as np
 import pytest
-from scipy.ndimage import binary_erosion
+from scipy.ndimage import binary_dilation, binary_erosion, label
 
 from sam_jax.data.example import Example, RecordError
 from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
@@ -124,6 +126,94 @@ def test_things_do_not_share_pixels_and_hidden_ones_have_no_mask():
     assert counts >= {1, 2, 3}
 
 
+def test_things_together_are_one_whole_too():
+    """Each later one is over the one before, and at most as large as the first."""
+    red = paint((40, 60), (RED, slice(8, 32), slice(15, 45)))
+    numbers = set()
+    for seed in range(30):
+        pasted = paste(red, seed, most=3, sizes=(0.3, 0.6), together=1.0)
+        masks = [pasted.masks[k] for k in range(len(pasted.masks) - 1)]
+        numbers.add(len(masks))
+        if len(masks) > 1:
+            whole, *things = masks
+            np.testing.assert_array_equal(whole, ~pasted.masks[len(masks)])
+            assert (np.any(things, axis=0) & ~whole).sum() == 0
+            assert label(whole)[1] == 1
+    assert numbers == {1, 3, 4}
+
+
+def test_what_its_photo_cuts_off_does_not_stand_over_another_thing():
+    """It may come first, and then no second one comes."""
+    cut_off = paint((40, 60), (RED, slice(10, 34), slice(0, 30)))
+    for seed in range(10):
+        assert len(paste(cut_off, seed, most=4, together=1.0).masks) == 2
+
+
+def test_things_apart_have_no_mask_in_common():
+    red = paint((40, 60), (RED, slice(8, 32), slice(15, 45)))
+    for seed in range(10):
+        pasted = paste(red, seed, most=3, sizes=(0.3, 0.6), together=0.0)
+        assert np.sum([pasted.masks[k] for k in range(len(pasted.masks))], axis=0).max() == 1
+
+
+def extents(mask):
+    return np.array([np.ptp(np.flatnonzero(mask.any(axis=axis))) + 1 for axis in (1, 0)])
+
+
+def paste_inside(photo, **settings):
+    """Pictures in which all of the thing is to be seen."""
+    for seed in range(40):
+        pasted = paste(photo, seed, **settings)
+        mask = pasted.masks[0]
+        if not (mask[[0, -1]].any() or mask[:, [0, -1]].any()):
+            yield pasted
+
+
+def test_things_are_stretched_by_up_to_the_factor():
+    """24 by 30 pixels: of ratios 0.8 / 1.5 to 0.8 * 1.5; the longer side is what was drawn."""
+    masks = [pasted.masks[0] for pasted in paste_inside(ALONE, stretch=1.5)]
+    ratios = np.array([height / width for height, width in map(extents, masks)])
+    assert ratios.min() > 0.8 / 1.5 - 0.05
+    assert ratios.max() < 0.8 * 1.5 + 0.07
+    assert ratios.min() < 0.65
+    assert ratios.max() > 1.0
+    assert all(abs(extents(mask).max() - 45) <= 2 for mask in masks)
+
+
+def test_things_are_turned_by_up_to_so_many_degrees_with_their_parts():
+    """A red bar of 10 by 40 pixels whose middle is blue."""
+    bar = paint((60, 60), (RED, slice(25, 35), slice(10, 50)), (BLUE, slice(25, 35), slice(20, 40)))
+    angles = []
+    for pasted in paste_inside(bar, sizes=(0.7, 0.7), area_power=20.0, turn=40.0):
+        thing, part = pasted.masks[0], pasted.masks[1]
+        rows, columns = np.nonzero(thing)
+        angles.append(np.degrees(np.arctan(np.polyfit(columns, rows, 1)[0])))
+        assert abs(extents(thing).max() - 63) <= 3
+        assert is_colour(pasted.image, GREEN)[~binary_dilation(thing)].all()
+        assert is_colour(pasted.image, BLUE)[binary_erosion(part, iterations=4)].all()
+        assert is_colour(pasted.image, RED)[binary_erosion(thing & ~part, iterations=4)].all()
+    assert len(angles) > 10
+    assert -41 < min(angles) < -20
+    assert 20 < max(angles) < 41
+
+
+def test_what_its_photo_cuts_off_is_not_turned():
+    cut_off = paint((40, 60), (RED, slice(16, 40), slice(20, 50)))
+    for seed in range(8):
+        mask = paste(cut_off, seed, turn=90.0).masks[0]
+        assert mask[-1].any()
+        assert mask.sum() > 0.93 * extents(mask).prod()
+
+
+@pytest.mark.parametrize(("power", "share"), [(0.0, 0.5), (0.5, 2 / 3), (1.0, 0.8)])
+def test_large_things_are_cut_out_more_often_by_the_power_of_their_area(power, share):
+    """1600 and 400 pixels; the share of the larger is 4^power / (4^power + 1)."""
+    two = paint((60, 90), (RED, slice(10, 50), slice(10, 50)), (BLUE, slice(10, 30), slice(60, 80)))
+    images = [paste(two, seed, area_power=power).image for seed in range(300)]
+    is_red = [image[..., 0].astype(int).sum() > image[..., 2].sum() for image in images]
+    assert abs(np.mean(is_red) - share) < 0.09  # three standard deviations
+
+
 def test_the_draw_depends_on_the_seed_only():
     first, again, other = (paste(ALONE, seed, colour=0.4) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first.image, again.image)
@@ -144,10 +234,14 @@ def test_things_change_their_colours_and_the_photo_keeps_its_own():
         ({"sizes": (0.5, 0.2)}, "sizes 0.5 to 0.2: give two positive numbers"),
         ({"sizes": (0.0, 0.2)}, "sizes 0 to 0.2: give two positive numbers"),
         ({"colour": 1.0}, "colour 1: give a number from 0"),
+        ({"area_power": -1.0}, "area_power -1: give 0 (all things alike) or more"),
+        ({"turn": 200.0}, "turn 200: give degrees from 0 (none) to 180"),
+        ({"stretch": 0.5}, "stretch 0.5: give a factor from 1 (none)"),
+        ({"together": 1.5}, "together 1.5: give a share from 0 (never) to 1"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(settings, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=re.escape(message)):
         Pasting(path="", **settings)
 
 

@@ -1,0 +1,40 @@
+"""The model that comes with this package, twenty-sixth lesson: the same, turned and stretched, at 512×512.
+
+After `tiny_25`: `sam-jax train tiny_26`. One correction after each first prompt; the rate falls to zero.
+"""
+
+from experiments.lessons import (
+    NEW_LAYERS_FASTER,
+    SCORING_FASTER,
+    VARIED_THINGS,
+    lesson,
+    micrographs,
+    pasted_things,
+    photos,
+    scenes_like_photos,
+    small_things,
+    surroundings,
+    things,
+)
+from sam_jax.training.optimiser import CosineDecay
+
+config = lesson(
+    scenes_like_photos(weight=0.2, seed=38, size=(384, 512)),
+    *small_things(scenes=0.08, regions=0.2, objects=0.3, seed=39),
+    micrographs(weight=0.15),
+    *photos(regions=0.4, objects=0.2),
+    surroundings(weight=0.35),
+    things(weight=0.7),
+    *pasted_things(things(weight=0.5), scenes=0.4, seed=40, pasting=VARIED_THINGS),
+    after="runs/tiny_25/weights.safetensors",
+    side=512,
+    steps=340,
+    rate=6e-4,
+    decay=CosineDecay(),
+    warmup_steps=15,
+    masks=6,
+    seed=19,
+    rounds=2,
+    box_jitter_limit=10.0,
+    rate_factors=(*NEW_LAYERS_FASTER, *SCORING_FASTER),
+)
