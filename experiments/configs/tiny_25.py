@@ -26,7 +26,7 @@ config = lesson(
     surroundings(weight=0.35),
     things(weight=0.7),
     *pasted_things(surroundings(weight=0.6), scenes=0.5, seed=37, pasting=WHOLE_THINGS),
-    after="runs/mean_24_256.safetensors",
+    after="runs/mean_23_24_256.safetensors",
     side=256,
     steps=800,
     rate=1e-3,

@@ -28,7 +28,7 @@ config = lesson(
     *pasted_things(things(weight=0.5), scenes=0.4, seed=40, pasting=VARIED_THINGS),
     after="runs/tiny_25/weights.safetensors",
     side=512,
-    steps=340,
+    steps=370,
     rate=6e-4,
     decay=CosineDecay(),
     warmup_steps=15,
