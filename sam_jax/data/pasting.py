@@ -45,7 +45,7 @@ class Pasting:
     colour: float = 0.3
     """Things change their colours by themselves, as `Augmentation.colour` says."""
     area_power: float = 0.0
-    """A thing's chance among those of its photo goes as its area to this power; with 0, parts come as often as it."""
+    """A thing's chance among its photo's goes as its area to this power; with 0, parts come as often as wholes."""
     together: float = 0.0
     """The share of photos whose pasted things stand over each other, like rider and horse, and are one whole, too."""
     turn: float = 0.0
