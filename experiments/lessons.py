@@ -149,6 +149,7 @@ def lesson(
     rounds: int = 1,
     box_share: float = 0.2,
     box_jitter_limit: float = 5.0,
+    centre_share: float = 0.0,
     model: SamConfig = TINY,
     rate_factors: tuple[tuple[str, float], ...] = (),
 ) -> TrainConfig:
@@ -168,6 +169,7 @@ def lesson(
         rounds: prompts of a mask, the first one among them.
         box_share: of first prompts that are boxes.
         box_jitter_limit: how far the boxes are off, in pixels.
+        centre_share: of points in the middle of what they are for.
         model: for any input.
         rate_factors: of the rate, by patterns of paths.
     """
@@ -190,6 +192,7 @@ def lesson(
             refine_rounds=0,
             box_share=box_share,
             box_jitter_limit=box_jitter_limit,
+            centre_share=centre_share,
         ),
         execution=Execution(data_workers=1),
         reporting=Reporting(pictures_every=250, checkpoint_every=100, weights_every=500),

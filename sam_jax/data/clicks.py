@@ -11,14 +11,53 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from sam_jax.types import PointLabel
 
 
-def draw_point(key: Key[Array, ""], region: Bool[Array, "h w"], cell: int) -> Float[Array, "2"]:
-    """A pixel of a region, all with equal chance; the upper left one where the region is empty.
+def draw_point(
+    key: Key[Array, ""], region: Bool[Array, "h w"], cell: int, centre_share: float = 0.0
+) -> Float[Array, "2"]:
+    """A pixel of a region: any, all with equal chance, or one in its middle; the upper left one where it is empty.
 
     Args:
         key: for random numbers.
         region: where the point may fall.
         cell: side of the region's cells in pixels.
+        centre_share: chance that only the cells farthest from the region's border count.
     """
+    if centre_share > 0:
+        key, key_centre = jax.random.split(key)
+        is_centre = jax.random.bernoulli(key_centre, centre_share)
+        region = jnp.where(is_centre, _deepest(squared_depth(region)), region)
+    return _draw_pixel(key, region, cell)
+
+
+def squared_depth(region: Bool[Array, "h w"]) -> Int[Array, "h w"]:
+    """Squares of the distances, in cells, from each cell's centre to that of the nearest one outside a region.
+
+    What is beyond the frame is outside, as for `sam_jax.evaluation.clicks.find_centre`.
+
+    >>> squared_depth(jnp.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1]], bool)).tolist()
+    [[1, 1, 1, 1], [1, 4, 1, 0], [1, 1, 1, 1]]
+    """
+    height, width = region.shape
+    rows, columns = jnp.arange(height), jnp.arange(width)[None]
+    before = jax.lax.cummax(jnp.where(region, -1, columns), axis=1)
+    after = jax.lax.cummin(jnp.where(region, width, columns), axis=1, reverse=True)
+    along_row = jnp.minimum(columns - before, after - columns) ** 2
+    of_frame = jnp.minimum(rows + 1, height - rows) ** 2
+
+    def lower(least: Int[Array, "h w"], other: tuple[Array, Array]) -> tuple[Array, None]:
+        row, along = other
+        return jnp.minimum(least, (rows - row)[:, None] ** 2 + along[None]), None
+
+    # Row by row, since all pairs of rows at once don't fit into memory for many masks.
+    first = jnp.broadcast_to(of_frame[:, None], region.shape)
+    return jax.lax.scan(lower, first, (rows, along_row))[0]
+
+
+def _deepest(depth: Int[Array, "h w"]) -> Bool[Array, "h w"]:
+    return (depth == depth.max()) & (depth > 0)
+
+
+def _draw_pixel(key: Key[Array, ""], region: Bool[Array, "h w"], cell: int) -> Float[Array, "2"]:
     key_cell, key_pixel = jax.random.split(key)
     rows = jnp.cumsum(region.sum(axis=1, dtype=jnp.int32))
     rank = jax.random.randint(key_cell, (), 0, jnp.maximum(rows[-1], 1))
@@ -37,6 +76,7 @@ def draw_correction(
     truth: Bool[Array, "h w"],
     inside: Bool[Array, "h w"],
     cell: int,
+    centre_share: float = 0.0,
 ) -> tuple[Float[Array, "2"], Int[Array, ""]]:
     """A point of the error region and its label: foreground where the mask missed, background where it spilled.
 
@@ -48,10 +88,17 @@ def draw_correction(
         truth: as it should be.
         inside: what belongs to the photo.
         cell: side of the masks' cells in pixels.
+        centre_share: chance that the point is in the middle of what was missed or of what was spilled, whichever is
+            deeper, as for `sam_jax.evaluation.clicks.next_click`.
     """
     error = (predicted != truth) & inside
     region = jnp.where(error.any(), error, truth)
-    point = draw_point(key, region, cell)
+    if centre_share > 0:
+        key, key_centre = jax.random.split(key)
+        depth = jnp.maximum(squared_depth(region & truth), squared_depth(region & ~truth))
+        is_centre = jax.random.bernoulli(key_centre, centre_share)
+        region = jnp.where(is_centre, _deepest(depth), region)
+    point = _draw_pixel(key, region, cell)
     column, row = (point // cell).astype(jnp.int32)
     label = jnp.where(truth[row, column], PointLabel.FOREGROUND, PointLabel.BACKGROUND)
     return point, label.astype(jnp.int32)

@@ -1,5 +1,6 @@
 """Training by simulated interaction: an annotator who clicks where the last mask was wrong (SAM, appendix A)."""
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -25,6 +26,9 @@ class Interaction:
             one more point each, in the error region of the answer before, which is the mask prompt.
         refine_rounds: of those, how many add no point: with 1 the last, with 2 also one at a random place before it.
         box_share: chance that a session begins with a box.
+        centre_share: chance that a point is the one farthest from the border of the mask, or of the error region, where
+            annotators like to click, and where one click is measured (`sam_jax.evaluation`). The paper's trainer clicks
+            anywhere in it.
         box_jitter: noise of the box's coordinates, as a share of its side.
         box_jitter_limit: most that a coordinate is off, in pixels of the input.
     """
@@ -32,6 +36,7 @@ class Interaction:
     rounds: int = 11
     refine_rounds: int = 2
     box_share: float = 0.5
+    centre_share: float = 0.0
     box_jitter: float = 0.1
     box_jitter_limit: float = 20.0
 
@@ -44,6 +49,8 @@ class Interaction:
             )
         if not 0 <= self.box_share <= 1:
             raise InputError(f"box_share is a chance between 0 and 1, not {self.box_share}")
+        if not 0 <= self.centre_share <= 1:
+            raise InputError(f"centre_share is a chance between 0 and 1, not {self.centre_share}")
         if self.box_jitter < 0 or self.box_jitter_limit < 0:
             raise InputError("box_jitter and box_jitter_limit are not negative")
 
@@ -136,11 +143,13 @@ def simulate_session(
     chosen, first_iou = _most_confident(answer, losses)
     idle = jax.vmap(jax.vmap(lambda key: _idle_round(key, interaction)))(of_masks(key_idle))
 
+    one = functools.partial(draw_correction, cell=CELL, centre_share=interaction.centre_share)
+    correct = jax.vmap(jax.vmap(one, (0, 0, 0, None)))
+
     def play(state: _State, index: Int[Array, ""]) -> tuple[_State, tuple[SamLosses, Array]]:
-        keys = of_masks(jax.vmap(lambda key: jax.random.fold_in(key, index))(key_rounds))
+        round_keys = jax.vmap(lambda key: jax.random.fold_in(key, index))(key_rounds)
         predicted = jax.lax.stop_gradient(state.logits) > 0
-        correct = jax.vmap(jax.vmap(draw_correction, (0, 0, 0, None, None)), (0, 0, 0, 0, None))
-        point, label = correct(keys, predicted, truth, inside, CELL)
+        point, label = correct(of_masks(round_keys), predicted, truth, inside)
         last_is_idle = interaction.refine_rounds > 0
         is_idle = (index == idle) | (last_is_idle & (index == interaction.rounds - 1))
         label = jnp.where(is_idle, PointLabel.ABSENT, label)
@@ -183,7 +192,8 @@ def _first_prompt(
 ) -> tuple[Float[Array, "2 2"], Int[Array, "2"]]:
     """A point and the padding point, or a box's corners."""
     key_kind, key_point, key_box = jax.random.split(key, 3)
-    point = jnp.stack([draw_point(key_point, mask, CELL), jnp.zeros(2)])
+    place = draw_point(key_point, mask, CELL, interaction.centre_share)
+    point = jnp.stack([place, jnp.zeros(2)])
     box = draw_box(key_box, mask, CELL, interaction.box_jitter, interaction.box_jitter_limit)
     is_box = jax.random.bernoulli(key_kind, interaction.box_share)
     labels = jnp.where(

@@ -1,9 +1,11 @@
+import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sam_jax.data.clicks import draw_box, draw_correction, draw_point
+from sam_jax.data.clicks import draw_box, draw_correction, draw_point, squared_depth
+from sam_jax.evaluation.clicks import find_centre, next_click
 from sam_jax.types import PointLabel
 
 REGION = np.zeros((5, 7), bool)
@@ -39,6 +41,69 @@ def test_corrections_fall_on_errors(predicted, label):
     assert (np.asarray(labels) == PointLabel(label)).all()
     if not np.array_equal(predicted, REGION):
         assert (columns < 6).all(), "an error in the padding is none"
+
+
+def draw_blobs(seed):
+    noise = np.random.default_rng(seed).normal(size=(23, 31)).astype(np.float32)
+    return cv2.GaussianBlur(noise, (0, 0), 2.5) > 0
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_depth_is_opencvs(seed):
+    region = draw_blobs(seed)
+    framed = np.pad(region.astype(np.uint8), 1)
+    distance = cv2.distanceTransform(framed, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    np.testing.assert_array_equal(squared_depth(jnp.asarray(region)), np.rint(distance**2))
+
+
+def test_depth_of_a_full_and_of_an_empty_region():
+    full = np.asarray(squared_depth(jnp.ones((4, 7), bool)))
+    assert full[1].tolist() == [1, 4, 4, 4, 4, 4, 1]
+    assert not np.any(squared_depth(jnp.zeros((4, 7), bool)))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_centre_is_where_the_evaluation_clicks(seed):
+    region = draw_blobs(seed)
+    depth = np.asarray(squared_depth(jnp.asarray(region)))
+    draw = jax.jit(jax.vmap(lambda key: draw_point(key, jnp.asarray(region), 1, 1.0)))
+    drawn = {tuple(point) for point in np.asarray(draw(MANY[:300]), int)}
+    assert tuple(find_centre(region).astype(int)) in drawn
+    assert drawn == {(x, y) for y, x in np.argwhere(depth == depth.max())}
+
+
+def test_some_points_are_centres():
+    region = np.zeros((9, 15), bool)
+    region[1:8, 2:9] = region[3, 9:14] = True
+    points = jax.vmap(lambda key: draw_point(key, jnp.asarray(region), 4, 0.3))(MANY)
+    is_centre = (np.asarray(points, int) // 4 == [5, 4]).all(axis=1).mean()
+    expected = 0.3 + 0.7 / region.sum()
+    assert abs(is_centre - expected) < 5 * np.sqrt(expected * (1 - expected) / len(MANY))
+    nothing = draw_point(jax.random.key(0), jnp.zeros((3, 5), bool), 4, 1.0)
+    np.testing.assert_array_equal(nothing, [0, 0])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_centred_correction_is_the_evaluations(seed):
+    truth, predicted = draw_blobs(seed), draw_blobs(seed + 50)
+    inside = jnp.ones(truth.shape, bool)
+    points, labels = jax.vmap(
+        lambda key: draw_correction(
+            key, jnp.asarray(predicted), jnp.asarray(truth), inside, 1, centre_share=1.0
+        )
+    )(MANY[:100])
+    click = next_click(truth, predicted, np.zeros((0, 2)))
+    assert (np.asarray(labels) == click.label).all()
+    assert click.point in {tuple(point) for point in np.asarray(points).tolist()}
+
+
+def test_a_centred_correction_of_a_right_mask_is_its_centre():
+    truth = jnp.asarray(REGION)
+    draw = jax.vmap(lambda key: draw_correction(key, truth, truth, truth, 4, centre_share=1.0))
+    points, labels = draw(MANY[:50])
+    columns, rows = (np.asarray(points, int) // 4).T
+    assert REGION[rows, columns].all()
+    assert (np.asarray(labels) == PointLabel.FOREGROUND).all()
 
 
 def test_a_box_is_the_masks():

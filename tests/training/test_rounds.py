@@ -88,6 +88,18 @@ def test_what_the_user_does(refine_rounds, box_share):
     assert (truth == (labels == PointLabel.FOREGROUND))[is_point].all()
 
 
+def test_a_user_who_clicks_in_the_middle():
+    interaction = Interaction(rounds=2, refine_rounds=0, box_share=0.0, centre_share=1.0)
+    batch = make_batch()
+    _, session = play(interaction)(MODEL, batch, KEYS)
+    points = np.asarray(session.points)
+    for i, j in np.ndindex(3, 2):
+        rows, columns = np.nonzero(batch.masks[i, j])  # 5 x 7 cells, whose middle is 1 x 3
+        middle = 4 * np.array([columns.min() + 2, rows.min() + 2])
+        assert (points[i, j, 0] >= middle).all()
+        assert (points[i, j, 0] < middle + np.array([12, 4])).all()
+
+
 def test_the_second_idle_round_is_anywhere_before_the_last():
     interaction = Interaction(rounds=4, refine_rounds=2)
     batch = jax.tree.map(lambda leaf: np.repeat(leaf[:1], 3, axis=0), make_batch())
@@ -163,6 +175,7 @@ def test_inside_is_what_holds_any_of_the_photo():
         ({"rounds": 0}, "rounds is at least 1"),
         ({"rounds": 2, "refine_rounds": 2}, "refine_rounds is 0, 1 or 2, and fewer than the 2"),
         ({"box_share": 1.5}, "box_share"),
+        ({"centre_share": -0.1}, "centre_share"),
         ({"box_jitter": -1.0}, "box_jitter"),
     ],
 )
