@@ -28,7 +28,7 @@ config = lesson(
     *pasted_things(things(weight=0.5), scenes=0.4, seed=46, pasting=VARIED_THINGS),
     after="runs/tiny_27/weights.safetensors",
     side=512,
-    steps=260,
+    steps=290,
     rate=6e-4,
     decay=CosineDecay(),
     warmup_steps=15,
