@@ -1,4 +1,4 @@
-"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_26`.
+"""What the lessons that made the shipped weights have in common: the configs `tiny_1` to `tiny_28`.
 
 Each starts from the weights of the one before, with Muon, in a process of its own that draws pictures.
 """
