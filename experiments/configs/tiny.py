@@ -1,6 +1,6 @@
 """The tiny model from random weights at its full size, with the paper's sessions: `sam-jax train tiny`.
 
-The weights that come with this package were made by lessons instead, `tiny_1` to `tiny_7`.
+The weights that come with this package were made by lessons instead, `tiny_1` to `tiny_28`.
 """
 
 from sam_jax.data.augmentation import Augmentation
