@@ -9,7 +9,7 @@ from sam_jax.inference import (
     sam_model_registry,
 )
 from sam_jax.models import TINY, VIT_B, VIT_H, VIT_L, Compute, Model, Sam, SamConfig
-from sam_jax.types import CheckpointError, InputError
+from sam_jax.types import CheckpointError, InputError, RunError
 
 try:
     __version__ = version("sam-jax")
@@ -25,6 +25,7 @@ __all__ = [
     "Compute",
     "InputError",
     "Model",
+    "RunError",
     "Sam",
     "SamAutomaticMaskGenerator",
     "SamConfig",

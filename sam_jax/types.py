@@ -30,6 +30,13 @@ class CheckpointError(InputError):
     """A file of weights is damaged, unsafe, or belongs to another model."""
 
 
+class RunError(RuntimeError):
+    """A run cannot go on although its input is right: the disk is full, the loss diverged.
+
+    The message is one line and says what to do.
+    """
+
+
 class PointLabel(IntEnum):
     """What a point of a prompt means. A box is two points, its corners."""
 

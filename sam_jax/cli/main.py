@@ -31,6 +31,7 @@ EXTRAS = {
 """Which extra installs what is imported by these names."""
 
 BAD_INPUT = 2
+STOPPED = 1
 INTERRUPTED = 130
 
 
@@ -59,21 +60,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(
     command: Predict | Generate | Train | Finetune | Evaluate | Dataset | Convert | Download | Info,
 ) -> int:
-    from sam_jax.types import InputError
+    from sam_jax.types import InputError, RunError
 
     try:
         command.run()
     except InputError as error:
-        return _complain(str(error))
+        return _complain(str(error), BAD_INPUT)
+    except RunError as error:
+        return _complain(str(error), STOPPED)
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
         extra = EVALUATE if isinstance(command, Evaluate) else EXTRAS[package]
-        return _complain(f"{package} is not installed: pip install 'sam-jax[{extra}]'")
+        message = f"{package} is not installed: pip install 'sam-jax[{extra}]'"
+        return _complain(message, BAD_INPUT)
     return 0
 
 
-def _complain(message: str) -> int:
+def _complain(message: str, code: int) -> int:
     print("error:", " ".join(message.splitlines()), file=sys.stderr)
-    return BAD_INPUT
+    return code
