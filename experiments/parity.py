@@ -20,7 +20,6 @@ from rich.table import Table
 from experiments.official import segment_anything
 from experiments.reference import official_model
 from sam_jax import Model, SamPredictor, load
-from sam_jax.checkpoints.recognition import without_details
 from sam_jax.models import TINY, VIT_B, SamConfig
 
 PHOTO = skimage.data.coffee()
@@ -151,7 +150,7 @@ def main() -> None:
     parser.add_argument("--only", choices=("tiny", "vit_b"), help="one of the two models")
     only = parser.parse_args().only
     table = Table("largest difference", "embedding", "logits", "predicted IoU", "pixels of masks")
-    for name, config in (("tiny", without_details(TINY)), ("vit_b", VIT_B)):
+    for name, config in (("tiny", replace(TINY, fine=None)), ("vit_b", VIT_B)):
         if only in (None, name):
             with tempfile.TemporaryDirectory() as folder:
                 pair = make_pair(config, Path(folder))

@@ -4,7 +4,7 @@ Weights are random but made not to vanish: what the official code initialises to
 (norms) would let mistakes pass.
 """
 
-import re
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,21 +15,17 @@ from torch import nn
 
 from experiments.official import segment_anything
 from sam_jax.checkpoints import SHIPPED_WEIGHTS, load_checkpoint
-from sam_jax.checkpoints.recognition import without_details
+from sam_jax.checkpoints.conversion import leaf_shapes
 from sam_jax.models import SamConfig
 from sam_jax.types import Variables
 
 
-def shipped_without_details(image_size: int | None = None) -> tuple[SamConfig, Variables]:
-    """Trained weights that official PyTorch takes too: the shipped ones, less what looks at details."""
+def shipped_as_sam(image_size: int | None = None) -> tuple[SamConfig, Variables]:
+    """Trained weights that official PyTorch takes too: the shipped ones, without what they add to SAM."""
     config, variables = load_checkpoint(SHIPPED_WEIGHTS, image_size=image_size)
+    config = replace(config, fine=None)
     leaves = flatten_dict(variables, sep="/")
-    plain = {
-        path: leaf
-        for path, leaf in leaves.items()
-        if not re.search("details|click_maps|geodesics|mask_scoring", path)
-    }
-    return without_details(config), unflatten_dict(plain, sep="/")
+    return config, unflatten_dict({path: leaves[path] for path in leaf_shapes(config)}, sep="/")
 
 
 def official_model(config: SamConfig, seed: int = 0) -> nn.Module:

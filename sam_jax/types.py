@@ -13,13 +13,16 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, PyTree, Shaped
 
 AnyArray = jax.Array | np.ndarray
 """What functions take that compute with JAX: its arrays, or NumPy's."""
 
 Variables = dict[str, Any]
 """Flax variable collections as plain nested dictionaries: `params` (trained) and `constants` (never trained)."""
+
+ImageEmbedding = PyTree[Float[AnyArray, "..."]]
+"""What an image encoder gives: an array "b gh gw d"; a model with more to give has a NamedTuple of arrays instead."""
 
 
 class InputError(ValueError):
@@ -54,9 +57,9 @@ class Prompts(NamedTuple):
     """What to segment: every prompt asks for one object.
 
     Attributes:
-        points: x, y in pixels of the model's input frame (the resized, padded image).
-        labels: a `PointLabel` for every point.
-        masks: logits of an earlier answer in the padded frame, at a quarter of its size; None for no mask prompt.
+        points: Points x, y in pixels of the padded input, in which the resized image lies.
+        labels: A `PointLabel` for every point.
+        masks: Logits of an earlier answer at a quarter of the padded input's size; None for no mask prompt.
     """
 
     points: Float[AnyArray, "b n p 2"]
@@ -68,25 +71,27 @@ class PromptEmbeddings(NamedTuple):
     """Prompts as the decoder takes them.
 
     Attributes:
-        tokens: one for every point, not in any particular order (text can add its own).
-        present: which tokens take part in attention.
-        dense: added to the image embedding; of size 1 along grid axes (and b, n) where it is the same everywhere.
-        clicks: row and column at a quarter of the pixels, and label, of tokens that are clicks; -1 for others. Only
-            models that look at details, at maps of clicks or at distances from them use them.
+        tokens: One token for every point, in no particular order (text can add its own).
+        present: Which tokens take part in attention.
+        dense: Dense map that is added to the image embedding; of size 1 along grid axes (and b, n) where it is the same
+            everywhere.
     """
 
-    tokens: Float[Array, "b n t d"]
-    present: Bool[Array, "b n t"]
-    dense: Float[Array, "#b #n #gh #gw d"]
-    clicks: Int[Array, "b n t 3"]
+    tokens: Float[Array, "*prompts t d"]
+    present: Bool[Array, "*prompts t"]
+    dense: Float[Array, "*prompts gh gw d"]
+
+
+EncodedPrompts = PyTree[Shaped[AnyArray, "..."]]
+"""What the mask decoder takes of prompts: `PromptEmbeddings`; a model with more to tell has further fields."""
 
 
 class MaskPrediction(NamedTuple):
     """Answers to prompts.
 
     Attributes:
-        logits: masks in the padded frame at a quarter of its size; above 0 is the object.
-        iou: the model's own estimate of each mask's IoU; not confined to [0, 1].
+        logits: Mask logits at a quarter of the padded input's size; above 0 is the object.
+        iou: The model's own estimate of each mask's IoU, which is not confined to [0, 1].
     """
 
     logits: Float[Array, "b n m h w"]

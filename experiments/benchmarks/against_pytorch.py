@@ -31,16 +31,15 @@ from experiments.benchmarks.timing import (
 )
 from experiments.official import segment_anything
 from experiments.reference import hugging_face_model, official_model
-from sam_jax.checkpoints.recognition import without_details
 from sam_jax.data.framing import Framing
 from sam_jax.inference import embed_images, predict_masks
 from sam_jax.inference.prompts import make_prompts
-from sam_jax.models import TINY, VIT_B, Model, Sam, SamConfig, init_variables
+from sam_jax.models import TINY, VIT_B, Model, SamConfig, init_variables
 
 OURS = "sam_jax"
 OFFICIAL = "official PyTorch"
 TRANSFORMERS = "transformers"
-VARIANTS = {"vit_b": VIT_B, "tiny": without_details(TINY)}
+VARIANTS = {"vit_b": VIT_B, "tiny": replace(TINY, fine=None)}
 PHOTO_SIZE = (1200, 1800)
 
 
@@ -73,7 +72,7 @@ def encoding(config: SamConfig, name: str) -> Callable[[], object]:
     pixels = np.random.default_rng(0).integers(0, 256, (1, *frame, 3), np.uint8)
     for_torch = torch.randn(1, 3, *frame)
     if name == OURS:
-        model = Model(Sam(config), jax.device_put(init_variables(config)))
+        model = Model(config, jax.device_put(init_variables(config)))
         return lambda: embed_images(model, pixels, np.array([frame])).block_until_ready()
     encoder: Any = (
         official_model(config).image_encoder

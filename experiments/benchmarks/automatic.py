@@ -35,9 +35,8 @@ import sam_jax.inference.automatic
 from experiments.benchmarks.memory import peak_memory
 from experiments.benchmarks.timing import print_summaries, summarise, time_in_turns
 from experiments.official import segment_anything
-from experiments.reference import official_model, shipped_without_details
+from experiments.reference import official_model, shipped_as_sam
 from sam_jax.checkpoints import save_checkpoint
-from sam_jax.checkpoints.recognition import without_details
 from sam_jax.inference.crops import make_point_grid
 from sam_jax.models import TINY, VIT_B
 
@@ -76,7 +75,7 @@ def make_photo() -> np.ndarray:
 def write_official(options: Options, path: Path) -> None:
     """Write weights in the official format."""
     if options.variant == "tiny":
-        save_checkpoint(path, *shipped_without_details())
+        save_checkpoint(path, *shipped_as_sam())
     else:
         torch.save(official_model(VIT_B).state_dict(), path)
 
@@ -190,7 +189,7 @@ def show_parts(ours: dict[str, float], official: dict[str, float]) -> None:
 def main() -> None:
     """Measure and print."""
     options = tyro.cli(Options)
-    config = without_details(TINY) if options.variant == "tiny" else VIT_B
+    config = replace(TINY, fine=None) if options.variant == "tiny" else VIT_B
     if options.memory_of and options.weights and options.threshold is not None:
         make_generator(options, options.weights, config, options.threshold, options.memory_of)()
         print(peak_memory())

@@ -1,4 +1,4 @@
-"""What each thing costs that the tiny model has beyond Segment Anything: its time beside the model that lacks them all.
+"""What the additions of the small model to Segment Anything cost: its time beside the model without them.
 
     python -m experiments.benchmarks.beyond_sam [--rounds 7]
 
@@ -7,7 +7,7 @@ Figures: in the README, with the machine they were taken on.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -15,21 +15,18 @@ import numpy as np
 import tyro
 
 from experiments.benchmarks.timing import Contestants, print_summaries, summarise, time_in_turns
-from experiments.lessons import LIKE_SAM, STAGES
 from sam_jax.data.framing import Framing
 from sam_jax.inference import embed_images, predict_masks
 from sam_jax.inference.prompts import make_prompts
-from sam_jax.models import Model, Sam, SamConfig, init_variables
+from sam_jax.models import TINY, Model, SamConfig, init_variables
 
 LACKING = "like SAM"
-CONFIGS: dict[str, SamConfig] = {LACKING: LIKE_SAM} | {
-    f"up to {stage}": config for stage, config in STAGES.items()
-}
+CONFIGS: dict[str, SamConfig] = {LACKING: replace(TINY, fine=None), "with additions": TINY}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """Compare the tiny model with what it is without them."""
+    """Compare the small model with what it is without its additions."""
 
     rounds: int = 7
     """How often each task is timed."""
@@ -57,7 +54,7 @@ def decoding(model: Model, prompts: int) -> Callable[[], Any]:
 def compare(rounds: int) -> dict[str, dict[str, dict[str, float]]]:
     """Summaries of every task."""
     models = {
-        name: Model(Sam(config), jax.device_put(init_variables(config)))
+        name: Model(config, jax.device_put(init_variables(config)))
         for name, config in CONFIGS.items()
     }
     tasks: dict[str, Contestants] = {

@@ -18,7 +18,6 @@ import tyro
 from experiments.benchmarks.timing import print_summaries, summarise, time_in_turns
 from experiments.reference import official_model
 from experiments.reference_training import TorchBatch, TorchPrompts, session_loss
-from sam_jax.checkpoints.recognition import with_image_size, without_details
 from sam_jax.data.example import Batch
 from sam_jax.data.framing import normalise
 from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
@@ -112,7 +111,7 @@ def main() -> None:
     """Measure and print."""
     options = tyro.cli(Options)
     side = options.image_size
-    config = with_image_size(without_details(TINY), (side, side))
+    config = replace(TINY, fine=None).with_image_size((side, side))
     batch = make_batch(config, options.images, options.masks)
     contestants = {
         OURS: our_step(config, options, batch),

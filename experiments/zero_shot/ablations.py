@@ -21,7 +21,6 @@ import tyro
 from rich.progress import track
 
 from sam_jax import SamPredictor, load
-from sam_jax.checkpoints.recognition import without_details
 from sam_jax.data.augmentation import PHOTOS, Augmentation
 from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.evaluation.click_results import mean_curve
@@ -120,7 +119,7 @@ def make_config(
 ) -> TrainConfig:
     """A run with an encoder of this width, depth and number of heads."""
     width, depth, heads = encoder
-    official = without_details(TINY)
+    official = dataclasses.replace(TINY, fine=None)
     model = replace(
         official,
         image_encoder=replace(

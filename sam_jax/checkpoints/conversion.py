@@ -1,8 +1,8 @@
 """Between tensors by their official names and leaves of our tree, one tensor at a time, after checking all of them."""
 
 import os
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Mapping
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -21,10 +21,11 @@ from sam_jax.checkpoints.recognition import (
     candidates,
     name_variant,
     read_image_size,
-    with_image_size,
+    read_patch_size,
 )
 from sam_jax.checkpoints.tensors import LazyTensor, Tensor, Tensors
 from sam_jax.models import SamConfig, abstract_variables
+from sam_jax.models.config import PATCH_SIZE
 from sam_jax.ops.resize import bilinear_matrix
 from sam_jax.types import CheckpointError, Variables
 
@@ -96,12 +97,12 @@ def find_config(source: str | os.PathLike, state: Tensors, config: SamConfig | N
     """The model whose weights these are; `config`, if given, at the image size that the file is made for.
 
     Args:
-        source: the file, for messages.
-        state: by official names.
-        config: what the model is known to be.
+        source: File of the weights, for messages.
+        state: Tensors by their official names.
+        config: The model, where it is known.
 
     Raises:
-        CheckpointError: not a Segment Anything, or with every tensor that doesn't fit.
+        CheckpointError: The weights are not of a Segment Anything, or of one with another size of patches.
     """
     shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
     if not any(key.startswith("image_encoder.") for key in shapes):
@@ -109,10 +110,14 @@ def find_config(source: str | os.PathLike, state: Tensors, config: SamConfig | N
             f"{source} is not a Segment Anything checkpoint: no key starts with image_encoder. "
             f"(the first is {next(iter(shapes), 'absent')})"
         )
-    image_size = read_image_size(shapes)
+    if (patch_size := read_patch_size(shapes)) not in (None, PATCH_SIZE):
+        raise CheckpointError(
+            f"{source} has patches of {patch_size} pixels; only the {PATCH_SIZE} of published models are supported"
+        )
     if config is not None:
-        _check_depths(source, shapes, config)
-        return with_image_size(config, image_size) if image_size else config
+        check_depths(source, state, config)
+        image_size = read_image_size(shapes)
+        return config.with_image_size(image_size) if image_size else config
     found = None
     for candidate in candidates(shapes):
         misfits = sum(map(len, _compare(shapes, official_shapes(candidate))))
@@ -125,13 +130,17 @@ def find_config(source: str | os.PathLike, state: Tensors, config: SamConfig | N
     return found[1]
 
 
-def _check_depths(source: str | os.PathLike, shapes: Shapes, config: SamConfig) -> None:
-    """A stored configuration can ask for any number of layers; each has tensors, so the file bounds them."""
+def check_depths(source: str | os.PathLike, tensors: Tensors, config: SamConfig) -> None:
+    """A stored configuration can ask for any number of layers; each has tensors, so the file bounds them.
+
+    Raises:
+        CheckpointError: The file has fewer tensors than the configuration has layers.
+    """
     decoder = config.mask_decoder
     layers = config.image_encoder.depth + decoder.depth + decoder.iou_head_depth
-    if layers + decoder.num_multimask_outputs > len(shapes):
+    if layers + decoder.num_multimask_outputs > len(tensors):
         raise CheckpointError(
-            f"{source} does not fit {name_variant(config)}: it has no more than {len(shapes)} tensors"
+            f"{source} does not fit {name_variant(config)}: it has no more than {len(tensors)} tensors"
         )
 
 
@@ -148,18 +157,23 @@ def _check_encoder(source: str | os.PathLike, shapes: Shapes, config: SamConfig)
 
 def check_tensors(
     source: str | os.PathLike, config: SamConfig, tensors: Tensors, expected: Shapes
-) -> None:
-    """Reads every tensor once.
+) -> dict[str, LazyTensor]:
+    """The tensors, after a comparison of their names, shapes and dtypes; each is checked for NaN when it is read.
+
+    Args:
+        source: File of the weights, for messages.
+        config: The model that the weights have to fit, for messages.
+        tensors: Tensors by name.
+        expected: Shapes by name.
 
     Raises:
-        CheckpointError: tensors are missing, unexpected, misshapen, not floating-point, or hold NaN or infinity; one
-            line tells all.
+        CheckpointError: Tensors are missing, unexpected, misshapen or not floating-point; one line tells all. Reading a
+            tensor with NaN or infinity raises it too, with the names of all such tensors.
     """
     missing, unexpected, misshapen = _compare(
         {name: tuple(tensor.shape) for name, tensor in tensors.items()}, expected
     )
     right = [name for name in expected if name in tensors and name not in misshapen]
-    numeric = [name for name in right if jnp.issubdtype(tensors[name].dtype, jnp.floating)]
     problems = {
         "missing": missing,
         "unexpected": unexpected,
@@ -167,14 +181,33 @@ def check_tensors(
             f"{name}: {_sides(tensors[name].shape)} instead of {_sides(expected[name])}"
             for name in misshapen
         ],
-        "not floating-point": [f"{n}: {tensors[n].dtype}" for n in right if n not in set(numeric)],
-        "with NaN or infinity": [name for name in numeric if not _is_finite(tensors[name])],
+        "not floating-point": [
+            f"{name}: {tensors[name].dtype}"
+            for name in right
+            if not jnp.issubdtype(tensors[name].dtype, jnp.floating)
+        ],
     }
     if any(problems.values()):
-        told = [
-            f"{len(names)} {kind} ({_list(names)})" for kind, names in problems.items() if names
-        ]
-        raise CheckpointError(f"{source} does not fit {name_variant(config)}: {', '.join(told)}")
+        raise _misfit(source, config, problems)
+
+    def read(name: str) -> np.ndarray:
+        array = np.asarray(tensors[name])
+        if not _is_finite(array):
+            broken = [other for other in expected if not _is_finite(np.asarray(tensors[other]))]
+            raise _misfit(source, config, {"with NaN or infinity": broken})
+        return array
+
+    return {
+        name: LazyTensor(tuple(tensor.shape), np.dtype(tensor.dtype), partial(read, name))
+        for name, tensor in tensors.items()
+    }
+
+
+def _misfit(
+    source: str | os.PathLike, config: SamConfig, problems: Mapping[str, list[str]]
+) -> CheckpointError:
+    told = [f"{len(names)} {kind} ({_list(names)})" for kind, names in problems.items() if names]
+    return CheckpointError(f"{source} does not fit {name_variant(config)}: {', '.join(told)}")
 
 
 def _compare(shapes: Shapes, expected: Shapes) -> tuple[list[str], list[str], list[str]]:
@@ -184,9 +217,9 @@ def _compare(shapes: Shapes, expected: Shapes) -> tuple[list[str], list[str], li
     return missing, unexpected, misshapen
 
 
-def _is_finite(tensor: Tensor) -> bool:
+def _is_finite(array: np.ndarray) -> bool:
     with np.errstate(over="ignore"):  # a double that float32 cannot hold becomes infinite
-        return bool(np.isfinite(np.asarray(tensor, np.float32)).all())
+        return bool(np.isfinite(array.astype(np.float32, copy=False)).all())
 
 
 def _sides(shape: Iterable[int]) -> str:
@@ -205,7 +238,7 @@ def resize_positions(leaves: Tensors, config: SamConfig, image_size: tuple[int, 
     official code does when a table's length is not its grid's. Windows keep their size and their tables.
     """
     old = config.image_encoder.grid
-    new = with_image_size(config, image_size).image_encoder.grid
+    new = config.with_image_size(image_size).image_encoder.grid
     down, across = (bilinear_matrix(*sides) for sides in zip(old, new, strict=True))
     table = leaves["params/image_encoder/pos_embed"]
     resized = {

@@ -57,14 +57,13 @@ def download(
     its hash is right.
 
     Args:
-        name: vit_b, vit_l or vit_h.
-        folder: where the file goes; the default is the user's cache folder.
-        url: of the same file elsewhere.
-        progress: draw a bar on standard error.
+        name: Name of the model: vit_b, vit_l or vit_h.
+        folder: Folder for the file; the default is the user's cache folder.
+        url: Address of the same file elsewhere.
+        progress: Whether to draw a progress bar on standard error.
 
     Raises:
-        InputError: no such name, the server refuses, the connection fails repeatedly, the disk is full, or what
-            came is not the official file.
+        InputError: There is no such name, or the server refuses the file or sends another one.
     """
     if name not in OFFICIAL_FILES:
         raise InputError(f"no checkpoint is called {name!r}; there are {', '.join(OFFICIAL_FILES)}")

@@ -31,7 +31,8 @@ def read_folder(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Tensors by official names, and config.json.
 
     Raises:
-        CheckpointError: not a `SamModel`, a file is absent or damaged, or a choice that no official model has.
+        CheckpointError: The folder holds no `SamModel`, a file is absent or damaged, or the model makes a choice that
+            no official model makes.
     """
     description = _read_json(folder / "config.json")
     if description.get("model_type") != "sam":
@@ -80,7 +81,7 @@ def rename(source: Path, tensors: Tensors) -> dict[str, Tensor]:
     """The tensors by official names; tied ones become one.
 
     Raises:
-        CheckpointError: two tensors that are one in the model differ.
+        CheckpointError: Two tensors that are one in the model differ.
     """
     renamed: dict[str, Tensor] = {}
     for key, name in official_names(tensors).items():
@@ -94,7 +95,7 @@ def complete_config(folder: Path, config: SamConfig, description: dict[str, Any]
     """The configuration measured on tensors, with what config.json knows better.
 
     Raises:
-        CheckpointError: config.json makes no sense.
+        CheckpointError: The sizes in config.json are impossible.
     """
     vision = description.get("vision_config") or {}
     decoder = description.get("mask_decoder_config") or {}

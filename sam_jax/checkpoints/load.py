@@ -8,7 +8,6 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from sam_jax.checkpoints import conversion, hugging_face
-from sam_jax.checkpoints.recognition import with_image_size, without_details
 from sam_jax.checkpoints.safetensors_file import (
     describe,
     read_description,
@@ -39,13 +38,14 @@ def load_checkpoint(
     official names or with Hugging Face's, and Hugging Face folders. What it is is told from the content.
 
     Args:
-        path: a file or a folder.
-        image_size: input size in pixels, one side or (h, w), that positional tables are interpolated to; the default
+        path: File or folder of the weights.
+        image_size: Input size in pixels, one side or (h, w), that positional tables are interpolated to; the default
             is the size that the file is made for.
-        config: the model, where the file leaves it open; the default is to recognise it.
+        config: The model, where the file leaves it open; the default is to recognise it.
 
     Raises:
-        CheckpointError: damaged, unsafe, or not the weights of a Segment Anything, with all that doesn't fit.
+        CheckpointError: The file is damaged, unsafe, or not the weights of a Segment Anything; the message tells all
+            that doesn't fit.
         InputError: `image_size` is not a multiple of the patch size.
     """
     config, leaves = _open(Path(path), image_size, config)
@@ -56,10 +56,11 @@ def load_checkpoint(
 def read_config(
     path: str | os.PathLike, *, image_size: int | tuple[int, int] | None = None
 ) -> SamConfig:
-    """The model that weights are of, as `load_checkpoint` finds it, without reading them all.
+    """The model that weights are of, as `load_checkpoint` finds it, from names and shapes alone.
 
     Raises:
-        CheckpointError, InputError: as there.
+        CheckpointError: The file is damaged, unsafe, or not the weights of a Segment Anything.
+        InputError: `image_size` is not a multiple of the patch size.
     """
     return _open(Path(path), image_size, None)[0]
 
@@ -68,17 +69,19 @@ def save_checkpoint(path: str | os.PathLike, config: SamConfig, variables: Varia
     """Write weights, in the dtypes they have; the file appears when it is complete.
 
     Args:
-        path: ends in `.safetensors` for our own format, in `.pth` for official names that PyTorch's tools load.
-        config: the model.
-        variables: its weights.
+        path: File that ends in `.safetensors` for our own format, in `.pth` for official names that PyTorch's tools
+            load.
+        config: Sizes of the model.
+        variables: Weights of the model.
 
     Raises:
-        InputError: another ending, or a `.pth` of a model with details, which official PyTorch lacks.
-        CheckpointError: the weights don't fit the model, or the disk refuses.
+        InputError: The ending is another one, or it is `.pth` and the model has additions that official PyTorch lacks.
+        CheckpointError: The weights don't fit the model.
+        RunError: The disk refuses the file.
     """
     _check_format(Path(path), config)
     leaves = conversion.flatten(variables)
-    conversion.check_tensors(path, config, leaves, conversion.leaf_shapes(config))
+    leaves = conversion.check_tensors(path, config, leaves, conversion.leaf_shapes(config))
     _write(Path(path), config, leaves)
 
 
@@ -104,10 +107,10 @@ class _Contents(NamedTuple):
     """What a file holds.
 
     Attributes:
-        tensors: by official names, or by our paths.
-        ours: which of the two.
-        stored: the model, as our own files tell it.
-        description: config.json of a Hugging Face folder.
+        tensors: Tensors by official names, or by our paths.
+        ours: Whether the names are our paths.
+        stored: The model, as our own files tell it.
+        description: Content of config.json in a Hugging Face folder.
     """
 
     tensors: Tensors
@@ -119,26 +122,44 @@ class _Contents(NamedTuple):
 def _open(
     path: Path, image_size: int | tuple[int, int] | None, config: SamConfig | None
 ) -> tuple[SamConfig, Tensors]:
-    """Checked leaves that still lie in the file."""
+    """Leaves that still lie in the file; each is checked when it is read, which is once."""
     contents = _read(path)
-    tensors = contents.tensors
-    state = conversion.rename_leaves(tensors) if contents.ours else tensors
-    known = config or contents.stored
-    fitting = conversion.find_config(path, state, known)
-    if known is None and contents.description is not None:
-        fitting = hugging_face.complete_config(path, fitting, contents.description)
-    if contents.ours:
-        conversion.check_tensors(path, fitting, tensors, conversion.leaf_shapes(fitting))
-        leaves = conversion.cast(tensors, "float32")
+    if contents.stored is None:
+        fitting, leaves = _recognise(path, contents, config)
     else:
-        conversion.check_tensors(path, fitting, tensors, conversion.official_shapes(fitting))
-        leaves = conversion.cast(conversion.official_to_leaves(tensors), "float32")
+        size = contents.stored.image_encoder.image_size
+        fitting = contents.stored if config is None else config.with_image_size(size)
+        conversion.check_depths(path, contents.tensors, fitting)
+        leaves = conversion.check_tensors(
+            path, fitting, contents.tensors, conversion.leaf_shapes(fitting)
+        )
+    leaves = conversion.cast(leaves, "float32")
     if image_size is None:
         image_size = (config or fitting).image_encoder.image_size
     wanted = (image_size, image_size) if isinstance(image_size, int) else image_size
     if wanted != fitting.image_encoder.image_size:
         leaves = conversion.resize_positions(leaves, fitting, wanted)
-    return with_image_size(fitting, wanted), leaves
+    return fitting.with_image_size(wanted), leaves
+
+
+def _recognise(
+    path: Path, contents: _Contents, config: SamConfig | None
+) -> tuple[SamConfig, Tensors]:
+    """The model of a file that doesn't tell it, and its leaves."""
+    if config is not None and config.fine is not None:
+        raise CheckpointError(
+            f"{path} holds a Segment Anything; a model with additions lies in a .safetensors of this package, "
+            "which tells its sizes"
+        )
+    state = conversion.rename_leaves(contents.tensors) if contents.ours else contents.tensors
+    fitting = conversion.find_config(path, state, config)
+    if config is None and contents.description is not None:
+        fitting = hugging_face.complete_config(path, fitting, contents.description)
+    if contents.ours:
+        expected = conversion.leaf_shapes(fitting)
+        return fitting, conversion.check_tensors(path, fitting, contents.tensors, expected)
+    state = conversion.check_tensors(path, fitting, state, conversion.official_shapes(fitting))
+    return fitting, conversion.official_to_leaves(state)
 
 
 def _read(path: Path) -> _Contents:
@@ -191,9 +212,9 @@ def _without_prefix(tensors: Tensors) -> Tensors:
 def _check_format(path: Path, config: SamConfig) -> None:
     if path.suffix not in (".pth", ".safetensors"):
         raise InputError(f"cannot tell the format of {path}: it ends in .safetensors or .pth")
-    if path.suffix == ".pth" and config != without_details(config):
+    if path.suffix == ".pth" and config.fine is not None:
         raise InputError(
-            f"{path}: official PyTorch has no place for the details of these weights; "
+            f"{path}: official PyTorch has no place for what these weights add to Segment Anything; "
             "write them as .safetensors"
         )
 

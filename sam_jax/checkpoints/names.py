@@ -38,14 +38,6 @@ OFFICIAL = {
         ("neck/norm1", "neck.1", "norm"),
         ("neck/conv2", "neck.2", "conv"),
         ("neck/norm2", "neck.3", "norm"),
-        # Official models have no details; these rows follow their style.
-        ("details/stem", "details.stem", "conv"),
-        ("details/*_norm", "details.*_norm", "norm"),
-        ("details/step_costs/learned", "details.step_costs", "linear"),
-        ("details/*_out", "details.*_out", "linear"),
-        ("details/to_*", "details.to_*", "conv"),
-        ("details/*_*/norm", "details.*.*.norm", "norm"),
-        ("details/*_*/conv*", "details.*.*.conv*", "conv"),
     ),
     "constants/prompt_encoder": (
         ("gaussian_matrix", "pe_layer.positional_encoding_gaussian_matrix", "table"),
@@ -80,10 +72,6 @@ OFFICIAL = {
             "linear",
         ),
         ("iou_prediction_head/layers_*", "iou_prediction_head.layers.*", "linear"),
-        ("click_details", "click_details", "linear"),
-        ("click_maps_*", "click_maps_*", "linear"),
-        ("geodesics_*", "geodesics_*", "linear"),
-        ("mask_scoring/mlp/layers_*", "mask_scoring.layers.*", "linear"),
     ),
 }
 

@@ -25,39 +25,26 @@ Shapes = Mapping[str, tuple[int, ...]]
 def name_variant(config: SamConfig) -> str:
     """What people call the model, at whatever input size; its width and depth if it has no name."""
     for name, variant in VARIANTS.items():
-        whole = with_image_size(variant, config.image_encoder.image_size)
+        whole = variant.with_image_size(config.image_encoder.image_size)
         if whole == config:
             return name
-        if without_details(whole) == config:
-            return f"{name} without details"
+        if replace(whole, fine=None) == config:
+            return f"{name} without additions"
     return f"SAM of width {config.image_encoder.width} and depth {config.image_encoder.depth}"
 
 
-def with_image_size(config: SamConfig, image_size: tuple[int, int]) -> SamConfig:
-    """The same model for inputs of another size (h, w).
-
-    Raises:
-        InputError: not a multiple of the patch size.
-    """
-    return replace(config, image_encoder=replace(config.image_encoder, image_size=image_size))
-
-
-def without_details(config: SamConfig) -> SamConfig:
-    """The part of a model that official ones have too: without all that `TINY` adds."""
-    return replace(
-        config,
-        image_encoder=replace(config.image_encoder, detail_width=0, step_costs=0),
-        mask_decoder=replace(config.mask_decoder, click_maps=False, mask_scoring=False),
-    )
+def read_patch_size(shapes: Shapes) -> int | None:
+    """Side in pixels of the patches that the file's patch embedding is made for."""
+    match shapes.get("image_encoder.patch_embed.proj.weight"):
+        case (_, _, _, int() as patch):
+            return patch
+    return None
 
 
 def read_image_size(shapes: Shapes) -> tuple[int, int] | None:
     """(h, w) in pixels that the file's positional table is made for."""
-    match (
-        shapes.get("image_encoder.pos_embed"),
-        shapes.get("image_encoder.patch_embed.proj.weight"),
-    ):
-        case (1, int() as rows, int() as columns, _), (_, _, _, int() as patch) if rows and columns:
+    match shapes.get("image_encoder.pos_embed"), read_patch_size(shapes):
+        case (1, int() as rows, int() as columns, _), int() as patch if rows and columns:
             return rows * patch, columns * patch
     return None
 
@@ -66,25 +53,14 @@ def candidates(shapes: Shapes) -> list[SamConfig]:
     """What the file may hold: first what its own shapes add up to, last the variant with a name that is nearest.
 
     Args:
-        shapes: by official name.
+        shapes: Shapes of the tensors by official name.
     """
     depth = _count(shapes, _BLOCK)
-    nearest = min(VARIANTS.values(), key=lambda v: abs(v.image_encoder.depth - depth))
-    image_size = read_image_size(shapes)
-    nearest = with_image_size(nearest, image_size) if image_size else nearest
     nearest = replace(
-        nearest,
-        image_encoder=replace(
-            nearest.image_encoder,
-            detail_width=_measure_details(shapes),
-            step_costs=_count_step_costs(shapes),
-        ),
-        mask_decoder=replace(
-            nearest.mask_decoder,
-            click_maps=_has_click_maps(shapes),
-            mask_scoring=_has_mask_scoring(shapes),
-        ),
+        min(VARIANTS.values(), key=lambda v: abs(v.image_encoder.depth - depth)), fine=None
     )
+    image_size = read_image_size(shapes)
+    nearest = nearest.with_image_size(image_size) if image_size else nearest
     try:
         measured = _measure(shapes)
         return [_whole(measured), nearest]
@@ -96,7 +72,7 @@ def _whole(config: SamConfig) -> SamConfig:
     """The variant with a name of which this is the beginning, if blocks at the end are missing; else the same."""
     encoder = config.image_encoder
     for variant in VARIANTS.values():
-        whole = with_image_size(variant, encoder.image_size)
+        whole = replace(variant.with_image_size(encoder.image_size), fine=None)
         cut = replace(whole.image_encoder, depth=encoder.depth, global_blocks=encoder.global_blocks)
         if (
             encoder.depth < whole.image_encoder.depth
@@ -129,8 +105,6 @@ def _measure(shapes: Shapes) -> SamConfig:
             window_size=window_size,
             global_blocks=global_blocks,
             out_channels=out_channels,
-            detail_width=_measure_details(shapes),
-            step_costs=_count_step_costs(shapes),
         ),
         prompt_encoder=PromptEncoderConfig(
             width=shapes["prompt_encoder.not_a_point_embed.weight"][1],
@@ -144,26 +118,8 @@ def _measure(shapes: Shapes) -> SamConfig:
             iou_head_depth=_count(shapes, re.escape(head) + r"\.(\d+)\..+"),
             iou_head_width=shapes[f"{head}.0.weight"][0],
             num_multimask_outputs=shapes["mask_decoder.mask_tokens.weight"][0] - 1,
-            click_maps=_has_click_maps(shapes),
-            mask_scoring=_has_mask_scoring(shapes),
         ),
     )
-
-
-def _measure_details(shapes: Shapes) -> int:
-    return shapes.get("image_encoder.details.stem.weight", (0,))[0]
-
-
-def _count_step_costs(shapes: Shapes) -> int:
-    return shapes.get("image_encoder.details.step_costs.weight", (0,))[0]
-
-
-def _has_click_maps(shapes: Shapes) -> bool:
-    return "mask_decoder.click_maps_tokens.weight" in shapes
-
-
-def _has_mask_scoring(shapes: Shapes) -> bool:
-    return "mask_decoder.mask_scoring.layers.0.weight" in shapes
 
 
 def _divide(hidden_width: int, width: int) -> float:

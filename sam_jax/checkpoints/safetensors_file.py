@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import struct
+import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,7 +40,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, LazyTensor], dict[str, str]]
     """Tensors that are read when they are asked for, and the file's metadata.
 
     Raises:
-        CheckpointError: truncated, damaged, or of a dtype that no weights have.
+        CheckpointError: The file is truncated, damaged, or has a dtype that no weights have.
     """
     try:
         with safe_open(path, framework="np") as file:
@@ -97,7 +98,7 @@ def read_description(path: str | os.PathLike, metadata: Mapping[str, str]) -> Sa
     """The sizes that `describe` stored; None in a file that isn't ours.
 
     Raises:
-        CheckpointError: they make no sense, or are of a later version with more of them.
+        CheckpointError: The stored sizes are impossible, or a later version wrote more of them than are known here.
     """
     if metadata.get("format") != _FORMAT:
         return None
@@ -111,13 +112,17 @@ def read_description(path: str | os.PathLike, metadata: Mapping[str, str]) -> Sa
 
 def _parse(kind: Any, value: Any) -> Any:
     """A value of a configuration's type from JSON, which has no tuples."""
+    if isinstance(kind, types.UnionType):  # of one type with None
+        (kind,) = set(typing.get_args(kind)) - {types.NoneType}
+        if value is None:
+            return None
     if dataclasses.is_dataclass(kind):
-        types = typing.get_type_hints(kind)
-        if unknown := set(value) - set(types):
+        hints = typing.get_type_hints(kind)
+        if unknown := set(value) - set(hints):
             raise CheckpointError(
                 f"unknown {', '.join(sorted(unknown))}; a later version of sam_jax may have written it"
             )
-        return typing.cast(type, kind)(**{key: _parse(types[key], v) for key, v in value.items()})
+        return typing.cast(type, kind)(**{key: _parse(hints[key], v) for key, v in value.items()})
     if typing.get_origin(kind) is tuple:
         kinds = typing.get_args(kind)
         kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds

@@ -31,7 +31,8 @@ def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
     Nothing that the pickle names is run or imported.
 
     Raises:
-        CheckpointError: damaged, truncated, older than PyTorch 1.6, big-endian, or its pickle names more than tensors.
+        CheckpointError: The file is damaged, truncated, older than PyTorch 1.6 or big-endian, or its pickle names more
+            than tensors.
     """
     path = Path(path)
     try:

@@ -226,7 +226,8 @@ def parse(stream: bytes) -> Any:
     """The value of a pickle: dictionaries, lists, tuples, text, numbers and `TensorRecord`s.
 
     Raises:
-        CheckpointError: it names, calls or contains anything else, or is damaged; the message lacks the file's name.
+        CheckpointError: The pickle names, calls or contains anything else, or is damaged; the message lacks the file's
+            name.
     """
     machine = _Machine()
     try:

@@ -2,15 +2,16 @@
 
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Generic, NamedTuple, TypedDict, TypeVar
+from dataclasses import replace
+from typing import Any, NamedTuple, TypedDict
 
 import jax
 import numpy as np
-from jaxtyping import Bool, Float, Int, Shaped, UInt8
+from jaxtyping import Bool, Float, Shaped, UInt8
 
 from sam_jax.data.framing import Framing, frame_image
 from sam_jax.inference.crops import Crop, make_point_grid, near_crop_edge, plan_crops
+from sam_jax.inference.mask_table import MaskTable, join_tables, write_runs
 from sam_jax.inference.predictor import embed_images, predict_masks
 from sam_jax.inference.prompts import make_prompts, pad_prompts, take_prompts
 from sam_jax.inference.survivors import PackedMask, draw_stable_masks
@@ -19,8 +20,8 @@ from sam_jax.ops.boxes import mask_to_box_xyxy
 from sam_jax.ops.nms import box_nms
 from sam_jax.ops.regions import remove_small_regions
 from sam_jax.ops.resize import fit_size
-from sam_jax.ops.rle import Rle, compress_counts, decode_rle, encode_packed, encode_rle
-from sam_jax.types import InputError
+from sam_jax.ops.rle import Rle, compress_counts, decode_rle, encode_rle
+from sam_jax.types import ImageEmbedding, InputError
 
 SA1B: dict[str, Any] = {
     "points_per_side": 32,
@@ -42,13 +43,13 @@ class Record(TypedDict):
     """One mask, as the official generator describes it.
 
     Attributes:
-        segmentation: the mask, or its run-length encoding.
-        area: in pixels.
-        bbox: x, y, width, height.
-        predicted_iou: the model's own estimate.
-        point_coords: the point x, y that was asked about, in a list.
+        segmentation: The mask, or its run-length encoding.
+        area: Area of the mask in pixels.
+        bbox: Box of the mask as x, y, width, height.
+        predicted_iou: The model's own estimate of the mask's IoU.
+        point_coords: The point x, y that the model was prompted with, in a list.
         stability_score: IoU of the mask at two thresholds.
-        crop_box: x, y, width, height of the crop that it was found in.
+        crop_box: The crop that the mask was found in, as x, y, width, height.
     """
 
     segmentation: Bool[np.ndarray, "h w"] | Rle
@@ -64,11 +65,11 @@ class _View(NamedTuple):
     """A crop of an image as the encoder sees it.
 
     Attributes:
-        image: which it is a crop of, counted.
-        pixels: of the whole image.
-        crop: where it is.
-        framed: the crop in the model's input.
-        framing: how it got there.
+        image: Number of the image that the view is a crop of.
+        pixels: Pixels of the whole image.
+        crop: Where the crop lies.
+        framed: The crop in the model's padded input.
+        framing: Where the crop lies in the padded input.
     """
 
     image: int
@@ -78,78 +79,37 @@ class _View(NamedTuple):
     framing: Framing
 
 
-Form = TypeVar("Form", bound=PackedMask | Rle, covariant=True)
-
-
-@dataclass(frozen=True)
-class _Found(Generic[Form]):
-    """Masks found so far, as columns of a table; all in the image's pixels."""
-
-    masks: Sequence[Form]
-    boxes: Int[np.ndarray, "n 4"]
-    iou: Float[np.ndarray, " n"]
-    stability: Float[np.ndarray, " n"]
-    points: Float[np.ndarray, "n 2"]
-    crops: list[Crop]
-
-    def take(self, indices: Int[np.ndarray, " k"]) -> "_Found[Form]":
-        return _Found(
-            [self.masks[i] for i in indices],
-            self.boxes[indices],
-            self.iou[indices],
-            self.stability[indices],
-            self.points[indices],
-            [self.crops[i] for i in indices],
-        )
-
-
-def _join(parts: Sequence[_Found[Form]]) -> _Found[Form]:
-    return _Found(
-        [mask for part in parts for mask in part.masks],
-        np.concatenate([part.boxes for part in parts]),
-        np.concatenate([part.iou for part in parts]),
-        np.concatenate([part.stability for part in parts]),
-        np.concatenate([part.points for part in parts]),
-        [crop for part in parts for crop in part.crops],
-    )
-
-
-def _write_runs(found: _Found[PackedMask | Rle], image_size: tuple[int, int]) -> _Found[Rle]:
-    """With every mask as run lengths."""
-    rles = [
-        encode_packed(mask.bits, mask.corner, image_size) if isinstance(mask, PackedMask) else mask
-        for mask in found.masks
-    ]
-    return _Found(rles, found.boxes, found.iou, found.stability, found.points, found.crops)
-
-
 class SamAutomaticMaskGenerator:
     """Finds the masks of a whole image by asking about a grid of points and keeping the good answers, once each.
 
     Arguments and results are those of the official `segment_anything.SamAutomaticMaskGenerator`.
 
     Args:
-        model: with its weights.
-        points_per_side: of the grid over the whole image; None if `point_grids` says it all.
-        points_per_batch: decoded at once: more need more memory.
-        pred_iou_thresh: masks of which the model expects no more go.
-        stability_score_thresh: masks less stable than this, when the threshold moves by the offset, go.
-        stability_score_offset: in logits.
-        box_nms_thresh: of two masks of a crop whose boxes' IoU is above it, the one of lower predicted IoU goes.
-        crop_n_layers: of crops that are looked at beside the whole image.
-        crop_nms_thresh: as `box_nms_thresh`, between crops; those from smaller crops stay.
-        crop_overlap_ratio: of neighbouring crops, as a share of the image's shorter side.
-        crop_n_points_downscale_factor: the grid of layer i has `points_per_side` over this to the power of i.
-        point_grids: points x, y in the unit square for the image and each layer of crops, instead of even grids.
-        min_mask_region_area: islands and holes of fewer pixels go.
-        output_mode: what a record's `segmentation` is: a mask, or run lengths, plain or as COCO's string.
-        max_area_share: masks of this share of the image, or more, go; above 1 for none. (Not among the official ones,
-            like the rest.)
-        multimask_output: three masks for each point; otherwise the one that is meant for prompts of several points.
-        images_per_batch: images, or crops of them, that are encoded together: an accelerator wants several.
+        model: Model with its weights.
+        points_per_side: Points along each side of the grid over the whole image; None where `point_grids` gives the
+            grids.
+        points_per_batch: Number of points that are decoded at once; more need more memory.
+        pred_iou_thresh: Masks whose predicted IoU is not above this threshold are dropped.
+        stability_score_thresh: Masks whose stability score, their IoU at two thresholds of the logits, is below this
+            one are dropped.
+        stability_score_offset: Distance in logits of those two thresholds from 0.
+        box_nms_thresh: Of two masks of a crop whose boxes have a larger IoU, the one of lower predicted IoU is dropped.
+        crop_n_layers: Number of layers of crops that are looked at beside the whole image.
+        crop_nms_thresh: Of two masks of different crops whose boxes have a larger IoU, the one of the larger crop is
+            dropped.
+        crop_overlap_ratio: Overlap of neighbouring crops, as a share of the image's shorter side.
+        crop_n_points_downscale_factor: Factor by which the grid of points becomes coarser from one layer of crops to
+            the next.
+        point_grids: Points x, y in the unit square for the image and for each layer of crops, instead of even grids.
+        min_mask_region_area: Area in pixels below which holes and islands of masks are removed.
+        output_mode: Form of a record's `segmentation`: "binary_mask", "uncompressed_rle" or "coco_rle".
+        max_area_share: Masks that cover this share of the image or more are dropped; above 1 for none. (Not an official
+            argument, like those that follow.)
+        multimask_output: Whether each point gives three masks, or the one that is meant for prompts of several points.
+        images_per_batch: Number of images, or crops of them, that are encoded together; accelerators want several.
 
     Raises:
-        InputError: arguments contradict each other.
+        InputError: The arguments contradict each other.
     """
 
     def __init__(
@@ -218,10 +178,10 @@ class SamAutomaticMaskGenerator:
         """All masks of an image.
 
         Args:
-            image: height x width x 3 bytes of 0 to 255, RGB.
+            image: RGB image of height x width x 3 bytes of 0 to 255.
 
         Raises:
-            InputError: not an RGB image, or one too thin for the model.
+            InputError: The image is not an RGB image, or too thin for the model.
         """
         return next(self.generate_many([image]))
 
@@ -229,21 +189,21 @@ class SamAutomaticMaskGenerator:
         """All masks of image after image, while the next ones are being encoded where the device can.
 
         Args:
-            images: as for `generate`; they are asked for as they are needed.
+            images: Images as for `generate`; each is taken from the iterable when it is needed.
 
         Raises:
-            InputError: one of them is not an RGB image, or is too thin for the model.
+            InputError: One of the images is not an RGB image, or too thin for the model.
         """
         views = self._encode(self._views(images))
         for _, of_image in itertools.groupby(views, lambda item: item[0].image):
-            parts = [(view, self._search(view, features)) for view, features in of_image]
+            parts = [(view, self._search(view, embedding)) for view, embedding in of_image]
             yield self._finish(parts[0][0].pixels.shape[:2], [found for _, found in parts])
 
     def plan(self, image: np.ndarray) -> list[Crop]:
         """Where an image is looked at: the whole of it, and crops.
 
         Raises:
-            InputError: not an RGB image, or one too thin for the model.
+            InputError: The image is not an RGB image, or too thin for the model.
         """
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
             raise InputError(
@@ -269,21 +229,24 @@ class SamAutomaticMaskGenerator:
                 )
                 yield _View(number, image, crop, framed, framing)
 
-    def _encode(self, views: Iterator[_View]) -> Iterator[tuple[_View, jax.Array]]:
+    def _encode(self, views: Iterator[_View]) -> Iterator[tuple[_View, ImageEmbedding]]:
         """Views with their embeddings; the device is given a batch before the one before it is used."""
-        ready: list[tuple[_View, jax.Array]] = []
+        ready: list[tuple[_View, ImageEmbedding]] = []
         while batch := list(itertools.islice(views, self.images_per_batch)):
             filled = batch + [batch[-1]] * (self.images_per_batch - len(batch))
             framed = np.stack([view.framed for view in filled])
             fitted = np.array([view.framing.fitted for view in filled], np.int32)
-            features = embed_images(self.model, framed, fitted)
+            embeddings = embed_images(self.model, framed, fitted)
             yield from ready
-            ready = [(view, features[index : index + 1]) for index, view in enumerate(batch)]
+            ready = [
+                (view, jax.tree.map(lambda leaf, i=index: leaf[i : i + 1], embeddings))
+                for index, view in enumerate(batch)
+            ]
         yield from ready
 
-    def _finish(self, size: tuple[int, int], parts: Sequence[_Found[Rle]]) -> list[Record]:
+    def _finish(self, size: tuple[int, int], parts: Sequence[MaskTable[Rle]]) -> list[Record]:
         """From what was found in the crops of an image to its records."""
-        found = _join(parts)
+        found = join_tables(parts)
         if len(parts) > 1:
             areas = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in (c.box for c in found.crops)]
             smaller_first = 1 / np.array(areas, np.float64)
@@ -295,7 +258,7 @@ class SamAutomaticMaskGenerator:
             found = self._clean(found)
         return [self._record(found, index) for index in range(len(found.masks))]
 
-    def _search(self, view: _View, features: jax.Array) -> _Found[Rle]:
+    def _search(self, view: _View, embedding: ImageEmbedding) -> MaskTable[Rle]:
         """The masks of a view."""
         crop, framing, size = view.crop, view.framing, view.pixels.shape[:2]
         x0, y0, x1, y1 = crop.box
@@ -305,14 +268,14 @@ class SamAutomaticMaskGenerator:
             point_coords=points[:, None],
             point_labels=np.ones((len(points), 1), np.int32),
         )
-        parts: Sequence[_Found[PackedMask | Rle]] = []
+        parts: Sequence[MaskTable[PackedMask | Rle]] = []
         waiting = 0
         for start in range(0, len(points), self.points_per_batch):
             batch = take_prompts(prompts, slice(start, start + self.points_per_batch))
             count = batch.labels.shape[1]
             batch = pad_prompts(batch, self.points_per_batch)
             logits, iou = predict_masks(
-                self.model, features, batch, multimask_output=self.multimask_output
+                self.model, embedding, batch, multimask_output=self.multimask_output
             )
             expected = np.asarray(iou[0, :count])
             asked = np.repeat(points[start : start + count], expected.shape[1], axis=0)
@@ -321,10 +284,10 @@ class SamAutomaticMaskGenerator:
             waiting += sum(mask.bits.nbytes for mask in good.masks)
             parts = [*parts, good]
             if waiting > HELD_BYTES:
-                parts, waiting = [_write_runs(part, size) for part in parts], 0
-        found = _join(parts)
+                parts, waiting = [write_runs(part, size) for part in parts], 0
+        found = join_tables(parts)
         # Most are doubles, so they go before the rest is written as run lengths.
-        return _write_runs(found.take(box_nms(found.boxes, found.iou, self.box_nms_thresh)), size)
+        return write_runs(found.take(box_nms(found.boxes, found.iou, self.box_nms_thresh)), size)
 
     def _keep_good(
         self,
@@ -334,7 +297,7 @@ class SamAutomaticMaskGenerator:
         framing: Framing,
         crop: Crop,
         image_size: tuple[int, int],
-    ) -> _Found[PackedMask]:
+    ) -> MaskTable[PackedMask]:
         """Of a batch, what the model trusts, what is stable, and what the crop hasn't cut."""
         chosen = np.arange(len(iou))
         if self.pred_iou_thresh > 0:
@@ -350,7 +313,7 @@ class SamAutomaticMaskGenerator:
         boxes = drawn.boxes + np.array([x0, y0, x0, y0])
         whole = np.flatnonzero(~near_crop_edge(boxes, crop, image_size))
         masks = [drawn.masks[i] for i in whole]
-        return _Found(
+        return MaskTable(
             [mask._replace(corner=(mask.corner[0] + x0, mask.corner[1] + y0)) for mask in masks],
             boxes[whole],
             iou[drawn.indices[whole]],
@@ -359,7 +322,7 @@ class SamAutomaticMaskGenerator:
             [crop] * len(whole),
         )
 
-    def _clean(self, found: _Found[Rle]) -> _Found[Rle]:
+    def _clean(self, found: MaskTable[Rle]) -> MaskTable[Rle]:
         """Without small holes and islands, and without what is the same then; untouched masks go first."""
         rles, boxes, untouched = [], [], []
         for rle, box in zip(found.masks, found.boxes, strict=True):
@@ -375,7 +338,7 @@ class SamAutomaticMaskGenerator:
         threshold = max(self.box_nms_thresh, self.crop_nms_thresh)
         return cleaned.take(box_nms(cleaned.boxes, np.array(untouched, np.float32), threshold))
 
-    def _record(self, found: _Found[Rle], index: int) -> Record:
+    def _record(self, found: MaskTable[Rle], index: int) -> Record:
         rle = found.masks[index]
         counts = rle["counts"]
         assert not isinstance(counts, str)

@@ -12,7 +12,6 @@ from sam_jax.models import (
     VIT_L,
     Compute,
     Model,
-    Sam,
     SamConfig,
     default_compute,
     init_variables,
@@ -29,38 +28,32 @@ def load(
     """A model with its weights on the default device.
 
     Args:
-        checkpoint: an official `.pth`, a Hugging Face folder or file, or our own `.safetensors`; None for the small
-            model that comes with this package.
-        image_size: of the model's input in pixels, a side or (h, w), if not the checkpoint's own; positional tables are
-            interpolated.
-        compute: speed, memory and precision; the default suits the device.
+        checkpoint: Official `.pth`, Hugging Face folder or file, or our own `.safetensors`; None for the small model
+            that comes with this package.
+        image_size: Size of the model's padded input in pixels, a side or (h, w), for which positional tables are
+            interpolated; the default is the checkpoint's own.
+        compute: Precision, and what is traded for memory; the default suits the device.
 
     Raises:
-        CheckpointError: the file is damaged, unsafe or of another model.
-        InputError: there is no such file, or the size doesn't go with the model.
+        CheckpointError: The file is absent, damaged, unsafe or of another model.
+        InputError: The size doesn't go with the model.
     """
     path = SHIPPED_WEIGHTS if checkpoint is None else checkpoint
     config, variables = load_checkpoint(path, image_size=image_size)
-    return Model(
-        Sam(config, compute or default_compute(bytes_per_prompt=config.bytes_per_prompt)),
-        jax.device_put(variables),
-    )
+    compute = compute or default_compute(bytes_per_prompt=config.bytes_per_prompt)
+    return Model(config, jax.device_put(variables), compute)
 
 
 def copy_to_devices(model: Model) -> list[Model]:
     """The model on each device of this machine, with its own copy of the weights."""
-    return [
-        Model(model.sam, jax.device_put(model.variables, device)) for device in jax.local_devices()
-    ]
+    return [jax.device_put(model, device) for device in jax.local_devices()]
 
 
 def _builder(config: SamConfig) -> Callable[..., Model]:
     def build(checkpoint: str | os.PathLike[str] | None = None) -> Model:
         if checkpoint is None:
-            return Model(
-                Sam(config, default_compute(bytes_per_prompt=config.bytes_per_prompt)),
-                init_variables(config),
-            )
+            compute = default_compute(bytes_per_prompt=config.bytes_per_prompt)
+            return Model(config, init_variables(config), compute)
         model = load(checkpoint)
         if model.config != config:
             raise InputError(

@@ -3,6 +3,7 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
 
@@ -16,26 +17,39 @@ from sam_jax.inference.prompts import (
 )
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits, upscale_masks
 from sam_jax.models import Model, decode_masks, encode_image, encode_prompts
-from sam_jax.types import AnyArray, InputError, MaskPrediction, Prompts
+from sam_jax.types import AnyArray, ImageEmbedding, InputError, MaskPrediction, Prompts
 
 
 @jax.jit
 def embed_images(
     model: Model, framed: UInt8[AnyArray, "b h w 3"], fitted: Int[AnyArray, "b 2"]
-) -> Float[Array, "b gh gw d"]:
-    """Image embeddings of framed images (`frame_image`) and the sizes (h, w) that they were fitted to."""
+) -> ImageEmbedding:
+    """Image embeddings.
+
+    Args:
+        model: Model with its weights.
+        framed: Resized, padded images from `sam_jax.data.framing.frame_image`.
+        fitted: Height and width of each image inside its frame.
+    """
     return encode_image(model, normalise(framed, fitted))
 
 
 @functools.partial(jax.jit, static_argnames="multimask_output")
 def predict_masks(
     model: Model,
-    image_embeddings: Float[AnyArray, "b gh gw d"],
+    image_embeddings: ImageEmbedding,
     prompts: Prompts,
     *,
     multimask_output: bool,
 ) -> MaskPrediction:
-    """Low-resolution logits and predicted IoU for every prompt of every image."""
+    """Low-resolution logits and predicted IoU for every prompt of every image.
+
+    Args:
+        model: Model with its weights.
+        image_embeddings: Embeddings of the images, from `embed_images`.
+        prompts: Points, boxes and masks in the padded input, from `sam_jax.inference.prompts.make_prompts`.
+        multimask_output: Whether to give three masks for each prompt, or one.
+    """
     embedded = encode_prompts(model, prompts)
     return decode_masks(model, image_embeddings, embedded, multimask_output=multimask_output)
 
@@ -43,7 +57,15 @@ def predict_masks(
 class SamPredictor:
     """Embeds an image once and predicts masks for any number of prompts.
 
-    Methods, arguments, shapes and dtypes are those of the official `segment_anything.SamPredictor`; arrays are NumPy's.
+    Methods, arguments, shapes and dtypes are those of the official
+    [`segment_anything.SamPredictor`](https://github.com/facebookresearch/segment-anything); arrays are NumPy's.
+
+    Args:
+        sam_model: Model with its weights, from `sam_jax.load`.
+
+    Attributes:
+        model: Model with its weights.
+        embedding: Embedding of the image as `sam_jax.models.encode_image` gives it; None before an image is set.
     """
 
     def __init__(self, sam_model: Model) -> None:
@@ -52,18 +74,18 @@ class SamPredictor:
 
     def reset_image(self) -> None:
         """Forgets the image."""
-        self.features: Array | None = None
+        self.embedding: ImageEmbedding | None = None
         self._framing: Framing | None = None
 
     def set_image(self, image: np.ndarray, image_format: str = "RGB") -> None:
         """Computes the image's embedding, for `predict` to use.
 
         Args:
-            image: height x width x 3 bytes of 0 to 255.
-            image_format: "RGB", or "BGR" as OpenCV has it.
+            image: Image of height x width x 3 bytes of 0 to 255.
+            image_format: Order of the colours: "RGB", or "BGR" as OpenCV has it.
 
         Raises:
-            InputError: not an 8-bit image of three channels, or one too thin for the model.
+            InputError: The image is not an 8-bit image of three channels, or is too thin for the model.
         """
         if image_format not in ("RGB", "BGR"):
             raise InputError(f'image_format is "RGB" or "BGR", not {image_format!r}')
@@ -80,7 +102,7 @@ class SamPredictor:
             image = image[..., ::-1]
         framed, framing = frame_image(image, self.model.config.image_encoder.image_size)
         fitted = np.asarray([framing.fitted], np.int32)
-        self.features = embed_images(self.model, framed[None], fitted)
+        self.embedding = embed_images(self.model, framed[None], fitted)
         self._framing = framing
 
     def predict(
@@ -99,20 +121,21 @@ class SamPredictor:
         """Masks of one object.
 
         Args:
-            point_coords: x, y of clicks in pixels of the image.
-            point_labels: 1 for a click on the object, 0 for one beside it.
-            box: x0, y0, x1, y1 in pixels of the image.
-            mask_input: low-resolution logits from an earlier answer.
-            multimask_output: three masks, good for a single click; else one, good for several prompts together.
-            return_logits: masks as logits, not thresholded at 0.
+            point_coords: Clicks x, y in pixels of the image.
+            point_labels: A label for every click: 1 on the object, 0 beside it.
+            box: Box x0, y0, x1, y1 in pixels of the image.
+            mask_input: Low-resolution logits of an earlier answer.
+            multimask_output: Whether to give three masks, which is best for a single click, or one, which is best for
+                several prompts together.
+            return_logits: Whether to give masks as logits instead of thresholding them at 0.
 
         Returns:
-            Masks at the image's size, the IoU that the model expects of each, and low-resolution logits, which can go
-            in again as `mask_input`.
+            Masks at the image's size, the predicted IoU of each, and low-resolution logits, which can go in again as
+            `mask_input`.
 
         Raises:
-            RuntimeError: no image was set.
-            InputError: there is no prompt, or its parts don't fit each other.
+            RuntimeError: No image was set.
+            InputError: There is no prompt, or its parts don't fit each other.
         """
         masks, iou, low = self.predict_batch(
             None if point_coords is None else np.asarray(point_coords)[None],
@@ -158,7 +181,7 @@ class SamPredictor:
             size = part.labels.shape[1]
             part = pad_prompts(part, round_up(size, PROMPT_SIZES))
             logits, iou = predict_masks(
-                self.model, self.features, part, multimask_output=multimask_output
+                self.model, self.embedding, part, multimask_output=multimask_output
             )
             masks = upscale(logits[0], plan)
             parts.append(
@@ -172,10 +195,14 @@ class SamPredictor:
         return masks, iou, low
 
     def get_image_embedding(self) -> Float[np.ndarray, "1 d gh gw"]:
-        """The embedding of the image, channels first as the official method gives it; without details (`features`)."""
+        """The image embedding with channels first, as the official method gives it."""
+        return np.asarray(self.features)
+
+    @property
+    def features(self) -> Float[Array, "1 d gh gw"]:
+        """The image embedding with channels first, as the official attribute has it, on the device."""
         self._require_framing()
-        channels = self.model.config.image_encoder.out_channels
-        return np.asarray(self.features)[..., :channels].transpose(0, 3, 1, 2)
+        return jnp.moveaxis(self.model.sam.features_of(self.embedding), -1, 1)
 
     @property
     def is_image_set(self) -> bool:
@@ -184,12 +211,12 @@ class SamPredictor:
 
     @property
     def original_size(self) -> tuple[int, int]:
-        """(h, w) of the image as it came."""
+        """Height and width of the image as it came."""
         return self._require_framing().original
 
     @property
     def input_size(self) -> tuple[int, int]:
-        """(h, w) of the image inside the model's input."""
+        """Height and width of the resized image inside the padded input."""
         return self._require_framing().fitted
 
     def _require_framing(self) -> Framing:

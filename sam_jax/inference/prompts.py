@@ -24,14 +24,14 @@ def make_prompts(
     """Prompts for one image, filled up to a number of points from `POINT_SIZES`.
 
     Args:
-        framing: of the image.
-        point_coords: x, y in pixels of the original image.
-        point_labels: 1 foreground, 0 background, -1 no point.
-        boxes: x0, y0, x1, y1 in pixels of the original image.
-        mask_inputs: low-resolution logits of an earlier answer.
+        framing: Where the image lies in the padded input.
+        point_coords: Points x, y in pixels of the original image.
+        point_labels: A label for every point: 1 foreground, 0 background, -1 no point.
+        boxes: Boxes x0, y0, x1, y1 in pixels of the original image.
+        mask_inputs: Low-resolution logits of an earlier answer.
 
     Raises:
-        InputError: there is no prompt, or its parts don't fit each other.
+        InputError: There is no prompt, or its parts don't fit each other.
     """
     _check(framing, point_coords, point_labels, boxes, mask_inputs)
     n = next(len(x) for x in (point_coords, boxes, mask_inputs) if x is not None)

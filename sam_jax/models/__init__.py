@@ -1,23 +1,20 @@
 """The model: Flax Linen modules, one file for each box of the paper's figure."""
 
 from sam_jax.models.compute import ON_ACCELERATOR, ON_CPU, Compute, default_compute
+from sam_jax.models.config import TINY, VIT_B, VIT_H, VIT_L, FineConfig, SamConfig
 from sam_jax.models.image_encoder import ImageEncoderConfig
 from sam_jax.models.initialisation import init_variables
 from sam_jax.models.mask_decoder import MaskDecoderConfig
-from sam_jax.models.prompt_encoder import PromptEncoderConfig
-from sam_jax.models.sam import (
-    TINY,
-    VIT_B,
-    VIT_H,
-    VIT_L,
+from sam_jax.models.model import (
     Model,
-    Sam,
-    SamConfig,
     abstract_variables,
     decode_masks,
     encode_image,
     encode_prompts,
+    make_sam,
 )
+from sam_jax.models.prompt_encoder import PromptEncoderConfig
+from sam_jax.models.sam import Sam
 
 __all__ = [
     "ON_ACCELERATOR",
@@ -27,6 +24,7 @@ __all__ = [
     "VIT_H",
     "VIT_L",
     "Compute",
+    "FineConfig",
     "ImageEncoderConfig",
     "MaskDecoderConfig",
     "Model",
@@ -39,4 +37,5 @@ __all__ = [
     "encode_image",
     "encode_prompts",
     "init_variables",
+    "make_sam",
 ]

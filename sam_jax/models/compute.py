@@ -13,14 +13,15 @@ class Compute:
     """Choices that trade speed, memory and precision; the defaults suit a CPU.
 
     Attributes:
-        dtype: of activations and products, float32 or bfloat16; normalisation and softmax are always float32, and
-            so are stored weights.
-        remat: the encoder's blocks are computed again in the backward pass instead of kept.
-        scan_blocks: a run of windowed blocks between global ones is one compiled block in a loop.
-        heads_at_once, rows_at_once: how much of global attention's scores exists at a time (heads, rows of the grid).
-        windows_at_once: windows that are attended to in one product.
-        tokens_at_once: image tokens that pass through a block's MLP together.
-        prompts_at_once: prompts that are decoded together.
+        dtype: Dtype of activations and products, float32 or bfloat16; normalisation and softmax are always float32,
+            and so are stored weights.
+        remat: Whether the encoder's blocks are computed again in the backward pass instead of kept in memory.
+        scan_blocks: Whether a run of windowed blocks between global ones is one compiled block in a loop.
+        heads_at_once: Number of heads whose scores of global attention exist at a time.
+        rows_at_once: Number of rows of the grid whose scores of global attention exist at a time.
+        windows_at_once: Number of windows that are attended to in one product.
+        tokens_at_once: Number of image tokens that pass through a block's MLP together.
+        prompts_at_once: Number of prompts that are decoded together.
     """
 
     dtype: str = "float32"
@@ -67,12 +68,12 @@ CACHED_BYTES = 4 << 20
 
 
 def default_compute(*, training: bool = False, bytes_per_prompt: int | None = None) -> Compute:
-    """What suits the devices that JAX found.
+    """The computation that suits the devices that JAX found.
 
     Args:
-        training: small models, rather than using any.
-        bytes_per_prompt: size of the image tokens that each prompt has for itself, `SamConfig.bytes_per_prompt`; on a
-            CPU, prompts for small models are decoded several at a time.
+        training: Whether the computation is for training, and the model small.
+        bytes_per_prompt: Size in bytes of the image tokens that each prompt has for itself,
+            `SamConfig.bytes_per_prompt`; on a CPU, prompts for small models are decoded several at a time.
     """
     if jax.default_backend() != "cpu":
         return ON_ACCELERATOR

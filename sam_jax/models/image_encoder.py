@@ -1,4 +1,8 @@
-"""The image encoder: a ViT with windowed and a few global attention blocks (ViTDet; SAM, section 3 and appendix A)."""
+"""The image encoder: a ViT with windowed and a few global attention blocks.
+
+Source: [Segment Anything](https://arxiv.org/abs/2304.02643), section 3 and appendix A;
+[ViTDet](https://arxiv.org/abs/2203.16527).
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +13,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from sam_jax.models.compute import Compute
-from sam_jax.models.details import EIGHTH, DetailEncoder
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv, Projection, TwoLayerMLP
 from sam_jax.ops.activations import gelu
 from sam_jax.ops.attention import attend_globally, attend_in_windows
@@ -19,20 +22,18 @@ from sam_jax.types import AnyArray, InputError
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEncoderConfig:
-    """Sizes of the encoder.
+    """Sizes of the image encoder.
 
     Attributes:
-        image_size: (h, w) of the padded input in pixels, multiples of `patch_size`.
-        patch_size: side of a patch in pixels.
-        width, depth, num_heads: of the transformer.
-        mlp_ratio: hidden width of a block's MLP over `width`.
-        window_size: side of a window in patches.
-        global_blocks: indices of the blocks that attend globally, rising.
-        out_channels: width of the image embedding.
-        detail_width: channels of the convolutions that see what a patch is too coarse for (`sam_jax.models.details`);
-            0, as in SAM, for none.
-        step_costs: kinds of cost of the steps between neighbours, over which the distance from the clicks is measured
-            (`sam_jax.models.geodesics`); with details only.
+        image_size: Height and width of the padded input in pixels, multiples of `patch_size`.
+        patch_size: Side of a patch in pixels.
+        width: Width of the transformer's tokens.
+        depth: Number of the transformer's blocks.
+        num_heads: Number of attention heads of a block.
+        mlp_ratio: Hidden width of a block's MLP, divided by `width`.
+        window_size: Side of an attention window in patches.
+        global_blocks: Indices of the blocks that attend globally, in rising order.
+        out_channels: Width of the image embedding.
     """
 
     image_size: tuple[int, int] = (1024, 1024)
@@ -44,8 +45,6 @@ class ImageEncoderConfig:
     window_size: int = 14
     global_blocks: tuple[int, ...]
     out_channels: int = 256
-    detail_width: int = 0
-    step_costs: int = 0
 
     def __post_init__(self) -> None:
         if any(side < self.patch_size or side % self.patch_size for side in self.image_size):
@@ -59,26 +58,14 @@ class ImageEncoderConfig:
         if list(blocks) != sorted(set(blocks)) or not all(0 <= i < self.depth for i in blocks):
             raise InputError(f"global_blocks {blocks} must rise within 0..{self.depth - 1}")
 
-        if self.detail_width and self.patch_size != 2 * EIGHTH:
-            raise InputError(
-                f"details are of patches of {2 * EIGHTH} pixels, not of patch_size {self.patch_size}"
-            )
-        if self.step_costs and not self.detail_width:
-            raise InputError("step_costs are learned from details: set detail_width too")
-
     @property
     def grid(self) -> tuple[int, int]:
-        """(gh, gw): patches down and across."""
+        """Numbers of patches down and across, (gh, gw)."""
         return self.image_size[0] // self.patch_size, self.image_size[1] // self.patch_size
 
     @property
-    def embedding_shape(self) -> tuple[int, int, int]:
-        """(gh, gw, channels) of the image embedding, with its packed details and step costs if there are any."""
-        details = 3 * self.out_channels if self.detail_width else 0
-        return *self.grid, self.out_channels + details + 2 * (16 * self.step_costs)
-
-    @property
     def head_width(self) -> int:
+        """Width of an attention head."""
         return self.width // self.num_heads
 
 
@@ -197,46 +184,45 @@ class ImageEncoder(nn.Module):
             for i in range(config.depth)
         ]
         self.neck = Neck(config.out_channels, dtype)
-        if config.detail_width:
-            self.details = DetailEncoder(
-                config.detail_width,
-                config.step_costs,
-                config.patch_size,
-                config.width,
-                config.out_channels,
-                dtype,
-            )
 
     def __call__(
         self,
         pixels: Float[AnyArray, "b h w 3"],
         branches: Float[Array, "depth b 2"] | None = None,
     ) -> Float[Array, "b gh gw c"]:
-        """Image embeddings; details, if the model has them, are further channels.
+        """Image embeddings.
 
         Args:
-            pixels: normalised, padded images.
-            branches: factors of every block's attention and MLP, in training with drop path (Huang et al. 2016).
+            pixels: Normalised, padded images.
+            branches: Factors of every block's attention and MLP, in training with drop path
+                ([Huang et al. 2016](https://arxiv.org/abs/1603.09382)).
+
+        Raises:
+            InputError: The images have another size than the config's.
         """
+        return self.transform(self.embed_patches(pixels), branches)
+
+    def embed_patches(self, pixels: Float[AnyArray, "b h w 3"]) -> Float[Array, "b gh gw d"]:
+        """Patches of the images as tokens, with their positions."""
         if pixels.shape[1:3] != self.config.image_size:
             raise InputError(
                 f"the encoder takes images padded to {self.config.image_size} (h, w), not {pixels.shape[1:3]}; "
                 f"load the weights with image_size={pixels.shape[1:3]}, or resize and pad"
             )
         x = self.patch_embed(pixels)
-        x = x + self.pos_embed.astype(x.dtype)[None]
-        details = None
-        if self.config.detail_width:
-            seen, details = self.details(pixels)
-            x = x + seen
+        return x + self.pos_embed.astype(x.dtype)[None]
+
+    def transform(
+        self, x: Float[Array, "b gh gw d"], branches: Float[Array, "depth b 2"] | None = None
+    ) -> Float[Array, "b gh gw c"]:
+        """From tokens with positions to image embeddings: the blocks and the neck; `branches` as for a call."""
         for run in self._runs():
             if self.compute.scan_blocks and len(run) > 1 and not self.is_initializing():
                 x = self._scan(run, x, None if branches is None else branches[np.array(run)])
             else:
                 for index in run:
                     x = self.blocks[index](x, None if branches is None else branches[index])
-        x = self.neck(x)
-        return x if details is None else jnp.concatenate([x, details], axis=-1)
+        return self.neck(x)
 
     def _runs(self) -> list[list[int]]:
         """Blocks in order, cut into single global blocks and runs of windowed ones."""

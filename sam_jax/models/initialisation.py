@@ -6,7 +6,8 @@ import zlib
 import jax
 import numpy as np
 
-from sam_jax.models.sam import SamConfig, abstract_variables
+from sam_jax.models.config import SamConfig
+from sam_jax.models.model import abstract_variables
 from sam_jax.types import Variables
 
 POSITIONS_STD = 0.02

@@ -1,19 +1,16 @@
-"""The mask decoder: from image embedding and prompt to masks and their estimated IoU (SAM, section 3 and appendix A).
+"""The mask decoder: from image embedding and prompt to masks and their predicted IoU.
 
-Everything here sees one prompt; `sam_jax.models.sam` maps it over prompts and images.
+Everything here sees one prompt; `sam_jax.models.decode_masks` maps it over prompts and images. Source:
+[Segment Anything](https://arxiv.org/abs/2304.02643), section 3 and appendix A.
 """
 
 from dataclasses import dataclass
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float
 
-from sam_jax.models.click_maps import map_clicks
-from sam_jax.models.details import Details, fold_quarter
-from sam_jax.models.geodesics import LABELS, Mixture, mix_distances
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, TokenMLP
-from sam_jax.models.mask_scoring import MaskScoring
 from sam_jax.models.transformer import TwoWayTransformer
 from sam_jax.ops.activations import gelu
 from sam_jax.types import InputError
@@ -24,14 +21,13 @@ class MaskDecoderConfig:
     """Sizes of the mask decoder.
 
     Attributes:
-        width: of the transformer; the image embedding's.
-        depth, num_heads, mlp_width: of the transformer.
-        iou_head_depth, iou_head_width: layers and hidden width of the IoU prediction.
-        num_multimask_outputs: masks for an ambiguous prompt, beside the one for an unambiguous prompt.
-        click_maps: whether maps of the distance from the clicks are taken in (`sam_jax.models.click_maps`); SAM has
-            none.
-        mask_scoring: whether masks are looked at to correct their predicted IoU (`sam_jax.models.mask_scoring`); SAM's
-            are not.
+        width: Width of the transformer's tokens, which is the image embedding's.
+        depth: Number of two-way blocks.
+        num_heads: Number of attention heads.
+        mlp_width: Hidden width of the MLP in a two-way block.
+        iou_head_depth: Number of layers that predict the masks' IoU.
+        iou_head_width: Hidden width of those layers.
+        num_multimask_outputs: Number of masks for an ambiguous prompt, beside the one for an unambiguous prompt.
     """
 
     width: int = 256
@@ -41,8 +37,6 @@ class MaskDecoderConfig:
     iou_head_depth: int = 3
     iou_head_width: int = 256
     num_multimask_outputs: int = 3
-    click_maps: bool = False
-    mask_scoring: bool = False
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.num_heads) or self.width % 8:
@@ -52,7 +46,12 @@ class MaskDecoderConfig:
 
 
 class PatchTransposedConv(nn.Module):
-    """A 2×2 transposed convolution of stride 2, whose four results for a place stay beside each other."""
+    """A 2×2 transposed convolution of stride 2, whose four results for a place stay beside each other.
+
+    Attributes:
+        features: Number of output channels.
+        dtype: Dtype of the product.
+    """
 
     features: int
     dtype: jnp.dtype
@@ -69,41 +68,42 @@ class PatchTransposedConv(nn.Module):
 
 
 class OutputUpscaling(nn.Module):
-    """Enlarges the image embedding by four; the result is left in 4×4 blocks, one for each place of the grid."""
+    """Enlarges the image embedding by four; the result is left in 4×4 blocks, one for each place of the grid.
+
+    Attributes:
+        width: Width of the image embedding.
+        dtype: Dtype of activations and products.
+    """
 
     width: int
     dtype: jnp.dtype
 
-    @nn.compact
-    def __call__(
-        self,
-        image: Float[Array, "s d"],
-        eighth: Float[Array, "gh gw 2 2 e"] | None,
-        quarter: Float[Array, "gh gw 2 2 2 2 c"] | None,
-    ) -> Float[Array, "s 2 2 2 2 c"]:
-        x = PatchTransposedConv(self.width // 4, self.dtype, name="conv1")(image)
-        if eighth is not None:
-            x = x + eighth.reshape(x.shape).astype(x.dtype)
-        x = gelu(LayerNorm(NORM_EPSILON, self.dtype, name="norm1")(x))
-        x = PatchTransposedConv(self.width // 8, self.dtype, name="conv2")(x)
-        if quarter is not None:
-            x = x + quarter.reshape(x.shape).astype(x.dtype)
-        return gelu(x)
+    def setup(self) -> None:
+        self.conv1 = PatchTransposedConv(self.width // 4, self.dtype)
+        self.norm1 = LayerNorm(NORM_EPSILON, self.dtype)
+        self.conv2 = PatchTransposedConv(self.width // 8, self.dtype)
+
+    def __call__(self, image: Float[Array, "s d"]) -> Float[Array, "s 2 2 2 2 c"]:
+        return gelu(self.to_quarter(self.to_eighth(image)))
+
+    def to_eighth(self, image: Float[Array, "s d"]) -> Float[Array, "s 2 2 e"]:
+        """From the grid to an eighth of the pixels, before norm and activation."""
+        return self.conv1(image)
+
+    def to_quarter(self, eighth: Float[Array, "s 2 2 e"]) -> Float[Array, "s 2 2 2 2 c"]:
+        """From an eighth to a quarter of the pixels, before the activation."""
+        return self.conv2(gelu(self.norm1(eighth)))
 
 
 class MaskDecoder(nn.Module):
     """Predicts the masks of one prompt.
 
     Attributes:
-        config: sizes.
-        has_details: whether the image comes with details, which the clicks' tokens and the enlarged embedding take in.
-        step_costs: kinds of cost over which prompts come with the geodesic distances from their clicks.
-        dtype: of activations and products.
+        config: Sizes of the mask decoder.
+        dtype: Dtype of activations and products.
     """
 
     config: MaskDecoderConfig
-    has_details: bool
-    step_costs: int
     dtype: jnp.dtype
 
     def setup(self) -> None:
@@ -116,16 +116,6 @@ class MaskDecoder(nn.Module):
         self.transformer = TwoWayTransformer(
             config.depth, config.width, config.num_heads, config.mlp_width, dtype
         )
-        if self.has_details:
-            self.click_details = nn.Dense(config.width, dtype=dtype)
-        if config.click_maps:
-            self.click_maps_tokens = nn.Dense(config.width, dtype=dtype)
-            self.click_maps_quarter = nn.Dense(config.width // 8, dtype=dtype)
-        if self.step_costs:
-            self.geodesics_tokens = Mixture(self.step_costs, config.width)
-            self.geodesics_quarter = Mixture(self.step_costs, config.width // 8)
-        if config.mask_scoring:
-            self.mask_scoring = MaskScoring(num_masks, dtype)
         self.output_upscaling = OutputUpscaling(config.width, dtype)
         self.output_hypernetworks_mlps = [
             TokenMLP(config.width, config.width // 8, 3, dtype) for _ in range(num_masks)
@@ -137,71 +127,66 @@ class MaskDecoder(nn.Module):
     def __call__(
         self,
         image: Float[Array, "gh gw d"],
-        details: Details | None,
         positions: Float[Array, "gh gw d"],
         tokens: Float[Array, "t d"],
         present: Bool[Array, " t"],
-        clicks: Int[Array, "t 3"],
-        costs: Float[Array, "h4 w4 both"] | None,
-        distances: Float[Array, "2 k h4 w4"] | None,
         *,
         multimask_output: bool,
     ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
-        """Mask logits at four times the grid, and the predicted IoU of each.
+        """Mask logits at four times the grid, and the predicted IoU of each mask.
 
         Args:
-            image: image embedding with the prompt's dense map added.
-            details: of the image, if the encoder gives them.
-            positions: positional encoding of the grid.
-            tokens: of the prompt.
-            present: which of `tokens` take part.
-            clicks: row and column at a quarter of the pixels, and label, of tokens that are clicks; else -1.
-            costs: of steps between neighbours, if the encoder gives them.
-            distances: from the clicks over those costs.
-            multimask_output: three masks for an ambiguous prompt; else one, for several prompts together.
+            image: Image embedding with the prompt's dense map added.
+            positions: Positional encoding of the grid.
+            tokens: Tokens of the prompt.
+            present: Which of the tokens take part in attention.
+            multimask_output: Whether to give three masks, for an ambiguous prompt, or one, for several prompts
+                together.
         """
-        gh, gw, width = image.shape
-        if details is not None:
-            clicked = self.click_details(details.at(jnp.maximum(clicks[:, :2], 0)))
-            tokens = tokens + jnp.where(clicks[:, :1] >= 0, clicked, 0).astype(tokens.dtype)
-        quarter = None if details is None else details.quarter
-        if self.config.click_maps:
-            maps = map_clicks(clicks, (gh, gw)).astype(image.dtype)
-            image = image + self.click_maps_tokens(maps.mean(axis=(2, 3, 4, 5)))
-            marked = self.click_maps_quarter(maps)
-            quarter = marked if quarter is None else quarter + marked
-        if distances is not None:
-            of_tokens, of_quarter = mix_distances(
-                distances,
-                jnp.stack([(clicks[:, 2] == label).any() for label in LABELS]),
-                self.geodesics_tokens(),
-                self.geodesics_quarter(),
-            )
-            image = image + of_tokens.astype(image.dtype)
-            reached = fold_quarter(of_quarter.astype(image.dtype)[None])[0]
-            quarter = reached if quarter is None else quarter + reached
+        out, image_out = self.attend(image, positions, tokens, present)
+        blocks = self.output_upscaling(image_out)
+        return self.read_out(out, blocks, image.shape[:2], multimask_output=multimask_output)
+
+    def attend(
+        self,
+        image: Float[Array, "gh gw d"],
+        positions: Float[Array, "gh gw d"],
+        tokens: Float[Array, "t d"],
+        present: Bool[Array, " t"],
+    ) -> tuple[Float[Array, "all d"], Float[Array, "s d"]]:
+        """What the two-way transformer makes of the decoder's own tokens, the prompt's tokens, and the image."""
         own = jnp.concatenate([self.iou_token[None], self.mask_tokens])
-        everyone = jnp.concatenate([own, tokens.astype(own.dtype)]).astype(self.dtype)
-        present = jnp.concatenate([jnp.ones(own.shape[0], bool), present])
-        out, image_out = self.transformer(
-            everyone,
-            image.reshape(gh * gw, width).astype(self.dtype),
-            positions.reshape(gh * gw, width).astype(self.dtype),
-            present,
+        return self.transformer(
+            jnp.concatenate([own, tokens.astype(own.dtype)]).astype(self.dtype),
+            image.reshape(-1, image.shape[-1]).astype(self.dtype),
+            positions.reshape(-1, image.shape[-1]).astype(self.dtype),
+            jnp.concatenate([jnp.ones(own.shape[0], bool), present]),
         )
-        hypernetworks = self.output_hypernetworks_mlps
-        if self.is_initializing():
-            hypernetworks[0](out[1])
-        chosen = list(range(1, len(hypernetworks)) if multimask_output else range(1))
-        filters = jnp.stack([hypernetworks[i](out[1 + i]) for i in chosen])
-        blocks = self.output_upscaling(
-            image_out, None if details is None else details.eighth, quarter
-        )
+
+    def read_out(
+        self,
+        tokens: Float[Array, "all d"],
+        blocks: Float[Array, "s 2 2 2 2 c"],
+        grid: tuple[int, int],
+        *,
+        multimask_output: bool,
+    ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
+        """Masks, as products of each mask token's filter with the enlarged image, and their predicted IoU."""
+        wanted = self.masks_of(multimask_output)
+        filters = [
+            mlp(token)
+            for mlp, token in zip(self.output_hypernetworks_mlps, tokens[1:], strict=False)
+        ]
         logits = jnp.einsum(
-            "syxvuc,mc->msyvxu", blocks, filters, preferred_element_type=jnp.float32
+            "syxvuc,mc->msyvxu",
+            blocks,
+            jnp.stack(filters)[wanted],
+            preferred_element_type=jnp.float32,
         )
+        gh, gw = grid
         logits = logits.reshape(-1, gh, gw, 4, 4).swapaxes(2, 3).reshape(-1, 4 * gh, 4 * gw)
-        iou = self.iou_prediction_head(out[0])[jnp.asarray(chosen)]
-        if self.config.mask_scoring and costs is not None and distances is not None:
-            iou = iou + self.mask_scoring(logits, iou, chosen, costs, distances)
-        return logits, iou.astype(jnp.float32)
+        return logits, self.iou_prediction_head(tokens[0])[wanted].astype(jnp.float32)
+
+    def masks_of(self, multimask_output: bool) -> slice:
+        """Which of the decoder's masks are asked for: the first is the one for several prompts together."""
+        return slice(1, None) if multimask_output else slice(0, 1)

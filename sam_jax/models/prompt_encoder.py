@@ -1,4 +1,7 @@
-"""The prompt encoder: points, boxes and masks become tokens and a dense map (SAM, section 3 and appendix A)."""
+"""The prompt encoder: points, boxes and masks become tokens and a dense map.
+
+Source: [Segment Anything](https://arxiv.org/abs/2304.02643), section 3 and appendix A.
+"""
 
 from dataclasses import dataclass
 
@@ -8,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-from sam_jax.models.details import QUARTER
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv
 from sam_jax.ops.activations import gelu
 from sam_jax.types import AnyArray, InputError, PointLabel, PromptEmbeddings, Prompts
@@ -19,8 +21,8 @@ class PromptEncoderConfig:
     """Sizes of the prompt encoder.
 
     Attributes:
-        width: of tokens and of the dense map; the image embedding's.
-        mask_channels: hidden channels of the mask's downscaling.
+        width: Width of the tokens and of the dense map, which is the image embedding's.
+        mask_channels: Number of hidden channels of the mask prompt's downscaling.
     """
 
     width: int = 256
@@ -36,7 +38,7 @@ class PromptEncoderConfig:
 def encode_positions(
     points: Float[AnyArray, "*shape 2"], gaussian: Float[Array, "2 half"]
 ) -> Float[Array, "*shape d"]:
-    """Random Fourier features of x, y in [0, 1] (Tancik et al. 2020)."""
+    """Random Fourier features of x, y in [0, 1] ([Tancik et al. 2020](https://arxiv.org/abs/2006.10739))."""
     angles = 2 * np.pi * ((2 * points - 1) @ gaussian)
     return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=-1)
 
@@ -86,10 +88,10 @@ class PromptEncoder(nn.Module):
     """Turns prompts into tokens and a dense map.
 
     Attributes:
-        config: sizes.
-        image_size: (h, w) in pixels of the frame in which points are given.
-        grid: (gh, gw) of the image embedding.
-        dtype: of the mask's downscaling; points are encoded in float32.
+        config: Sizes of the prompt encoder.
+        image_size: Height and width in pixels of the padded input, in which points are given.
+        grid: Height and width of the image embedding.
+        dtype: Dtype of the mask prompt's downscaling; points are encoded in float32.
     """
 
     config: PromptEncoderConfig
@@ -117,30 +119,18 @@ class PromptEncoder(nn.Module):
         )
 
     def encode_grid(self) -> Float[Array, "gh gw d"]:
-        """The positional encoding of the image embedding's places."""
+        """Positional encoding of the image embedding's places."""
         return encode_grid(self.grid, self.gaussian_matrix.value)
 
     def __call__(self, prompts: Prompts) -> PromptEmbeddings:
         """Tokens for points and boxes; the dense map is the mask prompt, or one learned vector everywhere."""
-        if self.is_initializing():
-            self._embed_masks(jnp.zeros((1, 1, 4 * self.grid[0], 4 * self.grid[1])))
         if prompts.masks is None:
             dense = self.no_mask_embed.reshape(1, 1, 1, 1, -1)
         else:
             dense = self._embed_masks(prompts.masks)
         present: Bool[Array, "b n t"] = prompts.labels != PointLabel.ABSENT
         tokens = self._embed_points(prompts.points, prompts.labels)
-        clicks = self._find_clicks(prompts.points, prompts.labels)
-        return PromptEmbeddings(tokens, present, dense, clicks)
-
-    def _find_clicks(
-        self, points: Float[AnyArray, "b n p 2"], labels: Int[AnyArray, "b n p"]
-    ) -> Int[Array, "b n p 3"]:
-        sides = np.array(self.image_size, np.int32).reshape(1, 1, 1, 2) // QUARTER
-        places = jnp.floor(points[..., ::-1] / QUARTER).astype(jnp.int32)
-        is_click = (labels == PointLabel.BACKGROUND) | (labels == PointLabel.FOREGROUND)
-        clicks = jnp.concatenate([jnp.clip(places, 0, sides - 1), labels[..., None]], axis=-1)
-        return jnp.where(is_click[..., None], clicks, -1)
+        return PromptEmbeddings(tokens, present, dense)
 
     def _embed_points(
         self, points: Float[AnyArray, "b n p 2"], labels: Int[AnyArray, "b n p"]

@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int32, UInt8
+from jaxtyping import Array, Bool, Int, Int32, UInt8
 
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.example import Batch, RecordError, Source
 from sam_jax.data.framing import normalise
 from sam_jax.data.transforms import frame_example
-from sam_jax.models import Model, Sam, default_compute, encode_image
-from sam_jax.types import InputError
+from sam_jax.models import Model, Sam, default_compute, encode_image, make_sam
+from sam_jax.types import ImageEmbedding, InputError
 
 
 class EmbeddedBatch(NamedTuple):
@@ -32,7 +32,7 @@ class EmbeddedBatch(NamedTuple):
         fitted, masks, valid: as in `Batch`.
     """
 
-    embeddings: Float[np.ndarray, "b gh gw d"]
+    embeddings: ImageEmbedding
     fitted: Int32[np.ndarray, "b 2"]
     masks: Bool[np.ndarray, "b n h_low w_low"]
     valid: Bool[np.ndarray, "b n"]
@@ -56,10 +56,9 @@ class Embeddings:
     """
 
     def __init__(self, folder: Path, sam: Sam, encoder: Any) -> None:
-        self._sam = Sam(sam.config, replace(default_compute(), dtype=sam.compute.dtype))
+        self._sam = make_sam(sam.config, replace(default_compute(), dtype=sam.compute.dtype))
         self._encoder = encoder
-        self._dtype = sam.compute.jax_dtype
-        self._shape = sam.config.image_encoder.embedding_shape
+        self._parts = self._describe()
         self.folder = folder / _identify(sam, encoder)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -69,7 +68,7 @@ class Embeddings:
     @property
     def bytes_per_image(self) -> int:
         """Size of a file."""
-        return int(np.prod(self._shape)) * self._dtype.itemsize
+        return sum(part.size * part.dtype.itemsize for part in jax.tree.leaves(self._parts))
 
     def embed(self, batch: Batch) -> EmbeddedBatch:
         """Replace a batch's images by their embeddings.
@@ -81,7 +80,8 @@ class Embeddings:
             self._find(image, fitted)
             for image, fitted in zip(batch.images, batch.fitted, strict=True)
         ]
-        return EmbeddedBatch(np.stack(embeddings), batch.fitted, batch.masks, batch.valid)
+        stacked = jax.tree.map(lambda *parts: np.stack(parts), *embeddings)
+        return EmbeddedBatch(stacked, batch.fitted, batch.masks, batch.valid)
 
     def embed_source(self, source: Source, indices: Sequence[int]) -> Iterator[None]:
         """Make the files of a source's images, as they are without augmentation; yields after each.
@@ -103,25 +103,46 @@ class Embeddings:
 
     def _find(
         self, image: UInt8[np.ndarray, "h w 3"], fitted: Int32[np.ndarray, "2"]
-    ) -> Float[np.ndarray, "gh gw d"]:
+    ) -> ImageEmbedding:
         name = hashlib.blake2b(image.tobytes() + fitted.tobytes(), digest_size=16).hexdigest()
         path = self.folder / name
         if path.is_file() and path.stat().st_size == self.bytes_per_image:
-            return np.fromfile(path, self._dtype).reshape(self._shape)
-        embedding = np.asarray(_encode(self._model, image[None], fitted[None]))[0]
+            return self._take_apart(path.read_bytes())
+        embedding = _encode(self._model, image[None], fitted[None])
+        embedding = jax.tree.map(lambda part: np.asarray(part)[0], embedding)
         self._write(path, embedding)
         return embedding
+
+    def _take_apart(self, content: bytes) -> ImageEmbedding:
+        parts, start = [], 0
+        for part in jax.tree.leaves(self._parts):
+            values = np.frombuffer(content, part.dtype, part.size, start)
+            parts.append(values.reshape(part.shape))
+            start += values.nbytes
+        return jax.tree.unflatten(jax.tree.structure(self._parts), parts)
+
+    def _describe(self) -> Any:
+        """Shapes and dtypes of an embedding's parts."""
+        height, width = self._sam.config.image_encoder.image_size
+        image = jax.ShapeDtypeStruct((1, height, width, 3), np.uint8)
+        fitted = jax.ShapeDtypeStruct((1, 2), np.int32)
+        encoder = {"params": {"image_encoder": self._encoder}}
+        whole = jax.eval_shape(
+            _encode, Model(self._sam.config, encoder, self._sam.compute), image, fitted
+        )
+        return jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape[1:], part.dtype), whole)
 
     @cached_property
     def _model(self) -> Model:
         """On a device only if there is something to encode."""
-        return Model(self._sam, {"params": {"image_encoder": jax.device_put(self._encoder)}})
+        variables = {"params": {"image_encoder": jax.device_put(self._encoder)}}
+        return Model(self._sam.config, variables, self._sam.compute)
 
-    def _write(self, path: Path, embedding: Float[np.ndarray, "gh gw d"]) -> None:
+    def _write(self, path: Path, embedding: ImageEmbedding) -> None:
         unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
         try:
             try:
-                unfinished.write_bytes(embedding.tobytes())
+                unfinished.write_bytes(b"".join(x.tobytes() for x in jax.tree.leaves(embedding)))
                 unfinished.replace(path)
             finally:
                 unfinished.unlink(missing_ok=True)
@@ -135,14 +156,16 @@ class Embeddings:
 @jax.jit
 def _encode(
     model: Model, images: UInt8[Array, "b h w 3"], fitted: Int[Array, "b 2"]
-) -> Float[Array, "b gh gw d"]:
+) -> ImageEmbedding:
     embeddings = encode_image(model, normalise(images, fitted))
-    return embeddings.astype(model.sam.compute.jax_dtype)
+    return jax.tree.map(lambda part: part.astype(model.compute.jax_dtype), embeddings)
 
 
 def _identify(sam: Sam, encoder: Any) -> str:
     """Of all that an embedding depends on beside the image."""
-    digest = hashlib.sha256(repr((sam.config.image_encoder, sam.compute.dtype)).encode())
+    digest = hashlib.sha256(
+        repr((sam.config.image_encoder, sam.config.fine, sam.compute.dtype)).encode()
+    )
     for path, leaf in jax.tree.leaves_with_path(encoder):
         digest.update(jax.tree_util.keystr(path).encode())
         digest.update(np.asarray(leaf).tobytes())

@@ -43,7 +43,7 @@ def compute_gradients(
             model.variables["params"],
             is_leaf=lambda leaf: leaf is None,
         )
-        model_now = Model(model.sam, {**model.variables, "params": params})
+        model_now = model.replace(variables={**model.variables, "params": params})
         sums, _ = play_batch(model_now, batch, keys, interaction, drop_path=drop_path)
         return sums.loss, sums
 
@@ -62,7 +62,7 @@ def play_batch(
     """Encode what of a batch isn't yet, and simulate a session for every mask; see `compute_gradients`."""
     key_path, key_session = jax.vmap(lambda key: jax.random.split(key), out_axes=1)(keys)
     if isinstance(batch, EmbeddedBatch):
-        embeddings = jnp.asarray(batch.embeddings)
+        embeddings = jax.tree.map(jnp.asarray, batch.embeddings)
     else:
         branches = None
         if drop_path > 0:

@@ -244,7 +244,8 @@ class _Run:
         shown = jax.tree.map(lambda leaf: leaf[:IMAGES_SHOWN], batch)
         shown = shown._replace(masks=shown.masks[:, :1], valid=shown.valid[:, :1])
         keys = jax.random.split(jax.random.key(self.step), len(shown.images))
-        model = Model(self._preparation.sam, variables)
+        sam = self._preparation.sam
+        model = Model(sam.config, variables, sam.compute)
         _, session = jax.device_get(
             _play(model, self._embed(shown), keys, self._config.interaction)
         )

@@ -15,11 +15,7 @@ from sam_jax.types import InputError
 
 _BLOCK = re.compile(r"image_encoder/blocks_(\d+)/")
 _NOT_HIDDEN = ("prompt_encoder/", "mask_decoder/output_upscaling/")
-_BELOW_BLOCKS = (
-    "image_encoder/patch_embed/",
-    "image_encoder/pos_embed",
-    "image_encoder/details/",
-)
+_ENCODER, _NECK = "image_encoder/", "image_encoder/neck/"
 
 
 def map_paths(function: Callable[[str], Any], params: Any) -> Any:
@@ -87,8 +83,8 @@ def put_back(trainable: Any, params: Any) -> Any:
 def layer_factor(path: str, depth: int, decay: float) -> float:
     """What a parameter's learning rate is multiplied by: `decay` to the power of its distance from the neck.
 
-    The last block is at distance 1, the first at `depth`, patch embedding, positions and details are one further;
-    everything else is at 0 (ViTDet, Li et al. 2022, after BEiT).
+    The last block is at distance 1, the first at `depth`, what the blocks take in (patch embedding, positions) one
+    further; everything else is at 0 (ViTDet, Li et al. 2022, after BEiT).
 
     Args:
         path: of the parameter.
@@ -100,11 +96,10 @@ def layer_factor(path: str, depth: int, decay: float) -> float:
     >>> layer_factor("mask_decoder/iou_token", depth=12, decay=0.8)
     1.0
     """
-    if path.startswith(_BELOW_BLOCKS):
-        return decay ** (depth + 1)
-    if block := _BLOCK.match(path):
-        return decay ** (depth - int(block[1]))
-    return 1.0
+    if not path.startswith(_ENCODER) or path.startswith(_NECK):
+        return 1.0
+    block = _BLOCK.match(path)
+    return decay ** (depth - int(block[1]) if block else depth + 1)
 
 
 def is_decayed(path: str) -> bool:

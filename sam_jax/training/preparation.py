@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding
 
 from sam_jax.checkpoints import load_checkpoint, name_variant
 from sam_jax.distributed import device_mesh, parameter_specs
-from sam_jax.models import Sam, abstract_variables, default_compute, init_variables
+from sam_jax.models import Sam, abstract_variables, default_compute, init_variables, make_sam
 from sam_jax.training.config import TrainConfig
 from sam_jax.training.gradients import compute_gradients
 from sam_jax.training.optimiser import make_optimiser, make_schedule
@@ -65,7 +65,7 @@ def prepare(config: TrainConfig, mesh: Mesh | None = None) -> Preparation:
         remat=execution.remat,
         scan_blocks=execution.scan_blocks,
     )
-    sam = Sam(config.model, compute)
+    sam = make_sam(config.model, compute)
     variables = abstract_variables(config.model)
     frozen = find_frozen(variables["params"], config.frozen)
     if config.cache_embeddings and not all(jax.tree.leaves(frozen["image_encoder"])):
@@ -128,7 +128,7 @@ def _first_difference(one: Any, other: Any) -> str:
         mine, its = getattr(one, field.name), getattr(other, field.name)
         if mine == its:
             continue
-        if dataclasses.is_dataclass(mine):
+        if dataclasses.is_dataclass(mine) and dataclasses.is_dataclass(its):
             return f"{field.name}.{_first_difference(mine, its)}"
         return f"{field.name} is {mine} in one and {its} in the other"
     return "nothing"

@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from sam_jax.data.clicks import draw_box, draw_correction, draw_point
 from sam_jax.losses import SamLosses, sam_mask_loss
 from sam_jax.models import Model, decode_masks, encode_prompts
-from sam_jax.types import InputError, MaskPrediction, PointLabel, Prompts
+from sam_jax.types import ImageEmbedding, InputError, MaskPrediction, PointLabel, Prompts
 
 CELL = 4
 """Pixels of the input along a cell of low-resolution logits."""
@@ -99,7 +99,7 @@ class _State(NamedTuple):
 
 def simulate_session(
     model: Model,
-    embeddings: Float[Array, "b gh gw d"],
+    embeddings: ImageEmbedding,
     truth: Bool[Array, "b n h w"],
     valid: Bool[Array, "b n"],
     inside: Bool[Array, "b h w"],
@@ -213,7 +213,7 @@ def _idle_round(key: Key[Array, ""], interaction: Interaction) -> Int[Array, ""]
 
 def _answer(
     model: Model,
-    embeddings: Float[Array, "b gh gw d"],
+    embeddings: ImageEmbedding,
     prompts: Prompts,
     *,
     multimask_output: bool,

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, Key
 
-from sam_jax.models import Compute, Model, Sam, SamConfig
+from sam_jax.models import Compute, Model, SamConfig
 from sam_jax.training.parameters import pick_trainable
 from sam_jax.types import Variables
 
@@ -53,7 +53,7 @@ def create_state(
 
 def to_model(state: TrainState, config: SamConfig, compute: Compute) -> Model:
     """The model as it is now."""
-    return Model(Sam(config, compute), to_variables(state))
+    return Model(config, to_variables(state), compute)
 
 
 def to_variables(state: TrainState) -> Variables:

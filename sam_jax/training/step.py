@@ -132,7 +132,7 @@ def make_train_step(
         params: Any, constants: Any, batch: Any, keys: Key[Array, " b"]
     ) -> tuple[Any, Sums]:
         whole = jax.tree.map(gather, specs.params, params)
-        model = Model(sam, {"params": whole, **constants})
+        model = Model(sam.config, {"params": whole, **constants}, sam.compute)
         trainable = pick_trainable(whole, frozen)
         gradients, sums = sum_gradients(gradients_of, model, trainable, batch, keys, micro_batches)
         gradients = jax.tree.map(scatter_sum, trainable_specs, gradients)

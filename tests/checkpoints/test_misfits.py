@@ -1,15 +1,15 @@
 """Files that are no checkpoint, or not of this model: one line says all that is wrong."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from sam_jax.checkpoints import load_checkpoint, save_checkpoint
+from sam_jax.checkpoints import convert_checkpoint, load_checkpoint, save_checkpoint
 from sam_jax.checkpoints.conversion import flatten
-from sam_jax.checkpoints.recognition import without_details
 from sam_jax.models import TINY
 from sam_jax.types import CheckpointError
 
@@ -35,16 +35,34 @@ def test_all_are_told_together(tmp_path, state):
     state["mask_decoder.text_token.weight"] = torch.ones(1, 16)
     state["prompt_encoder.no_mask_embed.weight"] = torch.ones(1, 17)
     state["mask_decoder.mask_tokens.weight"] = torch.ones(3, 16, dtype=torch.int32)
-    state["image_encoder.neck.1.bias"] = torch.full([16], torch.nan)
-    state["image_encoder.neck.1.weight"] = torch.full([16], 1e300, dtype=torch.float64)
     path = tmp_path / "sam.pth"
     assert refusal(path, state) == (
         f"{path} does not fit SAM of width 24 and depth 5: "
         "2 missing (image_encoder.blocks.1.norm1.bias, mask_decoder.transformer.layers.0.norm2.bias), "
         "1 unexpected (mask_decoder.text_token.weight), "
         "1 misshapen (prompt_encoder.no_mask_embed.weight: (1,17) instead of (1,16)), "
-        "1 not floating-point (mask_decoder.mask_tokens.weight: int32), "
-        "2 with NaN or infinity (image_encoder.neck.1.bias, image_encoder.neck.1.weight)"
+        "1 not floating-point (mask_decoder.mask_tokens.weight: int32)"
+    )
+
+
+def test_all_that_is_not_finite_is_told_together(tmp_path, state):
+    state["image_encoder.neck.1.bias"] = torch.full([16], torch.nan)
+    state["image_encoder.neck.1.weight"] = torch.full([16], 1e300, dtype=torch.float64)
+    path = tmp_path / "sam.pth"
+    assert refusal(path, state) == (
+        f"{path} does not fit SAM of width 24 and depth 5: "
+        "2 with NaN or infinity (image_encoder.neck.1.weight, image_encoder.neck.1.bias)"
+    )
+    with pytest.raises(CheckpointError, match="2 with NaN or infinity"):
+        convert_checkpoint(path, tmp_path / "b.safetensors")
+    assert [file.name for file in tmp_path.iterdir()] == ["sam.pth"]
+
+
+def test_other_patches(tmp_path, state):
+    state["image_encoder.patch_embed.proj.weight"] = torch.ones(24, 3, 8, 8)
+    path = tmp_path / "sam.pth"
+    assert refusal(path, state) == (
+        f"{path} has patches of 8 pixels; only the 16 of published models are supported"
     )
 
 
@@ -57,18 +75,19 @@ def test_long_lists_are_cut(tmp_path, state):
 
 def test_a_wrong_telling_tensor(tmp_path, make_variables):
     """The tensor that is measured is the damaged one: the rest still shows what the model is."""
-    plain = without_details(TINY)
+    plain = replace(TINY, fine=None)
     save_checkpoint(tmp_path / "tiny.pth", plain, make_variables(plain))
     state = torch.load(tmp_path / "tiny.pth", weights_only=True)
     state["image_encoder.neck.0.weight"] = torch.ones(7, 192, 1, 1)
     message = refusal(tmp_path / "a.pth", state)
     assert (
-        "does not fit tiny without details: 1 misshapen (image_encoder.neck.0.weight: (7,192,1,1) ins"
+        "does not fit tiny without additions: 1 misshapen (image_encoder.neck.0.weight: (7,192,1,1) ins"
         in message
     )
     del state["image_encoder.neck.0.weight"]
-    assert "does not fit tiny without details: 1 missing (image_encoder.neck.0.weight)" in refusal(
-        tmp_path / "a.pth", state
+    assert (
+        "does not fit tiny without additions: 1 missing (image_encoder.neck.0.weight)"
+        in refusal(tmp_path / "a.pth", state)
     )
 
 

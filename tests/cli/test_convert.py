@@ -51,6 +51,8 @@ def test_bad_input_is_refused_and_leaves_no_file(complaint, weights, tmp_path):
     good = tmp_path / "new.safetensors"
     assert "no such file" in complaint("convert", tmp_path / "none.pth", good)
     assert ".safetensors or .pth" in complaint("convert", weights, tmp_path / "new.bin")
-    assert "has no place for the details" in complaint("convert", "default", tmp_path / "new.pth")
+    assert "has no place for what these weights add" in complaint(
+        "convert", "default", tmp_path / "new.pth"
+    )
     assert "patch" in complaint("convert", weights, good, "--image-size", "100")
     assert os.listdir(tmp_path) == []

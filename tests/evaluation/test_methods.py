@@ -10,7 +10,7 @@ from sam_jax.evaluation.classical import CLASSICAL
 from sam_jax.evaluation.clicks import Answer, Clicks
 from sam_jax.evaluation.interactive import InteractiveConfig, measure_image
 from sam_jax.evaluation.methods import METHODS, Method, SamMethod, Stopwatch, make_method
-from sam_jax.models import TINY, Sam, init_variables
+from sam_jax.models import TINY, init_variables
 from sam_jax.types import InputError
 
 SIZE = (12, 17)
@@ -101,7 +101,7 @@ def test_methods_that_cannot_be_made():
 @pytest.mark.slow
 def test_segment_anything_by_the_protocol():
     config = replace(TINY, image_encoder=replace(TINY.image_encoder, image_size=(128, 128)))
-    predictor = SamPredictor(Model(Sam(config), init_variables(config, seed=0)))
+    predictor = SamPredictor(Model(config, init_variables(config, seed=0)))
     truth = np.zeros((40, 70), bool)
     truth[5:25, 10:30] = True
     image = np.full((40, 70, 3), 20, np.uint8)

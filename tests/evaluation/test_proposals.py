@@ -9,7 +9,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from sam_jax import TINY, InputError, Model, Sam, load
+from sam_jax import TINY, InputError, Model, load
 from sam_jax.data.coco import CocoJson
 from sam_jax.data.example import Example
 from sam_jax.evaluation import proposals
@@ -283,7 +283,7 @@ def test_the_generator_gets_the_configuration(monkeypatch):
 
     monkeypatch.setattr(proposals, "SamAutomaticMaskGenerator", Generator)
     config = ProposalConfig(multimask_output=False, most=2)
-    proposer = sam_proposer(Model(Sam(TINY), {}), config)
+    proposer = sam_proposer(Model(TINY, {}), config)
     assert proposer(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).scores.tolist() == [2, 1.5]
     assert arguments == {
         "points_per_side": 64,

@@ -6,10 +6,9 @@ import pytest
 
 from experiments.average_weights import Options, main
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint
-from sam_jax.checkpoints.recognition import without_details
 from sam_jax.models import TINY, init_variables
 
-OFFICIAL = without_details(TINY)
+OFFICIAL = replace(TINY, fine=None)
 CONFIG = replace(
     OFFICIAL,
     image_encoder=replace(

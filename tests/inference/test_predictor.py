@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from sam_jax import TINY, InputError, Model, Sam, SamPredictor
+from sam_jax import TINY, InputError, Model, SamPredictor
 from sam_jax.models import init_variables
 
 
 @pytest.fixture(scope="module")
 def predictor():
-    return SamPredictor(Model(Sam(TINY), init_variables(TINY)))
+    return SamPredictor(Model(TINY, init_variables(TINY)))
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_refuses_what_is_no_image(predictor, image):
 
 
 def test_needs_an_image_first():
-    predictor = SamPredictor(Model(Sam(TINY), init_variables(TINY)))
+    predictor = SamPredictor(Model(TINY, init_variables(TINY)))
     with pytest.raises(RuntimeError, match="set_image"):
         predictor.predict(box=np.array([0, 0, 5, 5]))
 

@@ -51,7 +51,9 @@ def test_number_of_parameters(config, count):
 
 def test_initial_weights_follow_the_modules_initialisers():
     pixels = jnp.zeros((1, 64, 96, 3))
-    prompts = Prompts(jnp.zeros((1, 1, 1, 2)), jnp.ones((1, 1, 1), jnp.int32))
+    prompts = Prompts(
+        jnp.zeros((1, 1, 1, 2)), jnp.ones((1, 1, 1), jnp.int32), jnp.zeros((1, 1, 16, 24))
+    )
     theirs = Sam(SMALL).init(jax.random.key(0), pixels, prompts, multimask_output=True)
     ours = init_variables(SMALL, seed=0)
     assert jax.tree.map(jnp.shape, ours) == jax.tree.map(jnp.shape, theirs)
@@ -72,7 +74,7 @@ def test_initial_weights_depend_on_the_seed_alone():
 
 
 def test_a_model_passes_through_jit_and_grad():
-    model = Model(Sam(SMALL), init_variables(SMALL))
+    model = Model(SMALL, init_variables(SMALL))
     pixels = jnp.ones((1, 64, 96, 3))
     gradients = jax.jit(jax.grad(lambda m: jnp.square(encode_image(m, pixels)).mean()))(model)
     assert isinstance(gradients, Model)
@@ -80,7 +82,7 @@ def test_a_model_passes_through_jit_and_grad():
 
 
 def test_encoder_refuses_another_size():
-    model = Model(Sam(SMALL), init_variables(SMALL))
+    model = Model(SMALL, init_variables(SMALL))
     with pytest.raises(InputError, match=r"padded to \(64, 96\) \(h, w\), not \(96, 64\)"):
         encode_image(model, jnp.zeros((1, 96, 64, 3)))
 

@@ -1,7 +1,6 @@
 import pytest
 
 from experiments.parity import Pair, make_pair
-from sam_jax.checkpoints.recognition import without_details
 from sam_jax.models import (
     TINY,
     ImageEncoderConfig,
@@ -34,4 +33,4 @@ def oblong(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Pair:
-    return make_pair(without_details(TINY), tmp_path_factory.mktemp("tiny"))
+    return make_pair(replace(TINY, fine=None), tmp_path_factory.mktemp("tiny"))

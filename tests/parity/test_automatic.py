@@ -6,7 +6,7 @@ import torch
 
 from experiments.official import segment_anything
 from experiments.parity import PHOTO, resize_photo
-from experiments.reference import official_model, shipped_without_details
+from experiments.reference import official_model, shipped_as_sam
 from sam_jax import SamAutomaticMaskGenerator, load
 from sam_jax.checkpoints import save_checkpoint
 
@@ -16,7 +16,7 @@ LENIENT = {"points_per_side": 16, "pred_iou_thresh": 0.2, "stability_score_thres
 @pytest.fixture(scope="module")
 def models(tmp_path_factory):
     path = tmp_path_factory.mktemp("official") / "tiny.pth"
-    save_checkpoint(path, *shipped_without_details(image_size=256))
+    save_checkpoint(path, *shipped_as_sam(image_size=256))
     ours = load(path)
     official = official_model(ours.config)
     official.load_state_dict(torch.load(path))

@@ -12,7 +12,7 @@ from sam_jax import SamPredictor
 from sam_jax.data.framing import Framing
 from sam_jax.inference import embed_images, predict_masks
 from sam_jax.inference.prompts import make_prompts, pad_points, pad_prompts, take_prompts
-from sam_jax.models import Compute, Sam
+from sam_jax.models import Compute
 from sam_jax.types import Prompts
 
 BY_DEFAULT = Compute()
@@ -66,7 +66,7 @@ def official_masks(pair, embedding, prompts, multimask_output):
     ids=["one at a time", "two", "all"],
 )
 def test_images_and_prompts_at_once(oblong, embeddings, compute, points, with_masks):
-    model = replace(oblong.model, sam=Sam(oblong.config, compute))
+    model = replace(oblong.model, compute=compute)
     prompts = draw_prompts(oblong.config, 3, points, with_masks)
     ours = predict_masks(model, embeddings, prompts, multimask_output=True)
     for image in range(2):

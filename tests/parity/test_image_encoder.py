@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from sam_jax.models import Compute, Model, Sam, encode_image
+from sam_jax.models import Compute, Model, encode_image
 
 
 def pixels(pair, count=1):
@@ -51,7 +51,7 @@ def test_layer_by_layer(name, request):
     _, kept = pair.model.sam.apply(
         pair.model.variables,
         x,
-        method=Sam.encode_image,
+        method="encode_image",
         capture_intermediates=True,
         mutable=["intermediates"],
     )
@@ -77,7 +77,7 @@ def test_layer_by_layer(name, request):
 def test_every_way_to_compute_gives_the_same(oblong, compute):
     x = pixels(oblong, count=2)
     reference = official_layers(oblong, x)["neck"]
-    model = replace(oblong.model, sam=Sam(oblong.config, compute))
+    model = replace(oblong.model, compute=compute)
     assert relative_error(jax.jit(encode_image)(model, x), reference) < 1e-5
 
 
@@ -86,7 +86,7 @@ def test_gradients_do_not_depend_on_the_way_to_compute(oblong):
 
     def gradients(compute):
         def loss(variables):
-            model = Model(Sam(oblong.config, compute), variables)
+            model = Model(oblong.config, variables, compute)
             return jnp.square(encode_image(model, x)).mean()
 
         return jax.jit(jax.grad(loss))(oblong.model.variables)["params"]["image_encoder"]
@@ -120,7 +120,7 @@ def test_gradients_equal_pytorchs(oblong):
 def test_bfloat16_is_near(tiny):
     x = pixels(tiny)
     reference = official_layers(tiny, x)["neck"]
-    model = replace(tiny.model, sam=Sam(tiny.config, Compute(dtype="bfloat16")))
+    model = replace(tiny.model, compute=Compute(dtype="bfloat16"))
     embedding = jax.jit(encode_image)(model, x)
     assert embedding.dtype == jnp.bfloat16
     assert relative_error(embedding.astype(np.float32), reference) < 0.05

@@ -9,7 +9,7 @@ from experiments.reference_training import TorchBatch, TorchPrompts, session_los
 from sam_jax.checkpoints import load_checkpoint
 from sam_jax.data.example import Batch
 from sam_jax.data.framing import normalise
-from sam_jax.models import Compute, Model, Sam
+from sam_jax.models import Compute, Model
 from sam_jax.training.gradients import compute_gradients, find_inside, play_batch
 from sam_jax.training.rounds import Interaction
 
@@ -33,7 +33,7 @@ def make_batch(config, b=2, n=3):
 @pytest.mark.parametrize("first", ["point", "box"])
 def test_a_step_of_two_rounds(oblong, tmp_path, first):
     interaction = Interaction(rounds=2, refine_rounds=0, box_share=float(first == "box"))
-    model = Model(Sam(oblong.config, Compute(prompts_at_once=8)), oblong.model.variables)
+    model = Model(oblong.config, oblong.model.variables, Compute(prompts_at_once=8))
     batch, keys = make_batch(oblong.config), jax.random.split(jax.random.key(3), 2)
 
     @jax.jit

@@ -8,12 +8,10 @@ import pytest
 
 from sam_jax.data.example import Batch
 from sam_jax.models import (
-    Compute,
     ImageEncoderConfig,
     MaskDecoderConfig,
     Model,
     PromptEncoderConfig,
-    Sam,
     SamConfig,
     init_variables,
 )
@@ -37,8 +35,9 @@ CONFIG = SamConfig(
     ),
 )
 MODEL = Model(
-    Sam(CONFIG, Compute(prompts_at_once=8)),
+    CONFIG,
     jax.tree.map(jnp.asarray, init_variables(CONFIG, seed=0)),
+    Compute(prompts_at_once=8),
 )
 
 

@@ -11,7 +11,7 @@ from sam_jax.evaluation.edges.detection import (
     thin_across,
     trace_masks,
 )
-from sam_jax.models import TINY, Model, Sam, init_variables
+from sam_jax.models import TINY, Model, init_variables
 from sam_jax.types import InputError
 
 
@@ -112,7 +112,7 @@ def test_config():
 
 @pytest.mark.slow
 def test_segment_anything_finds_edges():
-    model = Model(Sam(TINY), init_variables(TINY, seed=0))
+    model = Model(TINY, init_variables(TINY, seed=0))
     image = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     edges = detect_edges(model, image, EdgeConfig(points_per_side=2, points_per_batch=3))
     assert edges.shape == (60, 90)

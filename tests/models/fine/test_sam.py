@@ -1,4 +1,4 @@
-"""What the tiny model has beyond SAM: details, maps of clicks, geodesic distances, mask scoring."""
+"""The whole model with its additions."""
 
 from dataclasses import replace
 
@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from experiments.add_details import add_details
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint
-from sam_jax.checkpoints.recognition import without_details
+from sam_jax.inference import SamPredictor
 from sam_jax.models import (
     Compute,
+    FineConfig,
     ImageEncoderConfig,
     MaskDecoderConfig,
     Model,
@@ -24,9 +24,9 @@ from sam_jax.models import (
     encode_prompts,
     init_variables,
 )
-from sam_jax.models.click_maps import SPREADS, map_clicks
-from sam_jax.models.details import Details, pack, to_blocks, unpack
-from sam_jax.types import InputError, Prompts
+from sam_jax.models.fine.details import to_blocks
+from sam_jax.models.fine.image_encoder import FineEmbedding
+from sam_jax.types import CheckpointError, InputError, Prompts
 
 CONFIG = SamConfig(
     image_encoder=ImageEncoderConfig(
@@ -37,8 +37,6 @@ CONFIG = SamConfig(
         window_size=2,
         global_blocks=(1,),
         out_channels=32,
-        detail_width=8,
-        step_costs=2,
     ),
     prompt_encoder=PromptEncoderConfig(width=32),
     mask_decoder=MaskDecoderConfig(
@@ -46,52 +44,20 @@ CONFIG = SamConfig(
         num_heads=2,
         mlp_width=32,
         iou_head_width=16,
-        click_maps=True,
-        mask_scoring=True,
     ),
+    fine=FineConfig(width=8, cost_kinds=2),
 )
-
-
-def numbered(gh: int, gw: int) -> tuple[np.ndarray, np.ndarray]:
-    """Maps at an eighth and a quarter of the pixels whose channels start with their own row and column."""
-    maps = []
-    for side, channels in ((2, 8), (4, 4)):
-        rows, columns = np.mgrid[: side * gh, : side * gw]
-        features = np.zeros((1, side * gh, side * gw, channels), np.float32)
-        features[0, ..., 0], features[0, ..., 1] = rows, columns
-        maps.append(features)
-    return maps[0], maps[1]
-
-
-def test_places_find_the_features_of_their_own_row_and_column() -> None:
-    eighth, quarter = numbered(3, 5)
-    packed = pack(to_blocks(jnp.array(eighth), jnp.array(quarter)))
-    assert packed.shape == (1, 3, 5, 3 * 32)
-    places = np.array([[0, 0], [11, 19], [5, 14], [10, 3]])
-    found = unpack(packed[0], 32).at(jnp.array(places))
-    np.testing.assert_array_equal(found[:, :2], places // 2)
-    np.testing.assert_array_equal(found[:, 8:10], places)
-
-
-def test_packing_is_undone() -> None:
-    keys = jax.random.split(jax.random.key(0))
-    details = Details(
-        jax.random.normal(keys[0], (3, 5, 2, 2, 8)),
-        jax.random.normal(keys[1], (3, 5, 2, 2, 2, 2, 4)),
-    )
-    for before, after in zip(details, unpack(pack(details), 32), strict=True):
-        np.testing.assert_array_equal(before, after)
 
 
 @pytest.fixture(scope="module")
 def plain():
-    config = without_details(CONFIG)
-    return Model(Sam(config), init_variables(config, seed=1))
+    config = replace(CONFIG, fine=None)
+    return Model(config, init_variables(config, seed=1))
 
 
 @pytest.fixture(scope="module")
 def detailed():
-    return Model(Sam(CONFIG), init_variables(CONFIG, seed=2))
+    return Model(CONFIG, init_variables(CONFIG, seed=2))
 
 
 PIXELS = jax.random.normal(jax.random.key(3), (2, 48, 80, 3))
@@ -114,18 +80,28 @@ def replace_leaf(model: Model, path: str, change) -> Model:
     return replace(model, variables=unflatten_dict(leaves, sep="/"))
 
 
-def test_new_details_change_nothing(plain) -> None:
-    variables = add_details(plain.variables, CONFIG, seed=0)
+def test_additions_that_have_not_learned_change_nothing(plain) -> None:
+    """Layers whose results are added to what a Segment Anything has, at zero."""
+    last = (
+        "image_encoder/details/to_tokens",
+        "image_encoder/details/eighth_out",
+        "image_encoder/details/quarter_out",
+        "mask_decoder/click_details",
+        "mask_decoder/click_maps_tokens",
+        "mask_decoder/click_maps_quarter",
+        "mask_decoder/geodesics_tokens",
+        "mask_decoder/geodesics_quarter",
+        "mask_decoder/mask_scoring/mlp/layers_2",
+    )
+    leaves = flatten_dict(init_variables(CONFIG, seed=2), sep="/")
+    for path, leaf in leaves.items():
+        if path.removeprefix("params/").rsplit("/", 1)[0] in last:
+            leaves[path] = np.zeros_like(leaf)
+    leaves |= flatten_dict(dict(plain.variables), sep="/")
+    model = Model(CONFIG, unflatten_dict(leaves, sep="/"))
     for prompts in (CLICK, BOX):
-        for before, after in zip(
-            answer(plain, prompts), answer(Model(Sam(CONFIG), variables), prompts), strict=True
-        ):
+        for before, after in zip(answer(plain, prompts), answer(model, prompts), strict=True):
             np.testing.assert_allclose(after, before, rtol=1e-6, atol=1e-6)
-
-
-def test_a_model_has_details_once(detailed) -> None:
-    with pytest.raises(InputError, match="has all of that already"):
-        add_details(detailed.variables, detailed.config, seed=0)
 
 
 def test_clicks_are_told_from_other_tokens(detailed) -> None:
@@ -156,9 +132,11 @@ def test_details_lie_in_the_mask_where_they_lie_in_the_image(detailed) -> None:
     model = replace_leaf(model, f"{decoder}/output_upscaling/conv2/kernel", jnp.zeros_like)
     columns = jnp.broadcast_to(jnp.arange(20.0) + 10, (12, 20))
     quarter = jnp.stack([0 * columns, columns, 0 * columns, 0 * columns], axis=-1)[None]
-    details = pack(to_blocks(jnp.zeros((1, 6, 10, 8)), quarter))
-    costs = jnp.zeros((1, 3, 5, 16 * 4))
-    embeddings = jnp.concatenate([jnp.zeros((1, 3, 5, 32)), details, costs], axis=-1)
+    embeddings = FineEmbedding(
+        image=jnp.zeros((1, 3, 5, 32)),
+        details=to_blocks(jnp.zeros((1, 6, 10, 8)), quarter),
+        costs=jnp.zeros((1, 12, 20, 4)),
+    )
     click = jax.tree.map(lambda leaf: leaf[:1], CLICK)
     logits = jax.jit(
         lambda m: decode_masks(m, embeddings, encode_prompts(m, click), multimask_output=True)
@@ -173,7 +151,7 @@ def test_details_lie_in_the_mask_where_they_lie_in_the_image(detailed) -> None:
 )
 def test_ways_to_compute_agree(detailed, compute, tolerance) -> None:
     expected = answer(detailed, CLICK).logits
-    logits = answer(replace(detailed, sam=Sam(CONFIG, compute)), CLICK).logits
+    logits = answer(replace(detailed, compute=compute), CLICK).logits
     np.testing.assert_allclose(logits, expected, rtol=0, atol=tolerance * jnp.abs(expected).max())
 
 
@@ -184,18 +162,7 @@ def test_gradients_reach_the_details(detailed, layer) -> None:
     assert jnp.abs(leaves[f"params/image_encoder/details/{layer}/kernel"]).max() > 0
 
 
-def test_details_want_patches_of_sixteen_pixels() -> None:
-    with pytest.raises(InputError, match="patches of 16 pixels, not of patch_size 8"):
-        replace(CONFIG.image_encoder, patch_size=8)
-
-
-def test_maps_of_clicks_want_patches_of_sixteen_pixels() -> None:
-    encoder = replace(CONFIG.image_encoder, patch_size=8, detail_width=0, step_costs=0)
-    with pytest.raises(InputError, match="patches of 16 pixels, not of patch_size 8"):
-        replace(CONFIG, image_encoder=encoder)
-
-
-def test_a_file_keeps_details_and_a_pth_refuses_them(detailed, tmp_path) -> None:
+def test_a_file_keeps_additions_and_a_pth_refuses_them(detailed, tmp_path) -> None:
     save_checkpoint(tmp_path / "a.safetensors", CONFIG, detailed.variables)
     config, variables = load_checkpoint(tmp_path / "a.safetensors")
     assert config == CONFIG
@@ -205,24 +172,31 @@ def test_a_file_keeps_details_and_a_pth_refuses_them(detailed, tmp_path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
-def test_maps_of_clicks_are_bells_around_them() -> None:
-    clicks = np.array([[2, 17, 1], [9, 3, 1], [5, 5, 0], [-1, -1, -1]])
-    maps = np.asarray(map_clicks(jnp.array(clicks), (3, 5)))
-    assert maps.shape == (3, 5, 2, 2, 2, 2, 10)
-    whole = maps.transpose(0, 2, 4, 1, 3, 5, 6).reshape(12, 20, 10)
-    for row, column in np.ndindex(12, 20):
-        for index, spread in enumerate(SPREADS):
-            bells = [
-                np.exp(-((row - r) ** 2 + (column - c) ** 2) / (2 * spread**2))
-                for r, c, _ in clicks[:3]
-            ]
-            assert whole[row, column, index] == pytest.approx(max(bells[:2]), rel=1e-4, abs=1e-6)
-            assert whole[row, column, 5 + index] == pytest.approx(bells[2], rel=1e-4, abs=1e-6)
+def test_an_official_file_has_no_additions(plain, tmp_path) -> None:
+    save_checkpoint(tmp_path / "a.pth", plain.config, plain.variables)
+    with pytest.raises(
+        CheckpointError, match=r"a\.pth holds a Segment Anything; a model with addit"
+    ):
+        load_checkpoint(tmp_path / "a.pth", config=CONFIG)
 
 
-def test_a_box_has_no_map_of_clicks() -> None:
-    clicks = jnp.full((2, 3), -1)
-    assert not map_clicks(clicks, (3, 5)).any()
+def test_the_plain_module_refuses_additions() -> None:
+    with pytest.raises(InputError, match="build it with make_sam"):
+        Sam(CONFIG).init(jax.random.key(0), PIXELS, method="encode_image")
+
+
+@pytest.mark.parametrize("change", [{"width": 0}, {"cost_kinds": 0}])
+def test_impossible_additions_are_refused(change) -> None:
+    with pytest.raises(InputError, match="of `fine` are at least 1"):
+        FineConfig(**change)
+
+
+def test_features_are_those_that_every_model_has(detailed) -> None:
+    predictor = SamPredictor(detailed)
+    predictor.set_image(np.random.default_rng(0).integers(0, 256, (30, 60, 3), np.uint8))
+    assert predictor.features.shape == predictor.get_image_embedding().shape == (1, 32, 3, 5)
+    image = np.asarray(predictor.embedding.image)
+    np.testing.assert_array_equal(predictor.features[0, :, 1, 4], image[0, 1, 4])
 
 
 @pytest.mark.parametrize(
@@ -268,8 +242,3 @@ def test_what_is_predicted_of_masks_does_not_change_them(detailed) -> None:
     }
     for path, leaf in blind.items():
         np.testing.assert_allclose(found[path], leaf, rtol=1e-4, atol=1e-6)
-
-
-def test_mask_scoring_wants_costs_of_steps() -> None:
-    with pytest.raises(InputError, match="mask_scoring looks at the costs of steps: set step_cost"):
-        replace(CONFIG, image_encoder=replace(CONFIG.image_encoder, step_costs=0))

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sam_jax.models.geodesics import FAR
-from sam_jax.models.mask_scoring import describe_masks
+from sam_jax.models.fine.geodesics import FAR
+from sam_jax.models.fine.mask_scoring import describe_masks
 
 SIDES = 8, 12
 KINDS = 2

@@ -1,7 +1,8 @@
 """How far every place of the image is from the clicks, as maps that the mask decoder takes in.
 
-Interactive segmentation without Segment Anything marks clicks this way (RITM, Sofiiuk et al. 2022). SAM's positional
-encoding of a click changes little over a thirtieth of the image; the narrow maps tell places nearer than that apart.
+Interactive segmentation without Segment Anything marks clicks this way ([RITM](https://arxiv.org/abs/2102.06583)).
+SAM's positional encoding of a click changes little over a thirtieth of the image; the narrow maps tell places nearer
+than that apart.
 """
 
 import jax.numpy as jnp
@@ -19,12 +20,12 @@ def map_clicks(clicks: Int[Array, "t 3"], grid: tuple[int, int]) -> Float[Array,
     """Bells of several widths around the clicks, the highest of all clicks of a kind at each place.
 
     Args:
-        clicks: row and column at a quarter of the pixels, and label; below 0 for tokens that are no clicks.
-        grid: (gh, gw) of the image embedding.
+        clicks: Row and column at a quarter of the pixels, and label; below 0 for tokens that are no clicks.
+        grid: Height and width of the image embedding.
 
     Returns:
         A feature at a quarter of the pixels has those of foreground clicks, then those of background clicks, each from
-        the narrowest to the widest; laid out as the mask decoder enlarges the grid (`sam_jax.models.details`).
+        the narrowest to the widest; laid out as the mask decoder enlarges the grid (`sam_jax.models.fine.details`).
     """
     spreads = np.array(SPREADS, np.float32)[None, :, None]
 

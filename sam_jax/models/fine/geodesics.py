@@ -1,8 +1,8 @@
 """How far every place is from the clicks along the image: over learned costs of the steps between neighbours.
 
 Interactive segmentation before deep learning grew regions this way (Bai and Sapiro 2007, Criminisi et al. 2008), and
-DeepIGeoS (Wang et al. 2019) hands such maps to a network. Here the costs are learned with the rest, as the distances
-have gradients; costs start from what colours differ by.
+[DeepIGeoS](https://arxiv.org/abs/1707.00652) hands such maps to a network. Here the costs are learned with the rest,
+as the distances have gradients; costs start from what colours differ by.
 """
 
 import functools
@@ -32,7 +32,8 @@ class StepCosts(nn.Module):
     """Costs of the steps from every place to the one on its right and the one below.
 
     Attributes:
-        kinds: of cost.
+        kinds: Number of costs of each step.
+        dtype: Dtype of the product.
     """
 
     kinds: int
@@ -45,8 +46,8 @@ class StepCosts(nn.Module):
         """Costs above 0; of all kinds to the right, then downwards.
 
         Args:
-            pixels: normalised.
-            features: at a quarter of the pixels.
+            pixels: Normalised, padded images.
+            features: Features at a quarter of the pixels.
         """
         b, h, w, _ = features.shape
         colours = pixels.reshape(b, h, pixels.shape[1] // h, w, pixels.shape[2] // w, 3)
@@ -74,12 +75,12 @@ class StepCosts(nn.Module):
 def measure_distances(
     clicks: Int[Array, "n t 3"], costs: Float[Array, "h4 w4 both"]
 ) -> Float[Array, "n 2 k h4 w4"]:
-    """Of every place, along the cheapest path from the nearest click; FAR where there is no click of the kind.
+    """Distance of every place along the cheapest path from the nearest click; FAR where there is no click of the label.
 
     Args:
-        clicks: of several prompts, row and column at a quarter of the pixels, and label; below 0 for tokens that are
-            no clicks.
-        costs: of one image, from `StepCosts`.
+        clicks: Row and column at a quarter of the pixels, and label, of the tokens of several prompts; below 0 for
+            tokens that are no clicks.
+        costs: Costs of the steps in one image, from `StepCosts`.
 
     Returns:
         From foreground and from background clicks (`LABELS`), over each kind of cost.
@@ -111,8 +112,8 @@ class Mixture(nn.Module):
     """Kernel of a linear layer over what is shown of distances, by part, label and kind of cost.
 
     Attributes:
-        kinds: of cost.
-        features: of every place of the result.
+        kinds: Number of costs that distances are measured over.
+        features: Number of features of every place of the result.
     """
 
     kinds: int
@@ -137,10 +138,10 @@ def mix_distances(
     laid behind each other in one array first: on a CPU that would take longer than the rest.
 
     Args:
-        distances: of one prompt.
-        is_clicked: of which labels there are clicks.
-        to_tokens: the kernel (`Mixture`) for the tokens.
-        to_quarter: the one for a quarter of the pixels.
+        distances: Distances from the clicks of one prompt.
+        is_clicked: Whether there are clicks of each label.
+        to_tokens: Kernel (`Mixture`) for the tokens.
+        to_quarter: Kernel (`Mixture`) for a quarter of the pixels.
     """
     _, _, h, w = distances.shape
 
@@ -190,9 +191,9 @@ def _sweep(
     """Shortened by the paths that go along the first axis, straight or obliquely, both ways.
 
     Args:
-        distances: of several prompts.
-        onwards: costs of the steps to the next along the first axis.
-        sideways: along the last axis.
+        distances: Distances of several prompts.
+        onwards: Costs of the steps to the next place along the first axis.
+        sideways: Costs of the steps to the next place along the last axis.
     """
     beside = sideways[..., :-1]
     following = jnp.concatenate([beside[1:], beside[-1:]])

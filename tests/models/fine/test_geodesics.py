@@ -7,8 +7,7 @@ import pytest
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import dijkstra
 
-from sam_jax.models import ImageEncoderConfig
-from sam_jax.models.geodesics import (
+from sam_jax.models.fine.geodesics import (
     COLOUR_WEIGHTS,
     FAR,
     FLAT,
@@ -16,7 +15,6 @@ from sam_jax.models.geodesics import (
     measure_distances,
     mix_distances,
 )
-from sam_jax.types import InputError
 
 SIDES = 20, 28
 KINDS = 3
@@ -132,8 +130,3 @@ def test_costs_that_have_not_learned_are_what_colours_differ_by() -> None:
         np.testing.assert_allclose(np.delete(right, 5, axis=1), flat, rtol=1e-4)
         np.testing.assert_allclose(down[3], np.log1p(np.exp(FLAT + 0.2 * weight)), rtol=1e-5)
         np.testing.assert_allclose(np.delete(down, 3, axis=0), flat, rtol=1e-4)
-
-
-def test_costs_want_details() -> None:
-    with pytest.raises(InputError, match="step_costs are learned from details: set detail_width"):
-        ImageEncoderConfig(width=24, depth=2, num_heads=2, global_blocks=(1,), step_costs=2)

@@ -1,8 +1,8 @@
 """How good a predicted mask looks, which corrects the IoU that was predicted before there was a mask to look at.
 
-SAM predicts a mask's IoU from a token that never sees the mask. Mask Scoring R-CNN (Huang et al. 2019) predicts it from
-the mask, too. Here a few numbers describe a mask: how sure it is, its form, whether it ends where steps are dear, and
-how far its inside is from the clicks.
+SAM predicts a mask's IoU from a token that never sees the mask.
+[Mask Scoring R-CNN](https://arxiv.org/abs/1903.00241) predicts it from the mask, too. Here a few numbers describe a
+mask: how sure it is, its form, whether it ends where steps are dear, and how far its inside is from the clicks.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,8 @@ class MaskScoring(nn.Module):
     """Corrections of predicted IoU.
 
     Attributes:
-        num_masks: that the decoder has.
+        num_masks: Number of masks that the decoder has.
+        dtype: Dtype of activations and products.
     """
 
     num_masks: int
@@ -44,11 +45,11 @@ class MaskScoring(nn.Module):
         """What is to be added to the predicted IoU. No gradient reaches the masks.
 
         Args:
-            logits: of the masks.
-            iou: as predicted without looking at them.
-            which: of the decoder's masks they are.
-            costs: of steps between neighbours, as for `describe_masks`.
-            distances: from the clicks, as for `describe_masks`.
+            logits: Logits of the masks.
+            iou: IoU of the masks as predicted without looking at the masks.
+            which: Numbers of the masks among all that the decoder has.
+            costs: Costs of the steps between neighbours, as for `describe_masks`.
+            distances: Distances from the clicks, as for `describe_masks`.
         """
         described = describe_masks(*jax.lax.stop_gradient((logits, costs, distances)))
         names = jax.nn.one_hot(jnp.asarray(which), self.num_masks)
@@ -67,9 +68,9 @@ def describe_masks(
     """Numbers of about unit size for every mask.
 
     Args:
-        logits: of the masks.
-        costs: of steps to the right, then downwards (`sam_jax.models.geodesics.StepCosts`).
-        distances: from foreground and background clicks (`sam_jax.models.geodesics.measure_distances`).
+        logits: Logits of the masks.
+        costs: Costs of the steps to the right, then of those downwards (`sam_jax.models.fine.geodesics.StepCosts`).
+        distances: Distances from foreground and background clicks (`sam_jax.models.fine.geodesics.measure_distances`).
 
     Returns:
         Stability; logarithms of the mean doubt inside, of the share of the frame, and of perimeter to root of area; for

@@ -1,0 +1,135 @@
+"""A model with its weights, and the pure functions that run it over batches of images and prompts."""
+
+from functools import partial
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from sam_jax.models.compute import ON_CPU, Compute
+from sam_jax.models.config import SamConfig
+from sam_jax.models.fine.sam import FineSam
+from sam_jax.models.sam import Sam
+from sam_jax.ops.batching import map_in_batches
+from sam_jax.types import (
+    AnyArray,
+    EncodedPrompts,
+    ImageEmbedding,
+    MaskPrediction,
+    Prompts,
+    Variables,
+)
+
+
+@flax.struct.dataclass
+class Model:
+    """A model with its weights: a pytree, whose leaves are the weights, that passes through `jax.jit` and friends.
+
+    Attributes:
+        config: Sizes of the model.
+        variables: Weights of the model.
+        compute: Precision, and what is traded for memory.
+    """
+
+    config: SamConfig = flax.struct.field(pytree_node=False)
+    variables: Variables = flax.struct.field()
+    compute: Compute = flax.struct.field(pytree_node=False, default=ON_CPU)
+
+    @property
+    def sam(self) -> Sam:
+        """The Flax module."""
+        return make_sam(self.config, self.compute)
+
+
+def make_sam(config: SamConfig, compute: Compute = ON_CPU) -> Sam:
+    """The Flax module of a model: a `Sam`, or one with the additions that `config.fine` asks for."""
+    return Sam(config, compute) if config.fine is None else FineSam(config, compute)
+
+
+def encode_image(
+    model: Model,
+    pixels: Float[AnyArray, "b h w 3"],
+    branches: Float[Array, "depth b 2"] | None = None,
+) -> ImageEmbedding:
+    """Image embeddings of normalised, padded images.
+
+    Args:
+        model: Model with its weights.
+        pixels: Images from `sam_jax.data.framing.frame_image`, through `sam_jax.data.framing.normalise`.
+        branches: Factors of every block's attention and MLP, in training with drop path
+            ([Huang et al. 2016](https://arxiv.org/abs/1603.09382)).
+
+    Raises:
+        InputError: The images have another size than the model's.
+    """
+    return model.sam.apply(model.variables, pixels, branches, method="encode_image")
+
+
+def encode_prompts(model: Model, prompts: Prompts) -> EncodedPrompts:
+    """Tokens and dense maps of prompts.
+
+    Args:
+        model: Model with its weights.
+        prompts: Points, boxes and masks, in the padded input.
+
+    Raises:
+        InputError: The mask prompts have another size than low-resolution logits.
+    """
+    return model.sam.apply(model.variables, prompts, method="encode_prompts")  # pyright: ignore[reportReturnType]
+
+
+def decode_masks(
+    model: Model,
+    image_embeddings: ImageEmbedding,
+    prompts: EncodedPrompts,
+    *,
+    multimask_output: bool,
+) -> MaskPrediction:
+    """Masks and predicted IoU for every prompt of every image.
+
+    Args:
+        model: Model with its weights; `model.compute.prompts_at_once` says how many prompts are decoded together.
+        image_embeddings: Embeddings from `encode_image`.
+        prompts: Embeddings from `encode_prompts`.
+        multimask_output: Whether to give three masks for each prompt (best for a single point) or one (for several
+            points).
+    """
+    sam, at_once = model.sam, model.compute.prompts_at_once
+    b, n = prompts.tokens.shape[:2]
+    positions = sam.apply(model.variables, method="encode_grid")
+    # One vector a prompt where there is no mask prompt: nothing large is copied.
+    prompts = prompts._replace(
+        dense=jnp.broadcast_to(prompts.dense, (b, n, *prompts.dense.shape[2:]))
+    )
+
+    def decode_image(image_and_prompts: tuple[Any, EncodedPrompts]) -> Any:
+        image, of_image = image_and_prompts
+
+        def decode_prompt(prompt: EncodedPrompts) -> Any:
+            return sam.apply(
+                model.variables,
+                image,
+                positions,
+                prompt,
+                multimask_output=multimask_output,
+                method="decode_prompt",
+            )
+
+        return map_in_batches(decode_prompt, sam.relate(image, of_image), at_once)
+
+    logits, iou = map_in_batches(decode_image, (image_embeddings, prompts), max(1, at_once // n))
+    return MaskPrediction(logits, iou)
+
+
+def abstract_variables(config: SamConfig) -> Variables:
+    """The tree of weights as shapes and dtypes; nothing is computed."""
+    height, width = config.image_encoder.image_size
+    prompts = Prompts(
+        jnp.zeros((1, 1, 1, 2)),
+        jnp.ones((1, 1, 1), jnp.int32),
+        jnp.zeros((1, 1, height // 4, width // 4)),
+    )
+    init = partial(make_sam(config).init, multimask_output=True)
+    return jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, height, width, 3)), prompts)  # pyright: ignore[reportReturnType]
