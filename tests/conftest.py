@@ -1,7 +1,9 @@
 """What holds in every test: several devices, equal programs compiled once, no silent promotion of dtypes or ranks."""
 
 import atexit
+import contextlib
 import os
+import resource
 import shutil
 import tempfile
 
@@ -15,6 +17,7 @@ os.environ.setdefault(
 )
 
 import jax  # after the flags, which it reads
+import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -34,3 +37,19 @@ CACHE = {
 for name, value in CACHE.items():
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
+
+
+@pytest.fixture
+def full_disk():
+    """Makes blocks in which no file of this process can grow beyond 16 bytes."""
+
+    @contextlib.contextmanager
+    def limit():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limit

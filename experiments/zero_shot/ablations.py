@@ -29,8 +29,9 @@ from sam_jax.evaluation.interactive import InteractiveConfig, Picker, measure_im
 from sam_jax.evaluation.methods import SamMethod
 from sam_jax.evaluation.report import write_report
 from sam_jax.evaluation.results import Cell, Table, print_table
-from sam_jax.inference.settings import keep_settings, write_json
+from sam_jax.inference.settings import keep_settings
 from sam_jax.models import TINY
+from sam_jax.storage import write_json
 from sam_jax.training.config import (
     DataConfig,
     Execution,

@@ -1,6 +1,5 @@
 """The official checkpoints from their home on the web: resumed where they broke off, and verified."""
 
-import errno
 import hashlib
 import http.client
 import os
@@ -23,6 +22,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from sam_jax.storage import explaining, make_folder, resumable_file
 from sam_jax.types import InputError
 
 OFFICIAL_FILES = {
@@ -53,8 +53,8 @@ def download(
 ) -> Path:
     """Fetch an official checkpoint, or nothing if it is there already, and return where it lies.
 
-    An unfinished download lies beside it as `NAME.part` and is taken up by the next call. The file gets its name when
-    its hash is right.
+    An unfinished download lies beside it, hidden, and is taken up by the next call. The file gets its name when its
+    hash is right.
 
     Args:
         name: Name of the model: vit_b, vit_l or vit_h.
@@ -63,21 +63,23 @@ def download(
         progress: Whether to draw a progress bar on standard error.
 
     Raises:
-        InputError: There is no such name, or the server refuses the file or sends another one.
+        InputError: There is no such name, the folder cannot be written to, the server refuses, the connection fails
+            repeatedly, or what came is not the official file.
+        RunError: The disk is full or broken.
     """
     if name not in OFFICIAL_FILES:
         raise InputError(f"no checkpoint is called {name!r}; there are {', '.join(OFFICIAL_FILES)}")
     file_name = OFFICIAL_FILES[name]
     folder = Path(folder or platformdirs.user_cache_path("sam_jax") / "checkpoints")
     destination = folder / file_name
-    part = folder / f"{file_name}.part"
     url = url or OFFICIAL_HOME + file_name
     if not url.startswith(("https://", "http://")):
         raise InputError(f"{url} is not the address of a file on the web: it begins with https://")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
+    with explaining(destination):
         if destination.is_file() and _hash_is_right(destination, file_name):
             return destination
+    with resumable_file(destination) as part:
         resumed = part.exists() and part.stat().st_size > 0
         _fetch(url, part, progress)
         whole = _hash_is_right(part, file_name)
@@ -91,13 +93,6 @@ def download(
             raise InputError(
                 f"what came from {url} is not {file_name}: its SHA-256 begins otherwise; nothing was kept"
             )
-        part.replace(destination)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise InputError(
-                f"no space left for {file_name} in {folder}; choose another folder"
-            ) from error
-        raise InputError(f"cannot write {destination}: {error.strerror or error}") from error
     return destination
 
 

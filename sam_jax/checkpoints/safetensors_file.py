@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from sam_jax.checkpoints.tensors import LazyTensor, Tensors, replacing
+from sam_jax.checkpoints.tensors import LazyTensor, Tensors
 from sam_jax.models import SamConfig
+from sam_jax.storage import atomic_file
 from sam_jax.types import CheckpointError, InputError
 
 DTYPES = {
@@ -67,7 +68,9 @@ def write_safetensors(path: Path, tensors: Tensors, metadata: Mapping[str, str])
     """Write a safetensors file that appears when it is complete; one tensor is in memory at a time.
 
     Raises:
-        CheckpointError: the disk refuses, or the format has no such dtype.
+        CheckpointError: The format has no such dtype.
+        InputError: The path cannot be written to.
+        RunError: The disk is full or broken.
     """
     codes = {dtype: code for code, dtype in DTYPES.items()}
     # The widest first, so that all lie aligned.
@@ -82,7 +85,7 @@ def write_safetensors(path: Path, tensors: Tensors, metadata: Mapping[str, str])
         header[name] = {"dtype": codes[dtype], "shape": shape, "data_offsets": [start, end]}
     encoded = json.dumps(header).encode()
     encoded += b" " * (-len(encoded) % 8)
-    with replacing(path) as file:
+    with atomic_file(path, is_durable=True) as file:
         file.write(struct.pack("<Q", len(encoded)) + encoded)
         for name in names:
             values = np.ascontiguousarray(tensors[name])

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sam_jax.checkpoints.tensors import LazyTensor, Tensors, replacing
+from sam_jax.checkpoints.tensors import LazyTensor, Tensors
 from sam_jax.checkpoints.torch_pickle import STORAGE_DTYPES, TensorRecord, parse, serialize
+from sam_jax.storage import atomic_file
 from sam_jax.types import CheckpointError
 
 ZIP_MAGIC = b"PK\x03\x04"
@@ -140,7 +141,9 @@ def write_pth(path: str | os.PathLike, tensors: Tensors) -> None:
     The file appears when it is complete; until then `path` is what it was.
 
     Raises:
-        CheckpointError: the disk refuses, or PyTorch has no such dtype.
+        CheckpointError: PyTorch has no such dtype.
+        InputError: The path cannot be written to.
+        RunError: The disk is full or broken.
     """
     path = Path(path)
     dtypes = set(STORAGE_DTYPES.values())
@@ -153,7 +156,7 @@ def write_pth(path: str | os.PathLike, tensors: Tensors) -> None:
         (name, _describe(str(index), tensor.shape, np.dtype(tensor.dtype)))
         for index, (name, tensor) in enumerate(tensors.items())
     ]
-    with replacing(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with atomic_file(path, is_durable=True) as file, zipfile.ZipFile(file, "w") as archive:
         archive.writestr(zipfile.ZipInfo("archive/data.pkl"), serialize(records))
         archive.writestr(zipfile.ZipInfo("archive/byteorder"), b"little")
         for index, tensor in enumerate(tensors.values()):

@@ -13,7 +13,8 @@ from sam_jax.distributed import gather_texts
 from sam_jax.evaluation.report import Case, write_report
 from sam_jax.evaluation.results import Table, describe_table, format_csv, print_table
 from sam_jax.evaluation.runs import Measure, Measurement, Record
-from sam_jax.inference.settings import keep_settings, write_text
+from sam_jax.inference.settings import keep_settings
+from sam_jax.storage import write_text
 from sam_jax.types import InputError
 
 SECONDS, METHOD_SECONDS = "seconds", "method_seconds"

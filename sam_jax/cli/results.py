@@ -1,10 +1,5 @@
 """The files that `sam-jax predict` leaves: all of them or none."""
 
-import contextlib
-import json
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +11,7 @@ from sam_jax.data.images import write_image, write_mask
 from sam_jax.inference.overlay import draw_overlay
 from sam_jax.ops.boxes import mask_to_box_xywh
 from sam_jax.ops.rle import encode_rle
+from sam_jax.storage import files_together, write_json
 from sam_jax.types import InputError
 
 
@@ -43,7 +39,8 @@ def write_results(
     `best` (whether the model expects more of it than of the object's other masks).
 
     Raises:
-        InputError: the folder cannot be written to; nothing is left in it then.
+        InputError: The folder cannot be written to. Nothing is left in it then, nor by the next error.
+        RunError: The disk is full or broken.
     """
     best = scores.argmax(axis=1)
     annotations = [
@@ -77,29 +74,9 @@ def write_results(
         },
         "annotations": annotations,
     }
-    with _appearing_together(folder) as unfinished:
+    with files_together(folder) as unfinished:
         for annotation, mask in zip(annotations, masks.reshape(-1, *masks.shape[2:]), strict=True):
             write_mask(unfinished / annotation["file"], mask)
         write_image(unfinished / f"{photo.stem}_overlay.png", overlay)
-        (unfinished / f"{photo.stem}.json").write_text(json.dumps(document) + "\n")
+        write_json(unfinished / f"{photo.stem}.json", document)
     return annotations
-
-
-@contextlib.contextmanager
-def _appearing_together(folder: Path) -> Iterator[Path]:
-    """A folder whose files move into `folder` at the end, or vanish if it is not reached."""
-    is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder))
-        try:
-            yield unfinished
-            for file in unfinished.iterdir():
-                file.replace(folder / file.name)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-            if is_new:
-                with contextlib.suppress(OSError):  # it holds the results
-                    folder.rmdir()
-    except OSError as error:
-        raise InputError(f"cannot write to {folder}: {error.strerror or error}") from error

@@ -91,7 +91,10 @@ def find_version_folder(folder: Path) -> Path | None:
         InputError: there are several.
     """
     found = sorted(
-        path for levels in ("", "*/", "*/*/") for path in folder.glob(levels + FEATURES_FILE)
+        path
+        for levels in ("", "*/", "*/*/")
+        for path in folder.glob(levels + FEATURES_FILE)
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts)  # unfinished
     )
     if len(found) > 1:
         names = ", ".join(str(path.parent) for path in found)

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +14,8 @@ from sam_jax.data.example import RecordError
 from sam_jax.data.runs import Runs, bound_runs
 from sam_jax.data.sa1b import Sa1bFolder, Sa1bRecord, read_sa1b_record
 from sam_jax.ops.rle import compress_counts
-from sam_jax.types import InputError
+from sam_jax.storage import atomic_folder, remove_leftovers
+from sam_jax.types import InputError, RunError
 
 VERSION = "1.0.0"
 
@@ -47,7 +47,8 @@ def build_array_record(
         on_progress: told how many photos are done, of how many.
 
     Raises:
-        InputError: nothing to write, or no place to write it.
+        InputError: There is nothing to write, or no place to write it.
+        RunError: The disk is full or broken.
     """
     folder = Sa1bFolder(source)
     destination = output / DATASET_NAME / VERSION
@@ -67,19 +68,13 @@ def build_array_record(
                 f"none of the {len(folder)} photos in {source} can be used; the first: {skipped[0]}"
             )
 
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-        unfinished = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=output))
+    if output.is_dir():
+        remove_leftovers(output)
+    with atomic_folder(destination) as unfinished:
         try:
             _write(unfinished, generate)
-            destination.parent.mkdir(exist_ok=True)
-            (unfinished / DATASET_NAME / VERSION).rename(destination)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    except OSError as error:
-        raise InputError(f"cannot write to {output}: {error.strerror or error}") from error
-    except RuntimeError as error:  # how ArrayRecord, in C++, says that the disk is full
-        raise InputError(f"cannot write to {output}: {error}") from error
+        except RuntimeError as error:  # how ArrayRecord, in C++, says that the disk is full
+            raise RunError(f"cannot write {destination}: {error}") from error
     return BuildReport(destination, len(folder) - len(skipped), skipped)
 
 
@@ -132,8 +127,15 @@ def _write(folder: Path, generate: Callable[[], Iterator[tuple[str, dict[str, An
             raise AssertionError("_split_generators has the examples")
 
     tfds.disable_progress_bar()
-    with contextlib.redirect_stdout(io.StringIO()):  # it speaks of downloads
-        Builder(data_dir=folder, file_format="array_record").download_and_prepare()
+    with (
+        tempfile.TemporaryDirectory(
+            dir=folder
+        ) as place,  # TFDS makes folders of its own around the data set
+        contextlib.redirect_stdout(io.StringIO()),  # it speaks of downloads
+    ):
+        Builder(data_dir=place, file_format="array_record").download_and_prepare()
+        for file in Path(place, DATASET_NAME, VERSION).iterdir():
+            file.rename(folder / file.name)
 
 
 def _encode_record(path: Path, index: int) -> dict[str, Any]:

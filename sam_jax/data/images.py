@@ -1,6 +1,5 @@
 """Photos and masks, from files and to files."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -8,6 +7,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageOps
 
+from sam_jax.storage import atomic_file
 from sam_jax.types import InputError
 
 JPEG_QUALITY = 90
@@ -106,12 +106,8 @@ def _as_eight_bits(levels: np.ndarray, path: str | Path) -> UInt8[np.ndarray, "h
 
 
 def _write(path: Path, image: Image.Image) -> None:
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
-    try:
+    with atomic_file(path) as file:
         if path.suffix == ".jpg":
-            image.save(unfinished, format="JPEG", quality=JPEG_QUALITY)
+            image.save(file, format="JPEG", quality=JPEG_QUALITY)
         else:
-            image.save(unfinished, format="PNG")
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
+            image.save(file, format="PNG")

@@ -18,8 +18,8 @@ from sam_jax.evaluation.detections import Detection
 from sam_jax.evaluation.results import Table
 from sam_jax.evaluation.runs import Record
 from sam_jax.inference.prompts import PROMPT_SIZES
-from sam_jax.inference.settings import write_json
 from sam_jax.ops.rle import Rle, encode_rle
+from sam_jax.storage import write_json
 from sam_jax.types import InputError
 
 BOXES_AT_ONCE = PROMPT_SIZES[-1]

@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from sam_jax.evaluation.results import Table, show_cell
-from sam_jax.inference.settings import write_text
+from sam_jax.storage import write_text
 
 PICTURE_SIDE = 360
 """Longest side of a picture on the page, in pixels."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sam_jax.distributed import spread
-from sam_jax.inference.settings import write_json
+from sam_jax.storage import write_json
 from sam_jax.types import InputError
 
 RECORDS = "records"

@@ -2,8 +2,6 @@
 
 import functools
 import json
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +15,8 @@ from sam_jax.distributed import spread
 from sam_jax.inference.automatic import SamAutomaticMaskGenerator
 from sam_jax.inference.mask_files import describe_masks, gather_coco, write_pngs
 from sam_jax.inference.overlay import draw_everything
-from sam_jax.inference.settings import write_json
 from sam_jax.ops.rle import decode_rle
+from sam_jax.storage import link_or_copy, make_folder, remove_leftovers, write_json
 from sam_jax.types import InputError
 
 MASKS, OVERLAYS, PNGS = "sa1b", "overlays", "pngs"
@@ -125,7 +123,14 @@ class FolderRun:
         self.done_before = len(mine) - len(self.to_do)
 
     def __iter__(self) -> Iterator[Outcome]:
-        """Outcomes as they come."""
+        """Outcomes as they come.
+
+        Raises:
+            InputError: The output folder cannot be written to.
+            RunError: The disk is full or broken.
+        """
+        for name in (MASKS, OVERLAYS, PNGS):
+            remove_leftovers(self.output / name)
         workers = [functools.partial(self._process, generator) for generator in self.generators]
         size = self.generators[0].images_per_batch
         groups = [self.to_do[start : start + size] for start in range(0, len(self.to_do), size)]
@@ -191,30 +196,14 @@ class FolderRun:
 
     def _write(self, name: str, image: np.ndarray, document: dict[str, Any]) -> Outcome:
         annotations = document["annotations"]
-        try:
-            if self.extras.png:
-                write_pngs(self._pngs(name), annotations)
-            if self.extras.overlay:
-                masks = [decode_rle(annotation["segmentation"]) for annotation in annotations]
-                self._overlay(name).parent.mkdir(parents=True, exist_ok=True)
-                write_image(self._overlay(name), draw_everything(image, masks))
-            path = self._document(name)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _link(self.photos.folder / name, self.output / MASKS / name)
-            write_json(path, document)
-        except OSError as error:
-            raise InputError(f"cannot write to {self.output}: {error.strerror or error}") from error
+        if self.extras.png:
+            write_pngs(self._pngs(name), annotations)
+        if self.extras.overlay:
+            masks = [decode_rle(annotation["segmentation"]) for annotation in annotations]
+            make_folder(self._overlay(name).parent)
+            write_image(self._overlay(name), draw_everything(image, masks))
+        path = self._document(name)
+        make_folder(path.parent)
+        link_or_copy(self.photos.folder / name, self.output / MASKS / name)
+        write_json(path, document)
         return Outcome(name, len(annotations), None)
-
-
-def _link(photo: Path, path: Path) -> None:
-    """Hard-link a file where the file system can, else copy it."""
-    if path.exists() and path.samefile(photo):
-        return
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    unfinished.unlink(missing_ok=True)
-    try:
-        os.link(photo.resolve(), unfinished)
-    except OSError:
-        shutil.copyfile(photo, unfinished)
-    os.replace(unfinished, path)

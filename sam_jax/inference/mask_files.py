@@ -2,8 +2,6 @@
 
 import csv
 import hashlib
-import shutil
-import uuid
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ from typing import Any
 from sam_jax.data.images import write_mask
 from sam_jax.inference.automatic import Record
 from sam_jax.ops.rle import decode_rle
+from sam_jax.storage import atomic_folder
 
 COCO_CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}
 TABLE = "metadata.csv"
@@ -52,31 +51,26 @@ def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
         folder: for this photo alone.
         annotations: from `describe_masks`.
     """
-    unfinished = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.unfinished")
-    unfinished.mkdir(parents=True)
-    try:
-        with (unfinished / TABLE).open("w", newline="") as file:
-            table = csv.writer(file)
-            table.writerow(COLUMNS)
-            for annotation in annotations:
-                write_mask(
-                    unfinished / f"{annotation['id']}.png", decode_rle(annotation["segmentation"])
-                )
-                table.writerow(
-                    [
-                        annotation["id"],
-                        annotation["area"],
-                        *annotation["bbox"],
-                        *annotation["point_coords"][0],
-                        annotation["predicted_iou"],
-                        annotation["stability_score"],
-                        *annotation["crop_box"],
-                    ]
-                )
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    with (
+        atomic_folder(folder, replaces=True) as unfinished,
+        (unfinished / TABLE).open("w", newline="") as file,
+    ):
+        table = csv.writer(file)
+        table.writerow(COLUMNS)
+        for annotation in annotations:
+            mask = decode_rle(annotation["segmentation"])
+            write_mask(unfinished / f"{annotation['id']}.png", mask)
+            table.writerow(
+                [
+                    annotation["id"],
+                    annotation["area"],
+                    *annotation["bbox"],
+                    *annotation["point_coords"][0],
+                    annotation["predicted_iou"],
+                    annotation["stability_score"],
+                    *annotation["crop_box"],
+                ]
+            )
 
 
 def gather_coco(documents: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:

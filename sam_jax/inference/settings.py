@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,24 +10,10 @@ import jax
 import numpy as np
 
 from sam_jax.models import Model
+from sam_jax.storage import make_folder, write_json
 from sam_jax.types import InputError
 
 SETTINGS = "settings.json"
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write a file that appears whole or not at all."""
-    write_text(path, json.dumps(document) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all, whoever else is writing it."""
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}.unfinished")
-    try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def keep_settings(output: Path, settings: dict[str, Any]) -> None:
@@ -44,11 +29,8 @@ def keep_settings(output: Path, settings: dict[str, Any]) -> None:
     now = json.loads(json.dumps(settings))
     path = output / SETTINGS
     if not path.exists():
-        try:
-            output.mkdir(parents=True, exist_ok=True)
-            write_json(path, now)
-        except OSError as error:
-            raise InputError(f"cannot write to {output}: {error.strerror or error}") from error
+        make_folder(output)
+        write_json(path, now)
         return
     try:
         before = json.loads(path.read_text())

@@ -5,7 +5,6 @@ the file by the pixels. So runs can share them, and whatever changes gets files 
 """
 
 import hashlib
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -21,7 +20,8 @@ from sam_jax.data.example import Batch, RecordError, Source
 from sam_jax.data.framing import normalise
 from sam_jax.data.transforms import frame_example
 from sam_jax.models import Model, Sam, default_compute, encode_image, make_sam
-from sam_jax.types import ImageEmbedding, InputError
+from sam_jax.storage import atomic_file, make_folder, remove_leftovers
+from sam_jax.types import ImageEmbedding, RunError
 
 
 class EmbeddedBatch(NamedTuple):
@@ -60,10 +60,8 @@ class Embeddings:
         self._encoder = encoder
         self._parts = self._describe()
         self.folder = folder / _identify(sam, encoder)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot write embeddings to {folder}: {error.strerror}") from error
+        make_folder(self.folder)
+        remove_leftovers(self.folder)
 
     @property
     def bytes_per_image(self) -> int:
@@ -74,7 +72,7 @@ class Embeddings:
         """Replace a batch's images by their embeddings.
 
         Raises:
-            InputError: the disk refuses what had to be computed.
+            RunError: The disk is full or broken.
         """
         embeddings = [
             self._find(image, fitted)
@@ -87,7 +85,7 @@ class Embeddings:
         """Make the files of a source's images, as they are without augmentation; yields after each.
 
         Raises:
-            InputError: the disk refuses.
+            RunError: The disk is full or broken.
         """
         frame = self._sam.config.image_encoder.image_size
         for index in indices:
@@ -139,17 +137,13 @@ class Embeddings:
         return Model(self._sam.config, variables, self._sam.compute)
 
     def _write(self, path: Path, embedding: ImageEmbedding) -> None:
-        unfinished = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
         try:
-            try:
-                unfinished.write_bytes(b"".join(x.tobytes() for x in jax.tree.leaves(embedding)))
-                unfinished.replace(path)
-            finally:
-                unfinished.unlink(missing_ok=True)
-        except OSError as error:
-            raise InputError(
-                f"cannot write embeddings to {self.folder}: {error.strerror}; make room for "
-                f"{self.bytes_per_image / 1e6:.1f} MB an image, or do without them (cache_embeddings)"
+            with atomic_file(path) as file:
+                file.writelines(part.tobytes() for part in jax.tree.leaves(embedding))
+        except RunError as error:
+            raise RunError(
+                f"{error}; an embedding takes {self.bytes_per_image / 1e6:.1f} MB an image: "
+                "make room for them, or do without them (cache_embeddings)"
             ) from error
 
 

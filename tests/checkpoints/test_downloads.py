@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from sam_jax.checkpoints import download
-from sam_jax.types import InputError
+from sam_jax.types import InputError, RunError
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
 NAME = f"sam_vit_b_{hashlib.sha256(CONTENT).hexdigest()[:6]}.pth"
@@ -113,27 +113,27 @@ def test_default_folder_is_the_users_cache(server, tmp_path, monkeypatch):
 
 
 def test_resumes(server, tmp_path):
-    (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:1_234_567])
+    (tmp_path / f".{NAME}.unfinished").write_bytes(CONTENT[:1_234_567])
     assert fetch(server, tmp_path).read_bytes() == CONTENT
     assert server.asked == ["bytes=1234567-"]
 
 
 def test_starts_over_where_the_server_cannot_resume(server, tmp_path):
     server.ranges = False
-    (tmp_path / f"{NAME}.part").write_bytes(b"x" * 1_234_567)
+    (tmp_path / f".{NAME}.unfinished").write_bytes(b"x" * 1_234_567)
     assert fetch(server, tmp_path).read_bytes() == CONTENT
     assert server.asked == ["bytes=1234567-"]
 
 
 def test_a_complete_part_is_only_verified(server, tmp_path):
-    (tmp_path / f"{NAME}.part").write_bytes(CONTENT)
+    (tmp_path / f".{NAME}.unfinished").write_bytes(CONTENT)
     assert fetch(server, tmp_path).read_bytes() == CONTENT
     assert server.asked == [f"bytes={len(CONTENT)}-"]
 
 
 @pytest.mark.parametrize("length", [1_000, len(CONTENT), len(CONTENT) + 5])
 def test_a_part_of_another_file_is_thrown_away(server, tmp_path, length):
-    (tmp_path / f"{NAME}.part").write_bytes(b"x" * length)
+    (tmp_path / f".{NAME}.unfinished").write_bytes(b"x" * length)
     assert fetch(server, tmp_path).read_bytes() == CONTENT
     assert server.asked == [f"bytes={length}-", None]
 
@@ -150,12 +150,12 @@ def test_survives_a_server_that_is_busy_for_a_moment(server, tmp_path):
 
 
 def test_gives_up_and_keeps_what_has_arrived(server, tmp_path):
-    (tmp_path / f"{NAME}.part").write_bytes(CONTENT[:1000])
+    (tmp_path / f".{NAME}.unfinished").write_bytes(CONTENT[:1000])
     server.drop_after = 0
     with pytest.raises(InputError, match=r"closed after 1000 of 3000000 bytes; .* run it again"):
         fetch(server, tmp_path)
     assert len(server.asked) == 5
-    assert (tmp_path / f"{NAME}.part").read_bytes() == CONTENT[:1000]
+    assert (tmp_path / f".{NAME}.unfinished").read_bytes() == CONTENT[:1000]
     server.drop_after = None
     assert fetch(server, tmp_path).read_bytes() == CONTENT
 
@@ -179,22 +179,22 @@ def test_no_server(server, tmp_path):
 @pytest.mark.parametrize("ranges", [True, False])
 def test_garbage_leaves_nothing(server, tmp_path, ranges):
     server.content, server.ranges = b"<html>please log in</html>", ranges
-    (tmp_path / f"{NAME}.part").write_bytes(b"<html>")
+    (tmp_path / f".{NAME}.unfinished").write_bytes(b"<html>")
     with pytest.raises(InputError, match=rf"is not {NAME}: its SHA-256 begins otherwise"):
         fetch(server, tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_full_disk(server, tmp_path):
-    (tmp_path / f"{NAME}.part").symlink_to("/dev/full")
-    with pytest.raises(InputError, match=f"no space left for {NAME} in {tmp_path}"):
+    (tmp_path / f".{NAME}.unfinished").symlink_to("/dev/full")
+    with pytest.raises(RunError, match=f"cannot write {tmp_path / NAME}: No space left on device"):
         fetch(server, tmp_path)
     assert not (tmp_path / NAME).exists()
 
 
 def test_folder_that_is_a_file(server, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=f"cannot write {tmp_path}/file/{NAME}"):
+    with pytest.raises(InputError, match=f"cannot write {tmp_path}/file: File exists"):
         fetch(server, tmp_path / "file")
 
 

@@ -87,11 +87,11 @@ def devices(monkeypatch):
 
 @pytest.fixture
 def complaint(capsys):
-    """Runs `sam-jax` on bad input and returns its one line of complaint."""
+    """Runs `sam-jax` on bad input, or with another cause to fail, and returns its one line of complaint."""
 
-    def run(*arguments):
+    def run(*arguments, code=2):
         capsys.readouterr()
-        assert main([str(argument) for argument in arguments]) == 2
+        assert main([str(argument) for argument in arguments]) == code
         shown = capsys.readouterr()
         assert shown.out == ""
         assert shown.err.startswith("error: ")

@@ -44,7 +44,7 @@ def test_says_so_when_it_cannot(folder, tmp_path, complaint):
     out = tmp_path / "out"
     assert "no such folder" in complaint("dataset", "build", tmp_path / "none", "--output", out)
     (tmp_path / "file").touch()
-    assert "cannot write to" in complaint(
+    assert "Not a directory" in complaint(
         "dataset", "build", folder, "--output", tmp_path / "file" / "out"
     )
     assert main(["dataset", "build", str(folder), "--output", str(out)]) == 0

@@ -125,7 +125,7 @@ def test_a_second_start_does_what_is_missing(generate, photos, capsys):
     texts = {path: path.read_text() for path in (output / "sa1b").rglob("*.json")}
     times = {path: path.stat().st_mtime_ns for path in texts}
     (output / "sa1b" / "tall.json").unlink()
-    (output / "sa1b" / ".tall.jpg.unfinished").write_text("left by a kill")
+    (output / "sa1b" / ".tall.jpg.0123456789ab.unfinished").write_text("left by a kill")
     generate(photos)
     assert "of 1 photos" in capsys.readouterr().out.splitlines()[-1]
     for path, text in texts.items():

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sam_jax.cli.main import main
-from sam_jax.data.images import read_image, read_mask, write_mask
+from sam_jax.data.images import read_image, read_mask, write_image, write_mask
 from sam_jax.inference import SamPredictor, load
 from sam_jax.inference.mask_prompts import mask_to_logits
 from sam_jax.ops.boxes import mask_to_box_xywh
@@ -223,21 +223,21 @@ def test_output_must_not_be_a_file(complaint, photo, tmp_path):
 
 @pytest.mark.parametrize("earlier", [False, True], ids=["new folder", "earlier results"])
 def test_a_full_disk_leaves_nothing_half_written(
-    complaint, photo, weights, tmp_path, monkeypatch, earlier
+    complaint, photo, weights, tmp_path, monkeypatch, full_disk, earlier
 ):
-    def fail(path, pixels):
-        path.write_bytes(b"half")
-        raise OSError(28, "No space left on device")
+    def write_to_full_disk(path, pixels):
+        with full_disk():
+            write_image(path, pixels)
 
-    monkeypatch.setattr("sam_jax.cli.results.write_image", fail)
+    monkeypatch.setattr("sam_jax.cli.results.write_image", write_to_full_disk)
     output = tmp_path / "new" / "results"
     if earlier:
         output.mkdir(parents=True)
         (output / "bay.json").write_text("earlier")
     line = complaint(
-        "predict", photo, "--point", "3,4", "--checkpoint", weights, "--output", output
+        *("predict", photo, "--point", "3,4", "--checkpoint", weights, "--output", output), code=1
     )
-    assert f"cannot write to {output}: No space left on device" in line
+    assert f"cannot write {output}: File too large" in line
     if earlier:
         assert os.listdir(output) == ["bay.json"]
         assert (output / "bay.json").read_text() == "earlier"

@@ -271,8 +271,8 @@ def test_written_files_read_back(tmp_path):
 def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
     write_mask(tmp_path / "mask.png", MASK)
 
-    def stop(self, path, format):
-        path.write_bytes(b"half")
+    def stop(self, file, format):
+        file.write(b"half")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Image.Image, "save", stop)
