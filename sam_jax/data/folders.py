@@ -1,16 +1,13 @@
 """Files of a data set: which photos a folder holds, and reading one."""
 
-import io
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
 
 from sam_jax.data.example import RecordError
-from sam_jax.data.images import read_image
+from sam_jax.data.images import decode_image, read_image
 from sam_jax.types import InputError
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
@@ -87,8 +84,6 @@ def decode_photo(encoded: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
         RecordError: it cannot be decoded.
     """
     try:
-        # Pillow warns of oddities in metadata; whatever matters is an error.
-        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(encoded)) as image:
-            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
-    except Exception as error:  # as in `read_image`: decoders raise whatever they like
-        raise RecordError(f"{name} is a truncated or damaged image: {error}") from error
+        return decode_image(encoded, name)
+    except InputError as error:
+        raise RecordError(str(error)) from error

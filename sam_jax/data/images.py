@@ -1,5 +1,6 @@
 """Photos and masks, from files and to files."""
 
+import io
 import warnings
 from pathlib import Path
 
@@ -24,9 +25,22 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
         InputError: no such file, not an image, truncated, larger than Pillow's limit against
             decompression bombs, or without a range of brightness (floating point).
     """
-    image = _read_upright(Path(path))
+    return decode_image(_read_bytes(Path(path)), str(path))
+
+
+def decode_image(encoded: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode a photo as `read_image` does; photos inside other files go through here too.
+
+    Args:
+        encoded: Content of an image file.
+        name: What error messages call the photo.
+
+    Raises:
+        InputError: As for `read_image`.
+    """
+    image = _decode_upright(encoded, name)
     if image.mode == "F" or image.mode.startswith("I"):
-        grey = _as_eight_bits(np.asarray(image), path)
+        grey = _as_eight_bits(np.asarray(image), name)
         return np.repeat(grey[:, :, None], 3, axis=2)
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
@@ -43,7 +57,7 @@ def read_mask(path: str | Path) -> Bool[np.ndarray, "h w"]:
     Raises:
         InputError: as for `read_image`.
     """
-    image = _read_upright(Path(path))
+    image = _decode_upright(_read_bytes(Path(path)), str(path))
     if image.mode == "F" or image.mode.startswith("I"):
         return np.asarray(image) != 0
     pixels = np.asarray(image.convert("RGBA"))
@@ -60,31 +74,34 @@ def write_mask(path: str | Path, mask: Bool[np.ndarray, "h w"]) -> None:
     _write(Path(path), Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
 
 
-def _read_upright(path: Path) -> Image.Image:
+def _read_bytes(path: Path) -> bytes:
     try:
-        file = path.open("rb")
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def _decode_upright(encoded: bytes, name: str) -> Image.Image:
     # Pillow warns of oddities in metadata and of large photos; whatever matters is an error.
-    with file, warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings(action="ignore"):
         try:
-            with Image.open(file) as image:
+            with Image.open(io.BytesIO(encoded)) as image:
                 image.load()
                 return _turn_upright(image)
         except Image.UnidentifiedImageError as error:
             raise InputError(
-                f"{path} is not an image in a known format (PNG, JPEG, ...)"
+                f"{name} is not an image in a known format (PNG, JPEG, ...)"
             ) from error
         except Image.DecompressionBombError as error:
             limit = 2 * (Image.MAX_IMAGE_PIXELS or 0) / 1e6
-            message = f"{path} is too large: over {limit:.0f} megapixels; scale it down first"
+            message = f"{name} is too large: over {limit:.0f} megapixels; scale it down first"
             raise InputError(message) from error
         # Depending on the format and the damage, decoders raise OSError, SyntaxError, ValueError,
         # RuntimeError, struct.error, ...
         except Exception as error:
-            raise InputError(f"{path} is a truncated or damaged image: {error}") from error
+            raise InputError(f"{name} is a truncated or damaged image: {error}") from error
 
 
 def _turn_upright(image: Image.Image) -> Image.Image:
@@ -95,11 +112,11 @@ def _turn_upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _as_eight_bits(levels: np.ndarray, path: str | Path) -> UInt8[np.ndarray, "h w"]:
+def _as_eight_bits(levels: np.ndarray, name: str) -> UInt8[np.ndarray, "h w"]:
     is_sixteen_bits = levels.dtype.kind in "iu" and levels.min() >= 0 and levels.max() <= 65535
     if not is_sixteen_bits:
         raise InputError(
-            f"{path} has pixels of {levels.dtype} from {levels.min():g} to {levels.max():g}, which "
+            f"{name} has pixels of {levels.dtype} from {levels.min():g} to {levels.max():g}, which "
             "have no set black and white; save it with 8 or 16 bits a channel"
         )
     return ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
 import sam_jax
 from sam_jax.data import array_record_builder
@@ -18,7 +19,7 @@ from sam_jax.data.sa1b import Sa1bFolder
 from sam_jax.ops.rle import encode_rle
 from sam_jax.types import InputError, RunError
 
-from .conftest import change_json, paint_masks, write_sa1b_record
+from .conftest import HEIGHT, WIDTH, change_json, paint_masks, paint_photo, write_sa1b_record
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +54,41 @@ def test_holds_what_the_folder_holds(sa1b_folder, built):
         assert len(ours[name].masks) == len(theirs[name].masks)
         for i in range(len(ours[name].masks)):
             np.testing.assert_array_equal(ours[name].masks[i], theirs[name].masks[i])
+
+
+def test_photos_of_every_kind_have_the_pixels_that_they_have_in_the_folder(tmp_path):
+    """Through ArrayRecord, a photo goes through the same decoder as from a folder, and so does its mask's size."""
+    colours = paint_photo(7)
+    with_alpha = np.dstack([colours, colours[::-1, :, 0]])
+    deep = np.random.default_rng(7).integers(0, 65536, (HEIGHT, WIDTH), dtype=np.uint16)
+    turned = Image.Exif()
+    turned[0x0112] = 6  # a quarter turn: what is stored is the upright photo's transpose
+    pictures = {
+        "alpha.png": (Image.fromarray(with_alpha), {}),
+        "grey_alpha.png": (Image.fromarray(with_alpha[:, :, 2:]), {}),
+        "sixteen_bits.png": (Image.fromarray(deep), {}),
+        "turned.jpg": (Image.fromarray(colours.transpose(1, 0, 2)), {"exif": turned}),
+        "palette.png": (Image.fromarray(colours).quantize(9), {"transparency": 4}),
+        "grey.png": (Image.fromarray(colours[:, :, 0]), {}),
+        "damaged_exif.png": (Image.fromarray(colours), {"exif": b"Exif\0\0MX\0*nothing"}),
+    }
+    folder = tmp_path / "in"
+    for name, (picture, options) in pictures.items():
+        write_sa1b_record(folder, Path(name).stem, 7, paint_masks(7, 2)).unlink()
+        picture.save(folder / name, **options)
+        assert read_image(folder / name).shape == (HEIGHT, WIDTH, 3)
+    report = build_array_record(folder, tmp_path / "out")
+    assert report.skipped == []
+    theirs = Sa1bFolder(folder)
+    expected = {Path(theirs[i].name).stem: theirs[i] for i in range(len(theirs))}
+    source = ArrayRecordSource(tmp_path / "out")
+    found = {re.search(r": (\w+)\.jpg", source[i].name)[1]: source[i] for i in range(len(source))}
+    assert found.keys() == expected.keys() == {Path(name).stem for name in pictures}
+    for name, example in found.items():
+        np.testing.assert_array_equal(example.image, expected[name].image, err_msg=name)
+        for i, mask in enumerate(paint_masks(7, 2)):
+            np.testing.assert_array_equal(example.masks[i], mask)
+            np.testing.assert_array_equal(expected[name].masks[i], mask)
 
 
 def test_tfds_reads_it_with_its_own_schema(sa1b_folder, built):
