@@ -6,14 +6,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from sam_jax.ops.luma import LUMA
 from sam_jax.ops.resize import fit_size
 from sam_jax.types import InputError
 
 LARGE_SCALE_JITTER = (0.1, 2.0)
 """The range for `Augmentation.scale` with little data (App. A)."""
-
-LUMA = (0.299, 0.587, 0.114)
-"""Shares of red, green and blue in brightness (ITU-R BT.601), as Pillow has them."""
 
 HUE_DEGREES = 36
 """Largest turn of the hue at a colour jitter of 1."""

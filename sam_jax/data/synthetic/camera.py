@@ -7,8 +7,7 @@ from jaxtyping import Float, UInt8
 from sam_jax.data.synthetic.canvas import blur
 from sam_jax.data.synthetic.materials import render_tones
 from sam_jax.data.synthetic.textures import TILE
-
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+from sam_jax.ops.luma import measure_luma
 
 
 def light_scene(
@@ -78,7 +77,7 @@ def _expose(
         haze = np.float32(rng.uniform(0.03, 0.25))
         colours = colours * (1 - haze) + haze * rng.uniform(0.4, 0.9, 3).astype(np.float32)
     if rng.random() < 0.07:
-        colours = np.repeat((colours @ LUMA)[..., None], 3, axis=2)
+        colours = np.repeat(measure_luma(colours)[..., None], 3, axis=2)
     return colours.astype(np.float32)
 
 

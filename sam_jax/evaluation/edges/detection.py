@@ -16,6 +16,7 @@ from sam_jax.inference.survivors import draw_stable_masks
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits
 from sam_jax.models import Model
 from sam_jax.ops.boxes import mask_to_box_xyxy
+from sam_jax.ops.luma import measure_luma
 from sam_jax.ops.nms import box_nms
 from sam_jax.types import InputError
 
@@ -225,5 +226,5 @@ def _sobel(
 
 
 def _brightness(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-    """Luma of BT.601, 0 to 1."""
-    return (image @ np.array([0.299, 0.587, 0.114]) / 255).astype(np.float32)
+    """Luma, 0 to 1."""
+    return (measure_luma(image) / 255).astype(np.float32)
