@@ -11,7 +11,7 @@ import numpy as np
 
 from sam_jax.data.array_record import DATASET_NAME
 from sam_jax.data.example import RecordError
-from sam_jax.data.runs import Runs, bound_runs
+from sam_jax.data.pixel_runs import Runs, bound_runs
 from sam_jax.data.sa1b import Sa1bFolder, Sa1bRecord, read_sa1b_record
 from sam_jax.ops.rle import compress_counts
 from sam_jax.storage import atomic_folder, remove_leftovers

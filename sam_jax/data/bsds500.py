@@ -12,7 +12,7 @@ import numpy as np
 import scipy.io
 from jaxtyping import Bool, Integer, UInt8
 
-from sam_jax.data.example import Example, LabelMasks, RecordError
+from sam_jax.data.example import Example, LabelMasks, RecordError, check_size
 from sam_jax.data.folders import list_files, list_photos, read_photo, strip_ending
 
 TRUTH_ENDINGS = (".npz", ".mat")
@@ -61,11 +61,7 @@ class Bsds500Folder:
             raise RecordError(f"{photo_path}: no segmentations in {self._truth_folder}")
         labels = _read_segmentations(self._truth_folder / record.truth)[record.person]
         photo = read_photo(photo_path)
-        if labels.shape != photo.shape[:2]:
-            raise RecordError(
-                f"{self._truth_folder / record.truth} is {labels.shape[1]} wide and {labels.shape[0]} high, "
-                f"but the photo is {photo.shape[1]} wide and {photo.shape[0]} high"
-            )
+        check_size(str(self._truth_folder / record.truth), labels.shape, photo.shape[:2])
         name = f"{photo_path}, person {record.person + 1}"
         return Example(name, photo, LabelMasks(labels))
 
@@ -118,11 +114,7 @@ class Bsds500Boundaries:
         photo = read_photo(path)
         boundaries = _read_truth(self._truth_folder / truth, "boundaries", "Boundaries")
         for drawn in boundaries:
-            if drawn.shape != photo.shape[:2]:
-                raise RecordError(
-                    f"{self._truth_folder / truth} is {drawn.shape[1]} wide and {drawn.shape[0]} high, "
-                    f"but the photo is {photo.shape[1]} wide and {photo.shape[0]} high"
-                )
+            check_size(str(self._truth_folder / truth), drawn.shape, photo.shape[:2])
         return Outlined(name, photo, [drawn > 0 for drawn in boundaries])
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Int32, Integer, UInt8
 
-from sam_jax.data.runs import Runs, draw_runs, find_label_runs, find_runs
+from sam_jax.data.pixel_runs import Runs, draw_runs, find_label_runs, find_runs
 from sam_jax.ops.rle import decompress_counts
 from sam_jax.types import InputError
 
@@ -92,6 +92,24 @@ def mask_runs(masks: Masks, index: int) -> Runs:
     return masks.runs(index) if isinstance(masks, HasRuns) else find_runs(masks[index])
 
 
+def check_size(truth: str, size: tuple[int, ...], photo_size: tuple[int, ...]) -> None:
+    """Refuse masks that don't fit their photo.
+
+    Args:
+        truth: What error messages call the masks.
+        size: Height and width of the masks.
+        photo_size: Height and width of the photo.
+
+    Raises:
+        RecordError: The sizes differ.
+    """
+    if size != photo_size:
+        raise RecordError(
+            f"{truth} is {size[1]} wide and {size[0]} high, "
+            f"but the photo is {photo_size[1]} wide and {photo_size[0]} high"
+        )
+
+
 class RleMasks:
     """Run-length encoded masks, decoded on access.
 
@@ -124,11 +142,7 @@ class RleMasks:
             is_damaged = (np.diff(edges, prepend=0) < 0).any() or edges[-1] != size[0] * size[1]
         except (InputError, LookupError, TypeError, ValueError, OverflowError) as error:
             raise RecordError(f"a mask is not run-length encoded: {error}") from error
-        if size != self._size:
-            raise RecordError(
-                f"a mask is {size[1]} wide and {size[0]} high, "
-                f"but the photo is {width} wide and {height} high"
-            )
+        check_size("a mask", size, self._size)
         if is_damaged:
             raise RecordError(f"a mask is damaged: its runs do not fill {width}x{height} pixels")
         starts, ends = edges[:-1:2], edges[1::2]

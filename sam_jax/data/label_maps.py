@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Integer
 from PIL import Image, UnidentifiedImageError
 
-from sam_jax.data.example import Example, LabelMasks, RecordError
+from sam_jax.data.example import Example, LabelMasks, RecordError, check_size
 from sam_jax.data.folders import list_files, list_photos, read_photo, strip_ending
 from sam_jax.types import InputError
 
@@ -51,11 +51,7 @@ class LabelMapFolder:
         photo = read_photo(path)
         label_path = self._label_folder / self._labels[name]
         labels = read_labels(label_path)
-        if labels.shape != photo.shape[:2]:
-            raise RecordError(
-                f"{label_path} is {labels.shape[1]} wide and {labels.shape[0]} high, "
-                f"but the photo is {photo.shape[1]} wide and {photo.shape[0]} high"
-            )
+        check_size(str(label_path), labels.shape, photo.shape[:2])
         return Example(str(path), photo, LabelMasks(labels))
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from sam_jax.data.augmentation import Augmentation, draw_colours
 from sam_jax.data.example import Example, Masks, Source, mask_runs
-from sam_jax.data.runs import Runs, draw_runs, find_runs
+from sam_jax.data.pixel_runs import Runs, draw_runs, find_runs
 from sam_jax.data.transforms import change_colours
 from sam_jax.types import InputError
 

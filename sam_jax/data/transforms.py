@@ -16,7 +16,7 @@ from sam_jax.data.augmentation import (
     place_whole,
 )
 from sam_jax.data.example import Example, RecordError, mask_runs
-from sam_jax.data.runs import Runs, measure_cells
+from sam_jax.data.pixel_runs import Runs, measure_cells
 from sam_jax.types import InputError
 
 LARGEST_SHARE = 0.9

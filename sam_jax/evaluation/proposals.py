@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 
 from sam_jax.data.example import Example, mask_runs
-from sam_jax.data.runs import Runs, find_label_runs
+from sam_jax.data.pixel_runs import Runs, find_label_runs
 from sam_jax.evaluation.classical import FELZENSZWALB_SCALES
 from sam_jax.evaluation.coco_truth import FREQUENCIES, ObjectTruth
 from sam_jax.evaluation.results import Table

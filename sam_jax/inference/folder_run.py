@@ -13,7 +13,7 @@ from sam_jax.data.folders import PHOTO_ENDINGS, list_photos, strip_ending
 from sam_jax.data.images import read_image, write_image
 from sam_jax.distributed import spread
 from sam_jax.inference.automatic import SamAutomaticMaskGenerator
-from sam_jax.inference.mask_files import describe_masks, gather_coco, write_pngs
+from sam_jax.inference.mask_files import gather_coco, make_document, write_pngs
 from sam_jax.inference.overlay import draw_everything
 from sam_jax.ops.rle import decode_rle
 from sam_jax.storage import link_or_copy, make_folder, remove_leftovers, write_json
@@ -51,7 +51,7 @@ class Extras:
     png: bool = False
 
 
-class Outcome(NamedTuple):
+class PhotoOutcome(NamedTuple):
     """How it went with a photo.
 
     Attributes:
@@ -122,7 +122,7 @@ class FolderRun:
         self.to_do = [index for index in mine if not self._is_done(photos.names[index])]
         self.done_before = len(mine) - len(self.to_do)
 
-    def __iter__(self) -> Iterator[Outcome]:
+    def __iter__(self) -> Iterator[PhotoOutcome]:
         """Outcomes as they come.
 
         Raises:
@@ -168,15 +168,17 @@ class FolderRun:
     def _document(self, name: str) -> Path:
         return self.output / MASKS / f"{strip_ending(name)}.json"
 
-    def _process(self, generator: SamAutomaticMaskGenerator, group: Sequence[int]) -> list[Outcome]:
+    def _process(
+        self, generator: SamAutomaticMaskGenerator, group: Sequence[int]
+    ) -> list[PhotoOutcome]:
         """Find and write the masks of some photos that are encoded together."""
-        outcomes: list[Outcome] = []
+        outcomes: list[PhotoOutcome] = []
         images: dict[str, np.ndarray] = {}
         for name in (self.photos.names[index] for index in group):
             try:
                 image = read_image(self.photos.folder / name)
             except InputError as error:
-                outcomes.append(Outcome(name, 0, str(error)))
+                outcomes.append(PhotoOutcome(name, 0, str(error)))
                 continue
             if self._has_masks(name):
                 document = json.loads(self._document(name).read_bytes())
@@ -185,16 +187,16 @@ class FolderRun:
             try:
                 generator.plan(image)
             except InputError as error:
-                outcomes.append(Outcome(name, 0, f"{name}: {error}"))
+                outcomes.append(PhotoOutcome(name, 0, f"{name}: {error}"))
                 continue
             images[name] = image
         results = generator.generate_many(images.values())
         for (name, image), records in zip(images.items(), results, strict=True):
-            document = describe_masks(records, name, image.shape[:2])
+            document = make_document(records, name, image.shape[:2])
             outcomes.append(self._write(name, image, document))
         return outcomes
 
-    def _write(self, name: str, image: np.ndarray, document: dict[str, Any]) -> Outcome:
+    def _write(self, name: str, image: np.ndarray, document: dict[str, Any]) -> PhotoOutcome:
         annotations = document["annotations"]
         if self.extras.png:
             write_pngs(self._pngs(name), annotations)
@@ -206,4 +208,4 @@ class FolderRun:
         make_folder(path.parent)
         link_or_copy(self.photos.folder / name, self.output / MASKS / name)
         write_json(path, document)
-        return Outcome(name, len(annotations), None)
+        return PhotoOutcome(name, len(annotations), None)

@@ -20,7 +20,7 @@ COLUMNS = (
 )
 
 
-def describe_masks(records: Sequence[Record], name: str, size: tuple[int, int]) -> dict[str, Any]:
+def make_document(records: Sequence[Record], name: str, size: tuple[int, int]) -> dict[str, Any]:
     """The json document of a photo, with the fields of SA-1B's.
 
     Args:
@@ -49,7 +49,7 @@ def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
 
     Args:
         folder: for this photo alone.
-        annotations: from `describe_masks`.
+        annotations: from `make_document`.
     """
     with (
         atomic_folder(folder, replaces=True) as unfinished,

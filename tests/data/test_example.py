@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sam_jax.data.example import LabelMasks, RecordError, RleMasks, mask_runs
-from sam_jax.data.runs import draw_runs
+from sam_jax.data.pixel_runs import draw_runs
 from sam_jax.ops.rle import encode_rle
 
 from .conftest import paint_masks

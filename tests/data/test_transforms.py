@@ -5,7 +5,7 @@ from PIL import Image
 from sam_jax.data.augmentation import LARGE_SCALE_JITTER, Augmentation, Placement, place_whole
 from sam_jax.data.example import Example, RecordError
 from sam_jax.data.framing import frame_image
-from sam_jax.data.runs import find_runs
+from sam_jax.data.pixel_runs import find_runs
 from sam_jax.data.transforms import frame_example, render_mask, render_photo
 
 FRAME = (64, 96)

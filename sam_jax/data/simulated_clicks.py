@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, Int, Key
 from sam_jax.types import PointLabel
 
 
-def draw_point(
+def sample_point(
     key: Key[Array, ""], region: Bool[Array, "h w"], cell: int, centre_share: float = 0.0
 ) -> Float[Array, "2"]:
     """A pixel of a region: any, all with equal chance, or one in its middle; the upper left one where it is empty.
@@ -32,7 +32,7 @@ def draw_point(
 def squared_depth(region: Bool[Array, "h w"]) -> Int[Array, "h w"]:
     """Squares of the distances, in cells, from each cell's centre to that of the nearest one outside a region.
 
-    What is beyond the frame is outside, as for `sam_jax.evaluation.clicks.find_centre`.
+    What is beyond the frame is outside, as for the clicks of the evaluation (`find_centre`).
 
     >>> squared_depth(jnp.array([[1, 1, 1, 1], [1, 1, 1, 0], [1, 1, 1, 1]], bool)).tolist()
     [[1, 1, 1, 1], [1, 4, 1, 0], [1, 1, 1, 1]]
@@ -70,7 +70,7 @@ def _draw_pixel(key: Key[Array, ""], region: Bool[Array, "h w"], cell: int) -> F
     return jnp.where(rows[-1] > 0, corner + pixel, 0).astype(jnp.float32)
 
 
-def draw_correction(
+def sample_error_point(
     key: Key[Array, ""],
     predicted: Bool[Array, "h w"],
     truth: Bool[Array, "h w"],
@@ -104,7 +104,7 @@ def draw_correction(
     return point, label.astype(jnp.int32)
 
 
-def draw_box(
+def sample_box(
     key: Key[Array, ""],
     mask: Bool[Array, "h w"],
     cell: int,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from sam_jax.data.runs import bound_runs, draw_runs, find_label_runs, find_runs, measure_cells
+from sam_jax.data.pixel_runs import bound_runs, draw_runs, find_label_runs, find_runs, measure_cells
 
 RNG = np.random.default_rng(0)
 SIZES = [(1, 1), (1, 9), (9, 1), (7, 12), (23, 11)]
