@@ -16,13 +16,13 @@ FEATURES_FILE = "features.json"
 
 
 class ArrayRecordSource:
-    """A source: the only split of the data set, or `train`.
+    """A source: the split `train` of a data set, or another if the data set has none of that name.
 
     Args:
-        folder: the one with features.json, or one that holds it, at most two levels up.
+        folder: Folder with features.json, or one that is at most two levels above it.
 
     Raises:
-        InputError: no such data set there, or not in ArrayRecord, or of another schema.
+        InputError: There is no such data set, or it is not in ArrayRecord, or it has another schema.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -34,7 +34,7 @@ class ArrayRecordSource:
 
     @property
     def name(self) -> str:
-        """The folder's path."""
+        """Path of the folder."""
         return str(self._folder)
 
     def __len__(self) -> int:
@@ -85,10 +85,10 @@ def _open_records(folder: Path) -> Any:
 
 
 def find_version_folder(folder: Path) -> Path | None:
-    """The folder with features.json at or below this one, as in NAME/VERSION/features.json; None if there is none.
+    """The folder of features.json, the given one or one below it, as in NAME/VERSION/features.json; None for none.
 
     Raises:
-        InputError: there are several.
+        InputError: There are several.
     """
     found = sorted(
         path

@@ -21,12 +21,12 @@ VERSION = "1.0.0"
 
 
 class BuildReport(NamedTuple):
-    """What became of a folder.
+    """The result of building a data set.
 
     Attributes:
-        folder: of the data set.
-        written: how many records it has.
-        skipped: what was wrong with each photo that it has not.
+        folder: Folder of the data set.
+        written: Number of records in the data set.
+        skipped: Reasons why photos were left out, one for each.
     """
 
     folder: Path
@@ -42,9 +42,9 @@ def build_array_record(
     Each photo and each mask is decoded once to see whether it can be; photos go in as they are, byte for byte.
 
     Args:
-        source: a folder in SA-1B's form.
-        output: a folder for data sets, made if need be.
-        on_progress: told how many photos are done, of how many.
+        source: Folder in SA-1B's form.
+        output: Folder for data sets. It is made where it is missing.
+        on_progress: Function that is called after each photo, with the number of photos that are done and of all.
 
     Raises:
         InputError: There is nothing to write, or no place to write it.
@@ -79,7 +79,7 @@ def build_array_record(
 
 
 def segment_anything_features() -> Any:
-    """The schema of TFDS's own `segment_anything`."""
+    """The schema of the data set `segment_anything` of TFDS."""
     from tensorflow_datasets import features
 
     annotation = features.FeaturesDict(
@@ -139,10 +139,10 @@ def _write(folder: Path, generate: Callable[[], Iterator[tuple[str, dict[str, An
 
 
 def _encode_record(path: Path, index: int) -> dict[str, Any]:
-    """A photo as the schema has it.
+    """A record of the schema.
 
     Raises:
-        RecordError: it cannot be used.
+        RecordError: The photo or its json file cannot be used.
     """
     record = read_sa1b_record(path)
     height, width = record.photo.shape[:2]
@@ -191,7 +191,7 @@ def _encode_annotation(record: Sa1bRecord, index: int, runs: Runs) -> dict[str, 
 
 
 def _normalise_box(box_xywh: Any, size: tuple[int, int]) -> np.ndarray:
-    """Top, left, bottom, right as shares of the photo's sides."""
+    """Top, left, bottom and right of a box as shares of the photo's sides."""
     x, y, width, height = box_xywh
     sides = np.array([size[0], size[1], size[0], size[1]], np.float64)
     box = np.array([y, x, y + height, x + width]) / sides

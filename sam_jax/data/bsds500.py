@@ -1,6 +1,7 @@
 """The Berkeley Segmentation Data Set (BSDS500): photos that several people divided into segments, each in their way.
 
-Arbelaez et al., "Contour Detection and Hierarchical Image Segmentation", TPAMI 33(5), 2011.
+Arbelaez et al., "Contour Detection and Hierarchical Image Segmentation", TPAMI 33(5), 2011,
+https://doi.org/10.1109/TPAMI.2010.161.
 """
 
 import zipfile
@@ -28,12 +29,12 @@ class Bsds500Folder:
     """A source: one record for each photo and each person who divided it; the masks are that person's segments.
 
     Args:
-        photos: folder of the photos, `train`, `val` and `test` below it.
-        truth: folder of the segmentations, with the same names: the release's .mat files, or .npz with an array
+        photos: Folder of the photos, with `train`, `val` and `test` below it.
+        truth: Folder of the segmentations, with the same names: the release's .mat files, or .npz files with an array
             `segmentations` of (people, h, w).
 
     Raises:
-        InputError: no such folder, or no photos in it.
+        InputError: A folder is missing, or there are no photos.
     """
 
     def __init__(self, photos: Path, truth: Path) -> None:
@@ -48,7 +49,7 @@ class Bsds500Folder:
 
     @property
     def name(self) -> str:
-        """The photos' folder."""
+        """Path of the folder of photos."""
         return str(self._photo_folder)
 
     def __len__(self) -> int:
@@ -70,9 +71,9 @@ class Outlined(NamedTuple):
     """A photo and the boundaries that people drew in it.
 
     Attributes:
-        name: of the photo.
-        image: RGB.
-        boundaries: thin lines, of each person.
+        name: Path of the photo relative to the folder of photos.
+        image: RGB pixels of the photo.
+        boundaries: One map of thin lines for each person.
     """
 
     name: str
@@ -84,12 +85,12 @@ class Bsds500Boundaries:
     """Photos with all people's boundaries: what edge detectors are measured on.
 
     Args:
-        photos: folder of the photos.
-        truth: folder of the boundaries, with the same names: the release's .mat files, or .npz with an array
+        photos: Folder of the photos.
+        truth: Folder of the boundaries, with the same names: the release's .mat files, or .npz files with an array
             `boundaries` of (people, h, w).
 
     Raises:
-        InputError: no such folder, or no photos in it.
+        InputError: A folder is missing, or there are no photos.
     """
 
     def __init__(self, photos: Path, truth: Path) -> None:
@@ -105,7 +106,7 @@ class Bsds500Boundaries:
         """Read a photo and its boundaries.
 
         Raises:
-            RecordError: it cannot be used.
+            RecordError: The photo or its truth cannot be used.
         """
         name = self.names[index]
         path, truth = self._photo_folder / name, self._truths.get(strip_ending(name))
@@ -119,7 +120,7 @@ class Bsds500Boundaries:
 
 
 def _count_people(folder: Path, truth: str | None) -> int:
-    """How many people divided a photo; 1 where that cannot be read, so that reading the record says why."""
+    """Number of people who divided a photo; 1 where that cannot be read, so that reading the record says why."""
     try:
         if truth is None:
             return 1
@@ -136,12 +137,12 @@ def _count_people(folder: Path, truth: str | None) -> int:
 
 
 def _read_segmentations(path: Path) -> Sequence[Integer[np.ndarray, "h w"]]:
-    """Of all people; labels begin at 1."""
+    """Label maps of all people, with labels from 1 on."""
     return _read_truth(path, "segmentations", "Segmentation")
 
 
 def _read_truth(path: Path, array: str, cell_field: str) -> Sequence[np.ndarray]:
-    """What all people drew: an array of an .npz file, or a field of a .mat file's cells."""
+    """The truth of all people: an array of an .npz file, or a field of a .mat file's cells."""
     try:
         if path.suffix == ".npz":
             with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What every source of training data gives, and what the loader makes of it.
+"""Examples, which every source of training data gives, and batches, which the loader makes of them.
 
 A source is a random-access list of examples: photos, each with the masks of its objects. Masks are decoded one by one,
 when they are asked for, because training draws a few of the hundreds that an image can have.
@@ -21,7 +21,7 @@ class RecordError(InputError):
 
 @runtime_checkable
 class Masks(Protocol):
-    """Masks of one photo, by index: a list of arrays, or a class that decodes on access."""
+    """The masks of one photo, by index: a list of arrays, or a class that decodes on access."""
 
     def __len__(self) -> int: ...
 
@@ -32,9 +32,9 @@ class Example(NamedTuple):
     """A photo and the masks of its objects.
 
     Attributes:
-        name: where it is in its data set, for messages.
-        image: RGB.
-        masks: one for each object, all of the photo's size.
+        name: Where the photo is in its data set, for messages.
+        image: RGB pixels of the photo.
+        masks: One mask for each object, all of the photo's size.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """What messages call the data set."""
         ...
 
     def __len__(self) -> int: ...
@@ -57,19 +57,19 @@ class Source(Protocol):
         """Read a record.
 
         Raises:
-            RecordError: it cannot be used.
+            RecordError: The record cannot be used.
         """
         ...
 
 
 class Batch(NamedTuple):
-    """What a training step takes; shapes are the same from batch to batch.
+    """The input of a training step; shapes are the same from batch to batch.
 
     Attributes:
-        images: photos resized into the model's input, zero beyond them.
-        fitted: (h, w) of the photo inside the input; it starts in the upper left corner.
-        masks: truth at a quarter of the input: a cell is object where at least half of it is.
-        valid: which masks are real; an image can have fewer than n.
+        images: Padded inputs: photos resized into the upper left corner, zeros beyond them.
+        fitted: Size (h, w) of each photo inside the padded input.
+        masks: Truth at a quarter of the padded input: a cell is object where at least half of its pixels are.
+        valid: Which masks are real; an image can have fewer than n.
     """
 
     images: UInt8[np.ndarray, "b h w 3"]
@@ -80,15 +80,15 @@ class Batch(NamedTuple):
 
 @runtime_checkable
 class HasRuns(Protocol):
-    """Masks that are known as runs, so that nothing has to be drawn to measure them."""
+    """Masks that are stored as runs, so that they can be measured without being drawn."""
 
     def runs(self, index: int) -> Runs:
-        """One mask."""
+        """The runs of one mask."""
         ...
 
 
 def mask_runs(masks: Masks, index: int) -> Runs:
-    """One of an example's masks as runs, by the shortest way."""
+    """The runs of one of an example's masks, without drawing the mask where that is possible."""
     return masks.runs(index) if isinstance(masks, HasRuns) else find_runs(masks[index])
 
 
@@ -114,11 +114,11 @@ class RleMasks:
     """Run-length encoded masks, decoded on access.
 
     Args:
-        rles: what files hold as `Rle`, not checked yet; a sequence of its own kind can make them on access.
-        size: (h, w) of the photo.
+        rles: Masks as files hold them, each like an `Rle` but not checked yet. The sequence may make them on access.
+        size: Height and width of the photo.
 
     Raises:
-        RecordError: on access, a mask of another size or with damaged runs.
+        RecordError: On access, the mask has another size than the photo, or damaged runs.
     """
 
     def __init__(self, rles: Sequence[Any], size: tuple[int, int]) -> None:
@@ -132,7 +132,7 @@ class RleMasks:
         return draw_runs(self.runs(index))
 
     def runs(self, index: int) -> Runs:
-        """A mask without drawing it."""
+        """The runs of one mask, without drawing it."""
         rle = self._rles[index]
         height, width = self._size
         try:
@@ -151,11 +151,11 @@ class RleMasks:
 
 
 class LabelMasks:
-    """Objects that share one map of labels, 0 being the background.
+    """Masks of objects that share one label map, in which 0 is the background.
 
     Args:
-        labels: which object a pixel belongs to.
-        ids: labels of the masks, in order; the default is all that occur, ascending.
+        labels: The label map: for each pixel the label of its object.
+        ids: Labels of the masks, in order; the default is all labels that occur, ascending.
     """
 
     def __init__(
@@ -171,5 +171,5 @@ class LabelMasks:
         return draw_runs(self.runs(index))
 
     def runs(self, index: int) -> Runs:
-        """A mask without drawing it."""
+        """The runs of one mask, without drawing it."""
         return self._runs.of(self._ids[index])

@@ -1,4 +1,4 @@
-"""Files of a data set: which photos a folder holds, and reading one."""
+"""Files of a data set: listing the photos of a folder, and reading one."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,7 @@ def list_files(folder: Path, endings: tuple[str, ...]) -> list[str]:
     """Paths of files with one of these endings below a folder, relative to it, sorted; hidden ones are left out.
 
     Raises:
-        InputError: no such folder.
+        InputError: There is no such folder.
     """
     if not folder.is_dir():
         raise InputError(f"no such folder: {folder}")
@@ -36,7 +36,7 @@ def list_photos(folder: Path) -> list[str]:
     """Paths of the photos below a folder, relative to it, sorted.
 
     Raises:
-        InputError: no such folder, or none in it.
+        InputError: There is no such folder, or it has no photos.
     """
     photos = list_files(folder, PHOTO_ENDINGS)
     if not photos:
@@ -57,7 +57,7 @@ def has_photo_with_json(folder: Path) -> bool:
 
 
 def strip_ending(path: str) -> str:
-    """A file's path without what says its format: the name of a record."""
+    """A file's path without its ending (.jpg, ...): the name of a record."""
     return os.path.splitext(path)[0]
 
 
@@ -65,7 +65,7 @@ def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """Read a photo of a data set, upright.
 
     Raises:
-        RecordError: it cannot be read.
+        RecordError: The photo cannot be read.
     """
     try:
         return read_image(path)
@@ -77,11 +77,11 @@ def decode_photo(encoded: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
     """Decode a photo that lies inside another file, upright.
 
     Args:
-        encoded: a JPEG or PNG file's bytes.
-        name: for the message.
+        encoded: Content of an image file.
+        name: What error messages call the photo.
 
     Raises:
-        RecordError: it cannot be decoded.
+        RecordError: The photo cannot be decoded.
     """
     try:
         return decode_image(encoded, name)

@@ -1,4 +1,4 @@
-"""From a photo's pixels to the model's input frame: resizing, padding, normalising, coordinates."""
+"""From a photo's pixels to the model's padded input: resizing, padding, normalising, coordinates."""
 
 from typing import NamedTuple
 
@@ -12,16 +12,16 @@ from sam_jax.types import AnyArray
 
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
-"""Of ImageNet's red, green and blue, on the scale of 0 to 255."""
+"""Mean and standard deviation of ImageNet's red, green and blue, on the scale of 0 to 255."""
 
 
 class Framing(NamedTuple):
-    """Where an image lies in the model's input; all sizes are (h, w).
+    """The place of an image in the model's padded input; all sizes are (h, w), in pixels.
 
     Attributes:
-        original: the image as it came.
-        fitted: the image as it was resized; it starts in the frame's upper left corner.
-        frame: the model's padded input.
+        original: Size of the original image.
+        fitted: Size of the resized image, which starts in the upper left corner of the padded input.
+        frame: Size of the padded input.
     """
 
     original: tuple[int, int]
@@ -29,29 +29,35 @@ class Framing(NamedTuple):
     frame: tuple[int, int]
 
     def to_frame(self, points_xy: Float[np.ndarray, "*shape 2"]) -> Float[np.ndarray, "*shape 2"]:
-        """Coordinates in the original image, in pixels, as coordinates in the frame."""
+        """Coordinates in the padded input of points x, y in pixels of the original image."""
         scale = (self.fitted[1] / self.original[1], self.fitted[0] / self.original[0])
         return (np.asarray(points_xy, np.float64) * np.asarray(scale)).astype(np.float32)
 
     @property
     def transposed(self) -> "Framing":
-        """The same with rows and columns exchanged."""
+        """This framing with rows and columns exchanged."""
         (height, width), (fitted_h, fitted_w), (frame_h, frame_w) = self
         return Framing((width, height), (fitted_w, fitted_h), (frame_w, frame_h))
 
     @property
     def low_size(self) -> tuple[int, int]:
-        """Of low-resolution logits: a quarter of the frame."""
+        """Size (h, w) of low-resolution logits: a quarter of the padded input."""
         return self.frame[0] // 4, self.frame[1] // 4
 
 
 def frame_image(
     image: UInt8[np.ndarray, "h w 3"], frame: tuple[int, int]
 ) -> tuple[UInt8[np.ndarray, "frame_h frame_w 3"], Framing]:
-    """Resizes an image to just fit the frame (bilinear, antialiased, 8 bits, as Pillow does); fills up with zeros.
+    """Resize an image so that it just fits into the frame, and pad it with zeros.
+
+    Resizing is Pillow's: bilinear, antialiased, on 8 bits, as official SAM does it.
+
+    Args:
+        image: RGB image.
+        frame: Size (h, w) of the model's padded input.
 
     Raises:
-        InputError: the image is so thin that a side would vanish.
+        InputError: The image is so thin that a side would vanish.
     """
     height, width = image.shape[:2]
     fitted = fit_size(height, width, frame)
@@ -66,7 +72,12 @@ def frame_image(
 def normalise(
     framed: UInt8[AnyArray, "b h w 3"], fitted: Int[AnyArray, "b 2"]
 ) -> Float[Array, "b h w 3"]:
-    """The encoder's input: colours normalised; zero, which is not black, beyond the fitted image (h, w)."""
+    """The encoder's input: normalised colours, and zeros, which are not black, in the padding.
+
+    Args:
+        framed: Padded images with 8 bits a channel.
+        fitted: Size (h, w) of each image without its padding.
+    """
     mean, std = (jnp.asarray(x, jnp.float32).reshape(1, 1, 1, 3) for x in (PIXEL_MEAN, PIXEL_STD))
     rows, columns = jnp.arange(framed.shape[1]), jnp.arange(framed.shape[2])
     inside: Bool[Array, "b h w"] = (rows[None, :, None] < fitted[:, 0, None, None]) & (

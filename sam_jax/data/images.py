@@ -22,7 +22,7 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
     rounding (grey) or by dropping the lower eight (colour, where Pillow does it while decoding).
 
     Raises:
-        InputError: no such file, not an image, truncated, larger than Pillow's limit against
+        InputError: There is no such file, or it is no image, truncated, larger than Pillow's limit against
             decompression bombs, or without a range of brightness (floating point).
     """
     return decode_image(_read_bytes(Path(path)), str(path))
@@ -55,7 +55,7 @@ def read_mask(path: str | Path) -> Bool[np.ndarray, "h w"]:
     like; of several labels, the object is the union.
 
     Raises:
-        InputError: as for `read_image`.
+        InputError: As for `read_image`.
     """
     image = _decode_upright(_read_bytes(Path(path)), str(path))
     if image.mode == "F" or image.mode.startswith("I"):

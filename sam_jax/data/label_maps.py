@@ -1,4 +1,4 @@
-"""Photos with a map of labels each: BBBC038's nuclei, DAVIS' frames, and whatever else is kept this way."""
+"""Photos with a label map each: BBBC038's nuclei, DAVIS' frames, and any other data set in this form."""
 
 from pathlib import Path
 
@@ -11,16 +11,21 @@ from sam_jax.data.folders import list_files, list_photos, read_photo, strip_endi
 from sam_jax.types import InputError
 
 LABEL_ENDINGS = (".png", ".tif", ".tiff", ".bmp", ".gif")
-"""Formats without loss; JPEG would blur one label into another."""
+"""Endings of lossless formats; JPEG would blur one label into another."""
 
 
 class LabelMapFolder:
-    """A source: two folders with the same names below them, of photos and of maps.
+    """A source: a folder of photos, and a folder of label maps with the same names.
 
-    A pixel's value says which object it belongs to; 0 (black) is the background. So a mask of 0 and 255 is one object.
+    The value of a pixel in a label map says which object the pixel belongs to; 0 (black) is the background. So a mask
+    of 0 and 255 is one object.
+
+    Args:
+        photos: Folder of the photos.
+        labels: Folder of the label maps.
 
     Raises:
-        InputError: no such folder, no photos, or two maps for one photo.
+        InputError: A folder is missing, there are no photos, or a photo has two label maps.
     """
 
     def __init__(self, photos: Path, labels: Path) -> None:
@@ -37,7 +42,7 @@ class LabelMapFolder:
 
     @property
     def name(self) -> str:
-        """The photos' folder."""
+        """Path of the folder of photos."""
         return str(self._photo_folder)
 
     def __len__(self) -> int:
@@ -56,10 +61,10 @@ class LabelMapFolder:
 
 
 def read_labels(path: Path) -> Integer[np.ndarray, "h w"]:
-    """Read a map of labels: grey levels, indices into a palette, or one number for each colour.
+    """Read a label map: grey levels, indices into a palette, or one number for each colour.
 
     Raises:
-        RecordError: not an image, damaged, or of floating-point numbers.
+        RecordError: The file is no image, is damaged, or holds floating-point numbers.
     """
     try:
         with Image.open(path) as image:

@@ -1,8 +1,8 @@
-"""Batches for training: shuffled, varied, mixed from several sources, and the same ones whenever they are asked for.
+"""Batches for training: shuffled, augmented, mixed from several sources, and the same ones in every run.
 
 Grain reads examples in threads or worker processes, in an order that depends on the seed only, not on how many there
-are. A bad record is replaced by another, drawn from the same source, and what was wrong travels with the replacement
-to the consumer, who counts. So shapes stay fixed, and the place in the stream is one number, the same in all processes
+are. A bad record is replaced by another, drawn from the same source, and the reason travels with the replacement to
+the consumer, who counts. So shapes stay fixed, and the position in the stream is one number, the same in all processes
 of a run: how many examples have been taken.
 """
 
@@ -27,9 +27,11 @@ from sam_jax.data.transforms import CELL, FramedExample, frame_example
 from sam_jax.types import InputError
 
 PATIENCE = 500
-"""So many bad records in a row are an error, even if there may be good ones somewhere."""
+"""Bad records in a row after which the source is an error, even if there may be good ones somewhere."""
 
 THREADS = 2
+"""Threads that read where there are no worker processes."""
+
 PREFETCHED = 16
 """Examples that threads keep ready."""
 
@@ -41,10 +43,10 @@ class Ingredient(NamedTuple):
     """One of the sources that training mixes.
 
     Attributes:
-        source: where examples come from.
-        augmentation: how they are varied.
-        weight: its share among the examples, relative to the others' weights.
-        paster: of things into its photos.
+        source: The data set that examples come from.
+        augmentation: Augmentation of the examples.
+        weight: Share of the source among all examples, relative to the weights of the other sources.
+        paster: Copy-paste of objects into the photos of the source; None for none.
     """
 
     source: Source
@@ -58,15 +60,15 @@ class LoaderConfig:
     """What batches look like and how they are made."""
 
     frame: tuple[int, int]
-    """Size (h, w) of the model's input in pixels."""
+    """Size (h, w) of the model's padded input in pixels."""
     batch_size: int
-    """Images a batch, in this process."""
+    """Number of images in a batch of this process."""
     num_masks: int
-    """Masks an image."""
+    """Number of masks of an image."""
     seed: int = 0
-    """Of the order and of every variation."""
+    """Seed of the order and of the augmentation."""
     workers: int = 0
-    """Processes that read; 0 means threads of this one. The batches are the same."""
+    """Number of processes that read; 0 means threads of this process. The batches are the same."""
 
     def __post_init__(self) -> None:
         for name, least in (("batch_size", 1), ("num_masks", 1), ("seed", 0), ("workers", 0)):
@@ -79,12 +81,12 @@ class LoaderConfig:
 
 
 class LoaderState(TypedDict):
-    """Where a loader is; plain values, for a JSON file.
+    """The position of a loader in its stream; plain values, for a JSON file.
 
     Attributes:
-        examples_taken: by each process.
-        skipped: how often this process has met each bad record, by what is wrong with it.
-        fingerprint: of what decides the order; a state fits only a loader with the same.
+        examples_taken: Number of examples that each process has taken.
+        skipped: How often this process has met each bad record, by the reason why it is bad.
+        fingerprint: Digest of everything that decides the order; a state fits only a loader with the same digest.
     """
 
     examples_taken: int
@@ -96,16 +98,17 @@ class Loader(Iterator[Batch]):
     """An endless stream of batches.
 
     Args:
-        ingredients: the sources to mix.
-        config: what batches look like.
-        process_index: which of the training processes this is; each gets other records.
-        process_count: how many there are.
+        ingredients: Sources to mix.
+        config: Sizes of the batches and the way of reading.
+        process_index: Number of this process among the training processes; each gets other records.
+        process_count: Number of training processes.
 
     Attributes:
-        skipped: how often each bad record has been met, by what is wrong with it.
+        skipped: How often each bad record has been met, by the reason why it is bad.
 
     Raises:
-        InputError: no sources, an empty one, a weight that is not positive; and from `next`, a source of bad records.
+        InputError: There is no source, one is empty, or a weight is not positive; and from `next`, a source has only
+            bad records.
     """
 
     def __init__(
@@ -134,7 +137,7 @@ class Loader(Iterator[Batch]):
         )
 
     def get_state(self) -> LoaderState:
-        """Where the stream is now: a loader set to it gives the batches that this one would give next."""
+        """The current position: a loader that is set to it gives the batches that this one would give next."""
         return LoaderState(
             examples_taken=self._examples_taken,
             skipped=dict(self.skipped),
@@ -142,10 +145,10 @@ class Loader(Iterator[Batch]):
         )
 
     def set_state(self, state: LoaderState) -> None:
-        """Go on where a loader with the same ingredients and configuration was.
+        """Continue from the position of a loader with the same ingredients and configuration.
 
         Raises:
-            InputError: the state is of another loader.
+            InputError: The state is of a loader with other ingredients or another configuration.
         """
         if state["fingerprint"] != self._fingerprint:
             raise InputError(
@@ -177,11 +180,11 @@ class Loader(Iterator[Batch]):
 
 
 class Reading(NamedTuple):
-    """What comes out of a worker.
+    """The result of a worker.
 
     Attributes:
-        example: None if all records that were tried are bad.
-        skipped: what is wrong with the records that were tried before.
+        example: Framed example; None if all records that were tried are bad.
+        skipped: Reasons why the records that were tried before are bad.
     """
 
     example: FramedExample | None
@@ -191,10 +194,11 @@ class Reading(NamedTuple):
 def mix_sources(
     ingredients: Sequence[Ingredient], config: LoaderConfig, process_index: int, process_count: int
 ) -> grain.MapDataset:
-    """All readings of one process, from the first to the end of time, by index.
+    """The endless stream of one process's readings, by index.
 
-    Each source is reshuffled in every pass and its examples varied by their number in the stream of all processes
-    together; then each process takes every so manieth, source by source, so that all have the same mixture.
+    Each source is reshuffled in every epoch. The augmentation of an example depends on its number in the stream of all
+    processes together. Of `process_count` consecutive examples of a source each process takes one, so that all
+    processes have the same mixture.
     """
     streams = []
     for number, ingredient in enumerate(ingredients):
@@ -206,7 +210,7 @@ def mix_sources(
 
 
 class _Reader(grain.transforms.RandomMap):
-    """From an index to a framed example, of that record or of one drawn in its place."""
+    """From an index to a framed example of that record, or of one that is drawn in its place."""
 
     def __init__(self, ingredient: Ingredient, config: LoaderConfig) -> None:
         self._ingredient = ingredient
@@ -274,7 +278,7 @@ def _check_ingredients(ingredients: Sequence[Ingredient]) -> None:
 def _fingerprint(
     ingredients: Sequence[Ingredient], config: LoaderConfig, process_count: int
 ) -> str:
-    """Of everything that the examples depend on, but not of where they lie and who reads them."""
+    """Digest of everything that the examples depend on, but not of where files lie and who reads them."""
     parts: list[Any] = []
     for source, augmentation, weight, paster in ingredients:
         parts.append((len(source), augmentation, weight))

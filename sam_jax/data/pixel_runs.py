@@ -10,9 +10,9 @@ class Runs(NamedTuple):
     """A mask as run-length encoding has it, but by position instead of by length.
 
     Attributes:
-        starts: first pixel of each run of the object, counted down the columns from the left one.
-        ends: one beyond the last pixel of each run.
-        size: (h, w) of the mask.
+        starts: Index of the first pixel of each run of the object, counted down the columns from the left one.
+        ends: Index after the last pixel of each run.
+        size: Height and width of the mask.
     """
 
     starts: Int[np.ndarray, " r"]
@@ -21,7 +21,7 @@ class Runs(NamedTuple):
 
     @property
     def area(self) -> int:
-        """Of the object, in pixels."""
+        """Area of the object in pixels."""
         return int((self.ends - self.starts).sum())
 
 
@@ -29,10 +29,10 @@ class LabelRuns(NamedTuple):
     """All runs of a label map, those of one label together.
 
     Attributes:
-        labels: of the runs, ascending; 0, the background, is left out.
-        starts: as in `Runs`, ascending within a label.
-        ends: likewise.
-        size: (h, w) of the map.
+        labels: Label of each run, ascending; 0, the background, is left out.
+        starts: First pixel of each run as in `Runs`, ascending within a label.
+        ends: Index after the last pixel of each run.
+        size: Height and width of the label map.
     """
 
     labels: Integer[np.ndarray, " r"]
@@ -41,13 +41,13 @@ class LabelRuns(NamedTuple):
     size: tuple[int, int]
 
     def of(self, label: int) -> Runs:
-        """The mask of one label."""
+        """The runs of one label's mask."""
         first, last = np.searchsorted(self.labels, [label, label + 1])
         return Runs(self.starts[first:last], self.ends[first:last], self.size)
 
 
 def find_runs(mask: Bool[np.ndarray, "h w"]) -> Runs:
-    """Read a mask down its columns.
+    """Find the runs of a mask.
 
     >>> find_runs(np.array([[False, True], [True, False]]))
     Runs(starts=array([1]), ends=array([3]), size=(2, 2))
@@ -58,7 +58,7 @@ def find_runs(mask: Bool[np.ndarray, "h w"]) -> Runs:
 
 
 def find_label_runs(labels: Integer[np.ndarray, "h w"]) -> LabelRuns:
-    """Read a map of labels down its columns, once for all labels."""
+    """Find the runs of all labels of a label map at once."""
     pixels = labels.ravel(order="F")
     edges = np.concatenate([[0], np.flatnonzero(pixels[1:] != pixels[:-1]) + 1, [pixels.size]])
     starts, ends = edges[:-1], edges[1:]
@@ -70,7 +70,7 @@ def find_label_runs(labels: Integer[np.ndarray, "h w"]) -> LabelRuns:
 
 
 def draw_runs(runs: Runs) -> Bool[np.ndarray, "h w"]:
-    """Draw the mask that `find_runs` read."""
+    """Draw the mask whose runs `find_runs` found."""
     height, width = runs.size
     edges = np.stack([runs.starts, runs.ends], axis=1).ravel()
     lengths = np.diff(edges, prepend=0, append=height * width)
@@ -102,9 +102,9 @@ def measure_cells(
     pixels.
 
     Args:
-        runs: the mask.
-        row_edges: ascending edges of the grid's rows, in rows of the mask, between 0 and h.
-        column_edges: likewise of its columns.
+        runs: Runs of the mask.
+        row_edges: Ascending edges of the grid's rows, in rows of the mask, between 0 and its height.
+        column_edges: Ascending edges of the grid's columns, in columns of the mask, between 0 and its width.
     """
     areas = np.zeros((row_edges.size - 1, column_edges.size - 1))
     if runs.starts.size == 0:

@@ -15,9 +15,9 @@ class Sa1bRecord(NamedTuple):
     """A photo and its json file.
 
     Attributes:
-        photo: RGB.
-        image: the json's `image`: `image_id`, `file_name`, ...
-        annotations: the json's `annotations`; each has a `segmentation` with `size` and `counts`.
+        photo: RGB pixels of the photo.
+        image: Entry `image` of the json file: `image_id`, `file_name`, ...
+        annotations: Entry `annotations` of the json file; each has a `segmentation` with `size` and `counts`.
     """
 
     photo: UInt8[np.ndarray, "h w 3"]
@@ -26,7 +26,7 @@ class Sa1bRecord(NamedTuple):
 
     @property
     def masks(self) -> RleMasks:
-        """Of the annotations."""
+        """Masks of the annotations, in their order."""
         size = (self.photo.shape[0], self.photo.shape[1])
         return RleMasks([annotation["segmentation"] for annotation in self.annotations], size)
 
@@ -35,7 +35,7 @@ class Sa1bFolder:
     """A source: every photo below a folder, with the json file of its name.
 
     Raises:
-        InputError: no such folder, or no photos in it.
+        InputError: There is no such folder, or it has no photos.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +44,7 @@ class Sa1bFolder:
 
     @property
     def name(self) -> str:
-        """The folder's path."""
+        """Path of the folder."""
         return str(self.folder)
 
     def __len__(self) -> int:
@@ -60,7 +60,7 @@ def read_sa1b_record(path: Path) -> Sa1bRecord:
     """Read a photo and the json file beside it; masks are not decoded yet.
 
     Raises:
-        RecordError: a file is missing or damaged, or the json does not have SA-1B's form.
+        RecordError: A file is missing or damaged, or the json file does not have SA-1B's form.
     """
     document_path = path.with_suffix(".json")
     try:

@@ -1,4 +1,4 @@
-"""Simulated clicks and boxes, as an annotator would give them (SAM, appendix A), drawn on the device.
+"""Simulated clicks and boxes, as an annotator would give them (SAM, appendix A), sampled on the device.
 
 All functions are for one mask, which may be coarser than the photo: a cell is a square of pixels. Coordinates are x, y
 of whole pixels in the photo's frame.
@@ -14,13 +14,13 @@ from sam_jax.types import PointLabel
 def sample_point(
     key: Key[Array, ""], region: Bool[Array, "h w"], cell: int, centre_share: float = 0.0
 ) -> Float[Array, "2"]:
-    """A pixel of a region: any, all with equal chance, or one in its middle; the upper left one where it is empty.
+    """Sample a pixel of a region: any with equal probability, or one in its middle; (0, 0) where the region is empty.
 
     Args:
-        key: for random numbers.
-        region: where the point may fall.
-        cell: side of the region's cells in pixels.
-        centre_share: chance that only the cells farthest from the region's border count.
+        key: Key of random numbers.
+        region: Cells in which the point may fall.
+        cell: Side of a cell in pixels.
+        centre_share: Probability that only the cells farthest from the region's border count.
     """
     if centre_share > 0:
         key, key_centre = jax.random.split(key)
@@ -30,7 +30,7 @@ def sample_point(
 
 
 def squared_depth(region: Bool[Array, "h w"]) -> Int[Array, "h w"]:
-    """Squares of the distances, in cells, from each cell's centre to that of the nearest one outside a region.
+    """The square of the distance, in cells, from each cell's centre to that of the nearest cell outside a region.
 
     What is beyond the frame is outside, as for the clicks of the evaluation (`find_centre`).
 
@@ -78,18 +78,19 @@ def sample_error_point(
     cell: int,
     centre_share: float = 0.0,
 ) -> tuple[Float[Array, "2"], Int[Array, ""]]:
-    """A point of the error region and its label: foreground where the mask missed, background where it spilled.
+    """Sample a point of the error region, with its label (SAM, appendix A).
 
-    Where there is no error left, a point of the truth.
+    The label is foreground for a false negative pixel, background for a false positive one. Where there is no error
+    left, the point is one of the truth.
 
     Args:
-        key: for random numbers.
-        predicted: the mask as it is.
-        truth: as it should be.
-        inside: what belongs to the photo.
-        cell: side of the masks' cells in pixels.
-        centre_share: chance that the point is in the middle of what was missed or of what was spilled, whichever is
-            deeper, as for `sam_jax.evaluation.clicks.next_click`.
+        key: Key of random numbers.
+        predicted: Predicted mask.
+        truth: True mask.
+        inside: Cells that belong to the photo, not to the padding.
+        cell: Side of a cell in pixels.
+        centre_share: Probability that the point is in the middle of the false negatives or of the false positives,
+            whichever are deeper, as are the clicks of the evaluation (`next_click`).
     """
     error = (predicted != truth) & inside
     region = jnp.where(error.any(), error, truth)
@@ -111,14 +112,14 @@ def sample_box(
     jitter: float,
     limit: float,
 ) -> Float[Array, "4"]:
-    """The box x0, y0, x1, y1 around a mask, each coordinate off by Gaussian noise.
+    """Sample a box x0, y0, x1, y1: the one around a mask, with Gaussian noise on each coordinate (SAM, appendix A).
 
     Args:
-        key: for random numbers.
-        mask: not empty.
-        cell: side of the mask's cells in pixels.
-        jitter: standard deviation of the noise, as a share of the box's side.
-        limit: most that a coordinate is moved, in pixels.
+        key: Key of random numbers.
+        mask: Mask that is not empty.
+        cell: Side of a cell in pixels.
+        jitter: Standard deviation of the noise, as a share of the box's side.
+        limit: Largest displacement of a coordinate in pixels.
     """
     columns, rows = mask.any(axis=0), mask.any(axis=1)
     first = jnp.stack([jnp.argmax(columns), jnp.argmax(rows)])

@@ -1,4 +1,4 @@
-"""Opening a data set by its place: which of the known forms a folder or file has."""
+"""Opening a data set by its path, in whichever of the known forms it is."""
 
 import difflib
 import functools
@@ -39,10 +39,10 @@ def open_source(place: str | Path) -> Source:
     A part of one is named by its folder of photos: `BSDS500/images/train`, `DAVIS/JPEGImages/480p/camel`.
 
     Args:
-        place: a folder, a COCO or LVIS json file, or `synthetic:SEED`.
+        place: Folder, COCO or LVIS json file, or `synthetic:SEED`.
 
     Raises:
-        InputError: nothing there, in none of the forms, or not to be read.
+        InputError: There is nothing, or it has none of the forms, or it cannot be read.
     """
     kind, _, seed = str(place).partition(":")
     if kind == SYNTHETIC and (seed or ":" not in str(place)) and not Path(place).exists():
@@ -68,7 +68,7 @@ def open_boundaries(place: str | Path) -> Bsds500Boundaries:
     """Open a data set of photos in which people drew boundaries, or a part of it, such as `BSDS500/images/val`.
 
     Raises:
-        InputError: nothing there, or it is not in BSDS500's form.
+        InputError: There is nothing, or it is not in BSDS500's form.
     """
     folder = Path(place)
     if not folder.is_dir():
@@ -82,7 +82,7 @@ def open_boundaries(place: str | Path) -> Bsds500Boundaries:
 
 
 def _recognise(folder: Path) -> Callable[[], Source] | None:
-    """What opens a folder; None if it has none of the known forms."""
+    """The function that opens a folder; None if the folder has none of the known forms."""
     if find_version_folder(folder):
         return functools.partial(ArrayRecordSource, folder)
     if pair := _find_pair(folder, BSDS500_FOLDERS):
@@ -97,7 +97,7 @@ def _recognise(folder: Path) -> Callable[[], Source] | None:
 
 
 def _find_pair(folder: Path, names: tuple[tuple[str, str], ...]) -> tuple[Path, Path] | None:
-    """The folders of photos and of truth: below this one, or this one being (in) the first."""
+    """The folders of photos and of truth: both below the given folder, or the given one is (in) that of photos."""
     for photos, truth in names:
         if (folder / photos).is_dir() and (folder / truth).is_dir():
             return folder / photos, folder / truth
@@ -129,7 +129,7 @@ def _open_only_coco(files: list[Path]) -> CocoJson:
 
 
 def _suggest(path: Path) -> str:
-    """A name like the one that is not there."""
+    """The end of an error message: the most similar name beside a missing one."""
     if not path.parent.is_dir():
         return ""
     names = [other.name for other in path.parent.iterdir()]
@@ -138,7 +138,7 @@ def _suggest(path: Path) -> str:
 
 
 def _suggest_below(folder: Path) -> str:
-    """Data sets in the folders of one that is none itself."""
+    """The end of an error message: data sets in the folders below one that is none itself."""
     below = [
         str(child) for child in sorted(folder.iterdir()) if child.is_dir() and _recognise(child)
     ]

@@ -1,4 +1,4 @@
-"""Parts of a source: what to train on, and what to hold back for measuring."""
+"""Parts of a source: one to train on, and a held-out one to measure on."""
 
 from collections.abc import Sequence
 
@@ -6,11 +6,11 @@ from sam_jax.data.example import Example, Source
 
 
 class Subset:
-    """A source of some of another's records.
+    """A source of some records of another source.
 
     Args:
-        source: the other.
-        indices: of its records, in order.
+        source: Source that holds the records.
+        indices: Indices of the records in that source, in the order of the new one.
     """
 
     def __init__(self, source: Source, indices: Sequence[int]) -> None:
@@ -19,7 +19,7 @@ class Subset:
 
     @property
     def name(self) -> str:
-        """The whole source's."""
+        """Name of the whole source."""
         return self._source.name
 
     def __len__(self) -> int:
@@ -30,9 +30,13 @@ class Subset:
 
 
 def hold_out(source: Source, every: int) -> tuple[Subset, Subset]:
-    """Split a source: most of its records, and one in `every`, beginning with the first.
+    """Split a source into training records and held-out ones.
 
     Records that belong together, such as frames of a film, are better split by folder.
+
+    Args:
+        source: Source to split.
+        every: Number of consecutive records of which the first is held out.
     """
     held = range(0, len(source), every)
     return Subset(source, [i for i in range(len(source)) if i % every]), Subset(source, held)

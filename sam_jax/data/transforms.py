@@ -1,4 +1,4 @@
-"""From an example to what the model trains on: a framed photo, and some of its masks at a quarter of that."""
+"""From an example to what the model trains on: a padded input, and some masks at a quarter of its size."""
 
 import bisect
 from operator import itemgetter
@@ -20,14 +20,14 @@ from sam_jax.data.pixel_runs import Runs, measure_cells
 from sam_jax.types import InputError
 
 LARGEST_SHARE = 0.9
-"""Of the photo; larger masks are dropped (App. A)."""
+"""Share of the photo above which a mask is dropped (SAM, appendix A)."""
 
 CELL = 4
-"""Pixels of the frame along a side of a cell of the truth."""
+"""Pixels of the padded input along a side of a cell of the truth."""
 
 
 class FramedExample(NamedTuple):
-    """One image of a `Batch`."""
+    """One image of a `Batch`, with the same fields."""
 
     image: UInt8[np.ndarray, "h w 3"]
     fitted: tuple[int, int]
@@ -42,21 +42,21 @@ def frame_example(
     augmentation: Augmentation,
     rng: np.random.Generator,
 ) -> FramedExample:
-    """Vary a photo, frame it, and draw up to `num_masks` of its masks.
+    """Augment a photo, bring it into the model's padded input, and draw up to `num_masks` of its masks.
 
-    Masks are looked at in random order until enough are good. Not good is a mask that covers over 90 % of what is shown
-    or too little of it for `augmentation.min_cells`. If the part of the photo that was drawn shows no good mask, all
-    of it is shown.
+    Masks are looked at in random order until enough are usable. A mask is not usable if it covers over 90 % of the part
+    of the photo that is shown, or fewer cells than `augmentation.min_cells`. If no mask is usable in the part that was
+    drawn, the whole photo is shown.
 
     Args:
-        example: the photo and its masks.
-        frame: (h, w) of the model's input, multiples of 4.
-        num_masks: how many the result has room for.
-        augmentation: how to vary it.
-        rng: for all draws; the result depends on nothing else.
+        example: Photo and its masks.
+        frame: Size (h, w) of the model's padded input, multiples of 4.
+        num_masks: Number of masks that the result has room for.
+        augmentation: Augmentation to draw from.
+        rng: Random generator of all draws; the result depends on nothing else.
 
     Raises:
-        RecordError: no good mask, one that cannot be decoded, or a photo that is too thin.
+        RecordError: No mask is usable, one cannot be decoded, or the photo is too thin.
     """
     try:
         placement = draw_placement(example.image.shape[:2], frame, augmentation, rng)
@@ -86,7 +86,13 @@ def render_photo(
     placement: Placement,
     colours: tuple[Float[np.ndarray, "3 3"], float] | None = None,
 ) -> UInt8[np.ndarray, "frame_h frame_w 3"]:
-    """Resize as `frame_image` does (bilinear, antialiased, 8 bits), with the part, flips and colours drawn."""
+    """Resize a photo as `frame_image` does, with the crop, flips and colours of an augmentation.
+
+    Args:
+        image: RGB photo.
+        placement: Crop, flips and size.
+        colours: Linear change of colours that `draw_colours` drew; None for none.
+    """
     height, width = placement.fitted[::-1] if placement.transpose else placement.fitted
     resized = Image.fromarray(image).resize(
         (width, height), Image.Resampling.BILINEAR, placement.box
@@ -102,7 +108,7 @@ def render_photo(
 def change_colours(
     photo: Image.Image, colours: tuple[Float[np.ndarray, "3 3"], float]
 ) -> Image.Image:
-    """A photo with the linear change of colours that `draw_colours` drew."""
+    """Apply the linear change of colours that `draw_colours` drew."""
     matrix, share_of_mean = colours
     mean = float(np.asarray(photo.convert("L")).mean())
     offset = np.full((3, 1), share_of_mean * mean)
@@ -110,15 +116,15 @@ def change_colours(
 
 
 def render_mask(runs: Runs, placement: Placement) -> Bool[np.ndarray, "h_low w_low"]:
-    """The truth for a mask: in each cell of 4x4 pixels of the frame, whether at least half is object.
+    """The truth for a mask: for each cell of 4x4 pixels of the padded input, whether at least half of it is object.
 
-    What lies beyond the photo is not object.
+    The padding is not object.
     """
     return _render_mask(runs, placement)[0]
 
 
 def _render_mask(runs: Runs, placement: Placement) -> tuple[Bool[np.ndarray, "h_low w_low"], float]:
-    """The truth, and how much of what is shown the mask covers."""
+    """The truth, and the share of the shown part of the photo that the mask covers."""
     x0, y0, x1, y1 = placement.box
     height, width = placement.fitted[::-1] if placement.transpose else placement.fitted
     areas = measure_cells(
@@ -134,7 +140,7 @@ def _render_mask(runs: Runs, placement: Placement) -> tuple[Bool[np.ndarray, "h_
 
 
 def _cell_edges(start: float, stop: float, pixels: int, flip: bool) -> Float[np.ndarray, " edges"]:
-    """Where the frame's cells begin and end along an axis of the photo, ascending."""
+    """The edges of the padded input's cells along an axis of the photo, ascending, in pixels of the photo."""
     edges = np.minimum(np.arange(0, pixels + CELL, CELL), pixels) / pixels
     return start + (stop - start) * ((1 - edges)[::-1] if flip else edges)
 
@@ -152,17 +158,18 @@ def _draw_masks(
     times: Float[np.ndarray, " masks"],
     augmentation: Augmentation,
 ) -> list[np.ndarray]:
-    """The first good masks in a race: a mask arrives after a time that is exponential, with its weight as the rate.
+    """Draw usable masks without replacement, by weight.
 
-    That is a draw without replacement by weight (Efraimidis and Spirakis 2006).
+    Each mask gets an exponential time with its weight as the rate, and the earliest are taken (Efraimidis and Spirakis,
+    "Weighted random sampling with a reservoir", 2006, https://doi.org/10.1016/j.ipl.2005.11.003).
 
     Args:
-        example: the photo and its masks.
-        placement: what of it is shown.
-        num_masks: at most so many.
-        order: in which masks of equal weight would arrive.
-        times: exponential, ascending: when they would, with a weight of 1.
-        augmentation: what is good, and what weighs how much.
+        example: Photo and its masks.
+        placement: Part of the photo that is shown.
+        num_masks: Largest number of masks.
+        order: Indices of the masks in the order in which equal weights would take them.
+        times: Exponential times at a rate of 1, ascending, one for each entry of `order`.
+        augmentation: Definition of usable masks and of their weights.
     """
     drawn: list[tuple[float, np.ndarray]] = []
     for index, time in zip(order.tolist(), times.tolist(), strict=True):

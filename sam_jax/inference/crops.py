@@ -1,4 +1,4 @@
-"""Where an image is looked at: grids of points, and zoomed-in crops that overlap."""
+"""Grids of points, and overlapping crops of an image, for automatic masks (SAM, appendix B)."""
 
 import itertools
 import math
@@ -8,15 +8,15 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
 NEAR = 20.0
-"""Pixels from a crop's edge within which a mask may have been cut."""
+"""Distance from a crop's edge, in pixels, within which a mask counts as cut."""
 
 
 class Crop(NamedTuple):
     """A part of an image.
 
     Attributes:
-        box: x0, y0, x1, y1 in pixels; x1 and y1 are outside.
-        layer: 0 for the whole image, 1 for crops of about half its side, 2 for a quarter, ...
+        box: Coordinates x0, y0, x1, y1 in pixels; x1 and y1 are outside.
+        layer: Number of the layer: 0 for the whole image, 1 for crops of about half its side, 2 for a quarter, ...
     """
 
     box: tuple[int, int, int, int]
@@ -24,13 +24,13 @@ class Crop(NamedTuple):
 
 
 def plan_crops(image_size: tuple[int, int], layers: int, overlap_ratio: float) -> list[Crop]:
-    """The whole image (h, w), and 2ⁱ × 2ⁱ overlapping crops for each layer i.
+    """The whole image, and 2ⁱ × 2ⁱ overlapping crops for each layer i.
 
     Args:
-        image_size: h and w.
-        layers: of crops.
-        overlap_ratio: of two neighbours in the first layer, as a share of the image's shorter side; halved from layer
-            to layer.
+        image_size: Height and width of the image in pixels.
+        layers: Number of layers beyond the whole image.
+        overlap_ratio: Overlap of two neighbours in the first layer, as a share of the image's shorter side. It is
+            halved from layer to layer.
     """
     height, width = image_size
     crops = [Crop((0, 0, width, height), 0)]
@@ -61,7 +61,13 @@ def make_point_grid(points_per_side: int) -> Float[np.ndarray, "n 2"]:
 def near_crop_edge(
     boxes: Shaped[np.ndarray, "n 4"], crop: Crop, image_size: tuple[int, int]
 ) -> Bool[np.ndarray, " n"]:
-    """Which boxes, in the image's pixels, come near an edge of the crop that isn't one of the image."""
+    """Which boxes come near an edge of the crop that isn't an edge of the image.
+
+    Args:
+        boxes: Boxes x0, y0, x1, y1 in pixels of the image.
+        crop: Crop in which the boxes were found.
+        image_size: Height and width of the image in pixels.
+    """
     height, width = image_size
     near_crop, near_image = (
         np.abs(boxes - np.array(edges)) <= NEAR for edges in (crop.box, (0, 0, width, height))

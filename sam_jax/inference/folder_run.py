@@ -1,4 +1,4 @@
-"""Masks for a folder of photos: on all devices, shared among processes, going on where it stopped."""
+"""Masks for a folder of photos: on all devices, shared among processes, and resumable."""
 
 import functools
 import json
@@ -20,18 +20,18 @@ from sam_jax.storage import link_or_copy, make_folder, remove_leftovers, write_j
 from sam_jax.types import InputError
 
 MASKS, OVERLAYS, PNGS = "sa1b", "overlays", "pngs"
-"""Folders of the results: photos with their json files, pictures, and a folder of masks for each photo."""
+"""Folders of the results: photos with their json files, overlays, and a folder of PNG masks for each photo."""
 COCO = "coco.json"
 GROUPS_IN_HAND = 2
-"""Of photos, for each device: while it computes for one, another is read or written."""
+"""Groups of photos in progress for each device: while it computes for one, another is read or written."""
 
 
 class Photos(NamedTuple):
-    """What to find masks for.
+    """Photos to find masks for.
 
     Attributes:
-        folder: that they are in.
-        names: their paths relative to it, sorted.
+        folder: Folder that holds the photos.
+        names: Paths of the photos relative to the folder, sorted.
     """
 
     folder: Path
@@ -40,11 +40,11 @@ class Photos(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Extras:
-    """What is written beside SA-1B's json files.
+    """Optional results beside SA-1B's json files.
 
     Attributes:
-        overlay: a picture of each photo's masks.
-        png: each mask as a file, with a table.
+        overlay: Whether a picture of each photo's masks is written.
+        png: Whether each mask is written as a PNG file, with a table for each photo.
     """
 
     overlay: bool = False
@@ -52,12 +52,12 @@ class Extras:
 
 
 class PhotoOutcome(NamedTuple):
-    """How it went with a photo.
+    """The result for a photo.
 
     Attributes:
-        name: of the photo.
-        masks: found.
-        problem: why there are none; None if all went well.
+        name: Path of the photo relative to its folder.
+        masks: Number of masks that were found.
+        problem: Reason why the photo could not be used; None if all went well.
     """
 
     name: str
@@ -66,10 +66,14 @@ class PhotoOutcome(NamedTuple):
 
 
 def find_photos(place: Path, output: Path) -> Photos:
-    """A photo, or those below a folder, but for what an earlier run has written there.
+    """Find a photo, or the photos below a folder, without those that an earlier run has written there.
+
+    Args:
+        place: Photo or folder.
+        output: Folder of the results.
 
     Raises:
-        InputError: there is none, or two would have the same json file.
+        InputError: There is no photo, or two would have the same json file.
     """
     if not place.is_dir():
         if not place.exists():
@@ -92,17 +96,18 @@ def find_photos(place: Path, output: Path) -> Photos:
 
 
 class FolderRun:
-    """Finds masks for photos and writes them; photos that have all that is wanted already are left alone.
+    """Finds masks for photos and writes them; photos whose results are complete are left alone.
 
     A photo's json file appears whole, and after the photo was linked (or copied) beside it, so that the folder can be
     trained on. Where only extras are missing, they are made from the json file.
 
     Args:
-        generators: one for each device.
-        photos: all of them, in every process.
-        output: folder of the results.
-        extras: what else to write.
-        process_index, process_count: this process takes every so manieth photo.
+        generators: One generator for each device.
+        photos: All photos, the same in every process.
+        output: Folder of the results.
+        extras: Optional results to write.
+        process_index: Number of this process, which takes the photos with this number modulo `process_count`.
+        process_count: Number of processes that share the photos.
     """
 
     def __init__(
@@ -123,7 +128,7 @@ class FolderRun:
         self.done_before = len(mine) - len(self.to_do)
 
     def __iter__(self) -> Iterator[PhotoOutcome]:
-        """Outcomes as they come.
+        """Results for the photos, in the order in which they are finished.
 
         Raises:
             InputError: The output folder cannot be written to.
@@ -138,7 +143,7 @@ class FolderRun:
             yield from outcomes
 
     def write_coco(self) -> bool:
-        """Write one COCO file of the masks of all photos that have been done, and say whether that is all of them."""
+        """Write one COCO file of the masks of all finished photos, and return whether all photos are finished."""
         documents = []
         for name in self.photos.names:
             path = self._document(name)
@@ -156,7 +161,7 @@ class FolderRun:
         )
 
     def _has_masks(self, name: str) -> bool:
-        """Another photo may have the same json file but for its ending, if it was the only one of another run."""
+        """Whether there are masks of this very photo, not of one with another ending, whose json file is the same."""
         return self._document(name).exists() and (self.output / MASKS / name).exists()
 
     def _overlay(self, name: str) -> Path:
@@ -171,7 +176,7 @@ class FolderRun:
     def _process(
         self, generator: SamAutomaticMaskGenerator, group: Sequence[int]
     ) -> list[PhotoOutcome]:
-        """Find and write the masks of some photos that are encoded together."""
+        """Find and write the masks of a group of photos, which are encoded together."""
         outcomes: list[PhotoOutcome] = []
         images: dict[str, np.ndarray] = {}
         for name in (self.photos.names[index] for index in group):

@@ -1,4 +1,4 @@
-"""Getting a model with its weights."""
+"""Loading a model with its weights."""
 
 import os
 from collections.abc import Callable
@@ -25,14 +25,14 @@ def load(
     image_size: int | tuple[int, int] | None = None,
     compute: Compute | None = None,
 ) -> Model:
-    """A model with its weights on the default device.
+    """Load a model with its weights onto the default device.
 
     Args:
-        checkpoint: Official `.pth`, Hugging Face folder or file, or our own `.safetensors`; None for the small model
-            that comes with this package.
-        image_size: Size of the model's padded input in pixels, a side or (h, w), for which positional tables are
-            interpolated; the default is the checkpoint's own.
-        compute: Precision, and what is traded for memory; the default suits the device.
+        checkpoint: An official `.pth` file, a folder or file of Hugging Face, or a `.safetensors` file of this package;
+            None for the small model that comes with this package.
+        image_size: Size of the model's padded input in pixels, a side or (h, w); the default is that of the checkpoint.
+            For another size the positional tables are interpolated.
+        compute: Precision and sizes of the steps of the computation; the default suits the device.
 
     Raises:
         CheckpointError: The file is absent, damaged, unsafe or of another model.
@@ -45,7 +45,7 @@ def load(
 
 
 def copy_to_devices(model: Model) -> list[Model]:
-    """The model on each device of this machine, with its own copy of the weights."""
+    """Copy a model to each device of this machine."""
     return [jax.device_put(model, device) for device in jax.local_devices()]
 
 
@@ -70,4 +70,4 @@ sam_model_registry = {
     "vit_l": _builder(VIT_L),
     "vit_b": _builder(VIT_B),
 }
-"""Official names to functions of a checkpoint, so that official scripts run; without one, weights are random."""
+"""Functions that load a checkpoint, by official name, so that official scripts run; without one, weights are random."""

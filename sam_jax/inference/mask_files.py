@@ -1,4 +1,4 @@
-"""What automatic masks are written as: SA-1B's json, one COCO file, folders of PNG files."""
+"""Files of automatic masks: SA-1B's json, one COCO file, folders of PNG files."""
 
 import csv
 import hashlib
@@ -21,12 +21,12 @@ COLUMNS = (
 
 
 def make_document(records: Sequence[Record], name: str, size: tuple[int, int]) -> dict[str, Any]:
-    """The json document of a photo, with the fields of SA-1B's.
+    """Make the json document of a photo's masks, with the fields of SA-1B's files.
 
     Args:
-        records: of a generator whose `output_mode` is `coco_rle`.
-        name: of the photo, with its folders; its number is made of it.
-        size: (h, w) of the photo.
+        records: Masks from a generator whose `output_mode` is `coco_rle`.
+        name: Path of the photo relative to its folder; `image_id` is a hash of it.
+        size: Height and width of the photo.
     """
     return {
         "image": {
@@ -40,16 +40,16 @@ def make_document(records: Sequence[Record], name: str, size: tuple[int, int]) -
 
 
 def _number(name: str) -> int:
-    """A number for a name, the same whatever other photos there are; JSON readers keep 53 bits."""
+    """A number for a name that doesn't depend on other photos, in the 53 bits that JSON readers keep."""
     return int(hashlib.sha256(name.encode()).hexdigest()[:13], 16)
 
 
 def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
-    """Write 0.png, 1.png, ... and metadata.csv, as the official command line does; replaces the folder.
+    """Write 0.png, 1.png, ... and metadata.csv, as the official command line does. An existing folder is replaced.
 
     Args:
-        folder: for this photo alone.
-        annotations: from `make_document`.
+        folder: Folder of this photo's masks alone.
+        annotations: Entry `annotations` of the document that `make_document` made.
     """
     with (
         atomic_folder(folder, replaces=True) as unfinished,
@@ -74,10 +74,10 @@ def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
 
 
 def gather_coco(documents: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """One COCO data set of many photos' documents, without classes.
+    """Gather the documents of many photos into one COCO data set, without classes.
 
     Args:
-        documents: path of each photo, relative to the data set's folder, and its json document.
+        documents: Path of each photo, relative to the data set's folder, and its json document.
     """
     images, annotations = [], []
     for number, (path, document) in enumerate(documents, start=1):

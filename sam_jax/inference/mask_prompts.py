@@ -1,11 +1,11 @@
-"""Masks from elsewhere as mask prompts."""
+"""Binary masks as mask prompts."""
 
 import numpy as np
 from jaxtyping import Bool, Float
 from PIL import Image
 
 CERTAIN_LOGIT = 10.0
-"""Where a mask is sure. The model is trained on its own logits, which reach about this far."""
+"""Magnitude of the logits inside and outside the mask: about the largest of the logits that the model is trained on."""
 
 
 def mask_to_logits(
@@ -14,9 +14,9 @@ def mask_to_logits(
     """Turn a mask of a photo into the low-resolution logits that `predict` takes as `mask_input`.
 
     Args:
-        mask: of the photo's size.
-        fitted: (h, w) that the photo is resized to, the predictor's `input_size`.
-        frame: (h, w) of the model's padded input; the logits are a quarter of it, background in the padding.
+        mask: Mask at the photo's size.
+        fitted: Size (h, w) that the photo is resized to, the predictor's `input_size`.
+        frame: Size (h, w) of the model's padded input. The logits have a quarter of it, with background in the padding.
     """
     share = np.zeros(frame, np.float32)
     image = Image.fromarray(mask.astype(np.uint8) * np.uint8(255))

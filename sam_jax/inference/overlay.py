@@ -29,15 +29,15 @@ def draw_overlay(
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Tint every mask in a colour of its own, outline it, and mark the prompts.
 
-    Lines and marks grow with the photo, so the picture looks the same at any size it is shown at.
+    The width of lines and marks is a share of the photo's size.
 
     Args:
-        image: the photo.
-        masks: later ones are drawn over earlier ones.
-        points: x, y in pixels, drawn as discs: a white plus on green for foreground, a white minus on
-            red for background.
-        labels: 1 for foreground, 0 for background, one for every point.
-        boxes: x0, y0, x1, y1 in pixels, drawn in the colours of the masks with the same numbers.
+        image: RGB photo.
+        masks: Masks; later ones are drawn over earlier ones.
+        points: Points x, y in pixels, drawn as discs: a white plus on green for foreground, a white minus on red for
+            background.
+        labels: Label of each point: 1 for foreground, 0 for background.
+        boxes: Boxes x0, y0, x1, y1 in pixels, drawn in the colours of the masks with the same numbers.
     """
     height, width, _ = image.shape
     scale = (height + width) / 480
@@ -60,8 +60,8 @@ def draw_everything(
     """Paint all masks of a photo like a map: every pixel in the colour of the smallest mask that covers it.
 
     Args:
-        image: the photo.
-        masks: in any order; the same masks get the same colours.
+        image: RGB photo.
+        masks: Masks in any order; the same masks get the same colours.
     """
     height, width, _ = image.shape
     top = np.zeros((height, width), np.int32)
@@ -75,7 +75,7 @@ def draw_everything(
 
 
 def _borders(labels: Int[np.ndarray, "h w"], width: float) -> Float[np.ndarray, "h w"]:
-    """Opacity of smooth lines, so many pixels wide, between areas of different labels."""
+    """Opacity of smooth lines between areas of different labels; the width is in pixels."""
     edges = np.zeros(labels.shape, np.uint8)
     edges[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     edges[1:] |= labels[1:] != labels[:-1]

@@ -1,4 +1,4 @@
-"""What a folder of results was made with, so that a run that goes on doesn't mix two kinds."""
+"""Settings of a folder of results, so that a resumed run doesn't mix results of different settings."""
 
 import hashlib
 import json
@@ -14,17 +14,19 @@ from sam_jax.storage import make_folder, write_json
 from sam_jax.types import InputError
 
 SETTINGS = "settings.json"
+"""Name of the file of settings."""
 
 
 def keep_settings(output: Path, settings: dict[str, Any]) -> None:
-    """Note what results are made with, or compare with what an earlier run noted.
+    """Write the settings of a run into its folder, or compare them with those of an earlier run.
 
     Args:
-        output: folder of the results.
-        settings: whatever they depend on, as JSON can hold it.
+        output: Folder of the results. It is made where it is missing.
+        settings: Everything that the results depend on, as JSON can hold it.
 
     Raises:
-        InputError: the earlier run had others, or the folder cannot be written to.
+        InputError: The earlier run had other settings, or the folder cannot be written to.
+        RunError: The disk is full or broken.
     """
     now = json.loads(json.dumps(settings))
     path = output / SETTINGS
@@ -45,7 +47,7 @@ def keep_settings(output: Path, settings: dict[str, Any]) -> None:
 
 
 def describe_model(model: Model) -> dict[str, Any]:
-    """Sizes of a model, and SHA-256 over all its parameters by path."""
+    """The configuration of a model, and the SHA-256 digest of all its parameters in the order of their paths."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(model.variables):
         digest.update(jax.tree_util.keystr(path).encode())

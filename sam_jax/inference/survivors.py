@@ -1,7 +1,7 @@
-"""Masks at an image's full size, for those of many that deserve it, without ever holding one as floats.
+"""Automatic masks at an image's full size, without ever holding a whole mask in floating point.
 
-A mask is drawn a strip of columns at a time, which stays in a CPU's cache while it is counted and packed into bits.
-Everything is transposed, columns first, since that is the order of run-length encoding.
+A mask is computed a strip of columns at a time, which stays in a CPU's cache while its pixels are counted and packed
+into bits. Everything is transposed, columns first, since that is the order of run-length encoding.
 """
 
 import functools
@@ -20,22 +20,22 @@ from sam_jax.ops.resize import TAPS
 from sam_jax.types import AnyArray
 
 DRAWN_AT_ONCE = 16
-"""Masks of a call, whose number has to be the same from call to call."""
+"""Number of masks in a call; fixed, so that one compiled program serves all calls."""
 
 STRIP = 32
-"""Columns of the image that are drawn together."""
+"""Number of the image's columns that are computed together."""
 
 BYTE = 8
 
 
 class Strips(NamedTuple):
-    """How strips of an image's columns are made of low-resolution logits; both sides may exceed the image.
+    """Weights that resize low-resolution logits to strips of an image's columns; both sides may exceed the image.
 
     Attributes:
-        rows: matrix that brings the logits' columns to the image's height.
-        first: low-resolution column that a strip begins with.
-        weights: matrices that mix the low-resolution columns from there on into a strip.
-        size: (h, w) of the image.
+        rows: Matrix that resizes the logits' columns to the image's height.
+        first: First low-resolution column that each strip depends on.
+        weights: Matrices that mix the low-resolution columns from `first` on into a strip.
+        size: Height and width of the image.
     """
 
     rows: Float[AnyArray, "h_low h"]
@@ -46,7 +46,7 @@ class Strips(NamedTuple):
 
 @functools.lru_cache(maxsize=8)
 def plan_strips(framing: Framing) -> Strips:
-    """Strips of an image; images of similar size share one compiled program."""
+    """Plan the strips of an image; images of similar size share one compiled program."""
     plan = plan_upscaling(framing.transposed)
     first_of_column = np.asarray(plan.first_row).reshape(-1, STRIP)
     needed = int((first_of_column[:, -1] + TAPS - first_of_column[:, 0]).max())
@@ -67,12 +67,13 @@ def plan_strips(framing: Framing) -> Strips:
 
 
 class Drawn(NamedTuple):
-    """Masks at an image's size, and what was measured while they were drawn.
+    """Masks at an image's size, and the numbers that were measured meanwhile.
 
     Attributes:
-        bits: of eight pixels side by side in a byte; columns first; zeros beyond the image.
-        inner, outer: pixels of the image whose logits are above the offset, and above minus the offset.
-        boxes: first and last column and row of each mask, x0, y0, x1, y1; zeros for an empty one.
+        bits: Masks with eight pixels side by side in a byte, columns first, zeros beyond the image.
+        inner: Number of pixels whose logits are above the offset, for each mask.
+        outer: Number of pixels whose logits are above minus the offset, for each mask.
+        boxes: First and last column and row of each mask, x0, y0, x1, y1; zeros for an empty mask.
     """
 
     bits: UInt8[Array, "d w_bytes h"]
@@ -89,14 +90,14 @@ def draw_batch(
     plan: Strips,
     offset: Float[AnyArray, ""],
 ) -> Drawn:
-    """Draw some of the masks and measure them.
+    """Compute some of the masks at the image's size, and measure them.
 
     Args:
-        logits: low-resolution masks.
-        chosen: which of them to draw; the first `count` entries.
-        count: how many.
-        plan: from `plan_strips`.
-        offset: in logits.
+        logits: Low-resolution logits of all masks.
+        chosen: Indices of the masks to compute; only the first `count` entries count.
+        count: Number of masks to compute.
+        plan: Strips of the image, from `plan_strips`.
+        offset: Offset of the two thresholds of the stability score from 0, in logits.
     """
     strips, height = plan.first.shape[0], plan.rows.shape[1]
     band = plan.weights.shape[2]
@@ -145,17 +146,17 @@ def draw_batch(
 
 
 def _first_and_last(flags: Bool[Array, " n"]) -> tuple[Int[Array, ""], Int[Array, ""]]:
-    """Indices of the first and the last flag that is set; zeros if none is."""
+    """Indices of the first and the last true flag; zeros if all are false."""
     last = jnp.where(flags.any(), len(flags) - 1 - jnp.argmax(flags[::-1]), 0)
     return jnp.argmax(flags).astype(jnp.int32), last.astype(jnp.int32)
 
 
 class PackedMask(NamedTuple):
-    """The bits of the part of an image that holds a mask.
+    """The part of an image that holds a mask, as bits.
 
     Attributes:
-        bits: as `Drawn` has them.
-        corner: x, y of the part's first pixel in the image.
+        bits: Mask with eight pixels side by side in a byte, as in `Drawn`.
+        corner: Coordinates x, y of the part's first pixel in the image.
     """
 
     bits: UInt8[np.ndarray, "w_bytes h"]
@@ -163,13 +164,13 @@ class PackedMask(NamedTuple):
 
 
 class Survivors(NamedTuple):
-    """Masks that passed.
+    """Masks that are stable enough.
 
     Attributes:
-        indices: which they are of those that were asked for.
-        masks: each about as large as its box.
+        indices: Index of each mask among the logits.
+        masks: Packed masks, each about as large as its box.
         stability: IoU of each mask at thresholds plus and minus the offset; nan where both are empty.
-        boxes: x0, y0, x1, y1 as `mask_to_box_xyxy` counts.
+        boxes: Box x0, y0, x1, y1 of each mask, as `mask_to_box_xyxy` counts.
     """
 
     indices: Int[np.ndarray, " n"]
@@ -186,14 +187,14 @@ def draw_stable_masks(
     offset: float,
     threshold: float,
 ) -> Survivors:
-    """The chosen masks at the image's size, but for those less stable than the threshold.
+    """Compute the chosen masks at the image's size, and keep those whose stability score is not below the threshold.
 
     Args:
-        logits: low-resolution masks.
-        chosen: which of them.
-        framing: of the image.
-        offset: how far the thresholds are from 0, in logits.
-        threshold: least stability; 0 for any.
+        logits: Low-resolution logits of all masks.
+        chosen: Indices of the masks to compute.
+        framing: Place of the image in the padded input.
+        offset: Offset of the two thresholds of the stability score from 0, in logits.
+        threshold: Smallest stability score of a mask that is kept; 0 keeps all.
     """
     plan = plan_strips(framing)
 
@@ -230,7 +231,7 @@ def draw_stable_masks(
 
 
 def _cut_out(bits: UInt8[np.ndarray, "w_bytes h"], box: list[int]) -> PackedMask:
-    """A copy of what lies in a box, so that the rest can go."""
+    """Copy the part of a mask that lies in a box, so that the memory of the rest can be freed."""
     x0, y0, x1, y1 = box
     cut = bits[x0 // BYTE : x1 // BYTE + 1, y0 : y1 + 1].copy()
     return PackedMask(cut, (x0 // BYTE * BYTE, y0))

@@ -13,8 +13,10 @@ _NORMALISER = 1 / math.sqrt(2 * math.pi)
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     """The exact GELU, x·Φ(x), by the error function, in float32; Flax's default is the tanh approximation.
 
-    Its gradient, Φ(x) + x·φ(x), is computed from x again and stands by itself: XLA on a CPU would otherwise repeat it
-    inside each of the products that use it.
+    Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, https://arxiv.org/abs/1606.08415.
+
+    The gradient, Φ(x) + x·φ(x), is computed from x again, behind an optimisation barrier: XLA on a CPU would otherwise
+    repeat its computation inside each of the products that use it.
     """
     return _gelu(x)
 

@@ -1,7 +1,7 @@
 """Softmax attention with SAM's decomposed relative position.
 
 The score of query (r, c) and key (r', c') is  q·k/√d + q·H[r, r'] + q·W[c, c'] : the last two products take the query
-unscaled (ViTDet, Li et al. 2022; SAM, appendix A).
+unscaled (ViTDet, Li et al. 2022, https://arxiv.org/abs/2203.16527; SAM, appendix A).
 """
 
 import functools
@@ -20,7 +20,12 @@ _einsum = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 def relative_positions(
     table: Float[Array, "distances d"], side: int
 ) -> Float[Array, "side side d"]:
-    """Row (query, key) of the result is the table's row for their distance along one axis."""
+    """The relative position of each query and key along one axis.
+
+    Args:
+        table: One row for each distance, from -(side - 1) to side - 1.
+        side: Number of positions along the axis.
+    """
     distance = np.arange(side)[:, None] - np.arange(side)[None, :] + side - 1
     return table[distance]
 
@@ -37,8 +42,17 @@ def attend_globally(
 ) -> Float[Array, "b gh gw heads d"]:
     """Every patch attends to every patch, in strips of query rows.
 
-    No more than `heads_at_once` heads and `rows_at_once` grid rows of scores exist at a time, also in the backward
-    pass, which computes them again. On a CPU one head and a few rows stay in the cache; an accelerator wants more.
+    Only the scores of some heads and some rows of the grid exist at a time, also in the backward pass, which computes
+    them again. On a CPU one head and a few rows stay in the cache; an accelerator is faster with more.
+
+    Args:
+        query: Queries of the patches.
+        key: Keys of the patches.
+        value: Values of the patches.
+        rel_pos_h: Relative positions of rows, one for each distance.
+        rel_pos_w: Relative positions of columns, one for each distance.
+        heads_at_once: Number of heads, over all images, whose scores exist at a time.
+        rows_at_once: Number of the grid's query rows whose scores exist at a time.
     """
     b, gh, gw, heads, d = query.shape
     rows = min(rows_at_once, gh)
@@ -87,13 +101,15 @@ def _mix(
     values: Float[Array, "*heads k d"],
     product: str,
 ) -> Float[Array, "*heads q d"]:
-    """Values by the softmax of their scores, divided by its sum after the product: there is less to divide.
+    """Mean of the values, weighted by the softmax of the scores.
+
+    The sum of the softmax divides the product and not the weights, which are many more numbers.
 
     Args:
-        scores: in float32.
-        highest: score of each query, which the exponential is taken relative to.
-        values: of the keys.
-        product: of weights and values, as einsum writes it.
+        scores: Scores in float32.
+        highest: Highest score of each query; exponentials are taken relative to it.
+        values: Values of the keys.
+        product: Product of weights and values in einsum's notation.
     """
     weights = jnp.exp(scores - highest)
     mixed = _einsum(product, weights.astype(values.dtype), values)
@@ -110,13 +126,22 @@ def attend_in_windows(
     window: int,
     windows_at_once: int,
 ) -> Float[Array, "b gh gw width"]:
-    """Every patch attends to the patches of its window; a window beyond the grid's edge is filled up and attended to.
+    """Every patch attends to its window; windows at the grid's edge are padded, and the padding is attended to.
 
-    Official SAM pads its input with zeros and then projects: what fills a window has the projection's bias as its
-    query, key and value. Taking the projection before its bias, only real patches need projecting.
+    Official SAM pads the input of the projection with zeros, so padded patches have the projection's bias as their
+    query, key and value. Here only real patches are projected, without the bias, and the bias is added after padding.
 
     Relative position costs no pass over the scores: queries are extended by their products with the row and column
     tables, keys by one-hot rows and columns, and the inner product adds them.
+
+    Args:
+        qkv: Queries, keys and values of the patches, one after the other, without the bias.
+        qkv_bias: Bias of the projection.
+        rel_pos_h: Relative positions of rows, one for each distance in a window.
+        rel_pos_w: Relative positions of columns, one for each distance in a window.
+        heads: Number of heads.
+        window: Side of a window in patches.
+        windows_at_once: Number of windows that are computed together.
     """
     b, gh, gw, _ = qkv.shape
     width = qkv.shape[-1] // 3

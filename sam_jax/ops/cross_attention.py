@@ -1,7 +1,7 @@
-"""Attention between a few tokens and the many places of an image, with the image's projections absorbed.
+"""Attention between a few tokens and the many patches of an image, with the image's projections absorbed.
 
-A projection of the image meets only a few tokens, so it can be applied to them instead: q·(W x) = (Wᵀ q)·x. With t
-tokens and some heads, heads·t columns take the place of the projection's width. The same for values and outputs:
+A projection of the image meets only a few tokens, so it can be applied to the tokens instead: q·(W x) = (Wᵀ q)·x. With
+t tokens, heads·t columns take the place of the projection's width. The same holds for values and outputs:
 Σ a (W x) = W (Σ a x). Biases of keys cancel in the softmax; those of values pass through, since weights sum to 1.
 """
 
@@ -20,7 +20,16 @@ def tokens_to_image(
     value_kernel: Kernel,
     value_bias: Float[Array, "heads d"],
 ) -> Float[Array, "t heads d"]:
-    """Projected tokens attend to an image that is not projected."""
+    """Projected tokens attend to an image that is not projected.
+
+    Args:
+        query: Projected queries of the tokens.
+        keys: Image features that the keys are projections of.
+        values: Image features that the values are projections of.
+        key_kernel: Kernel of the projection to keys.
+        value_kernel: Kernel of the projection to values.
+        value_bias: Bias of the projection to values.
+    """
     t, heads, d = query.shape
     absorbed = jnp.einsum("thd,whd->htw", query * d**-0.5, key_kernel).astype(keys.dtype)
     scores = jnp.einsum(
@@ -40,7 +49,17 @@ def image_to_tokens(
     out_kernel: Float[Array, "heads d width"],
     present: Bool[Array, " t"],
 ) -> Float[Array, "s width"]:
-    """An image that is not projected attends to projected tokens; the output projection is applied, less its bias."""
+    """An image that is not projected attends to projected tokens; the output projection is applied without its bias.
+
+    Args:
+        queries: Image features that the queries are projections of.
+        key: Projected keys of the tokens.
+        value: Projected values of the tokens.
+        query_kernel: Kernel of the projection to queries.
+        query_bias: Bias of the projection to queries.
+        out_kernel: Kernel of the output projection.
+        present: Which tokens take part.
+    """
     t, heads, d = key.shape
     key = key * d**-0.5
     absorbed = jnp.einsum("whd,thd->wht", query_kernel, key).astype(queries.dtype)

@@ -11,16 +11,18 @@ from jaxtyping import Array, Float
 def layer_norm(
     x: Float[Array, "*shape d"], scale: Float[Array, " d"], bias: Float[Array, " d"], epsilon: float
 ) -> Float[Array, "*shape d"]:
-    """Every vector along the last axis with mean 0 and variance 1, then scaled and shifted (Ba et al. 2016).
+    """Normalise every vector along the last axis to mean 0 and variance 1, then scale and shift it.
+
+    Ba et al., "Layer Normalization", 2016, https://arxiv.org/abs/1607.06450.
 
     The gradient is in closed form, from x again. It takes a fraction of the passes over memory that differentiating
-    mean and variance takes, and stands by itself, so that XLA on a CPU doesn't repeat it in every product that uses it.
+    mean and variance takes. An optimisation barrier keeps XLA on a CPU from repeating it in every product that uses it.
 
     Args:
-        x: float32.
-        scale: factor of each channel.
-        bias: added to each channel.
-        epsilon: added to the variance.
+        x: Vectors in float32.
+        scale: Factor of each channel.
+        bias: Summand of each channel.
+        epsilon: Summand of the variance, against division by zero.
     """
     return _normalise(x, scale, bias, epsilon)[0]
 

@@ -15,7 +15,7 @@ from sam_jax.types import AnyArray, InputError
 
 
 def bilinear_matrix(size_in: int, size_out: int) -> Float[np.ndarray, "out in"]:
-    """Matrix that resizes a vector of `size_in` samples to `size_out`."""
+    """The matrix that resizes a vector of `size_in` samples to `size_out`."""
     centres = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
     centres = np.clip(centres, 0, size_in - 1)
     lower = np.floor(centres).astype(int)
@@ -29,12 +29,17 @@ def bilinear_matrix(size_in: int, size_out: int) -> Float[np.ndarray, "out in"]:
 
 
 def fit_size(height: int, width: int, frame: tuple[int, int]) -> tuple[int, int]:
-    """Size (h, w) that an image is resized to, so that it just fits the frame (h, w) and keeps its proportions.
+    """Size (h, w) that an image is resized to, so that it just fits into the frame and keeps its proportions.
 
     For a square frame this is the official rule: the longest side becomes the frame's, the other is rounded.
 
+    Args:
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
+        frame: Size (h, w) of the model's padded input.
+
     Raises:
-        InputError: the image is so thin that a side would vanish.
+        InputError: The image is so thin that a side would vanish.
     """
     scale = min(frame[0] / height, frame[1] / width)
     fitted = (int(height * scale + 0.5), int(width * scale + 0.5))
@@ -50,8 +55,12 @@ class MaskResize(NamedTuple):
     """The two official steps from low-resolution logits to an image's pixels, folded into one.
 
     The logits are enlarged to the padded frame, cropped to the resized image, and resized to the original image.
-    Columns are mixed by a dense matrix; a row of the result mixes three neighbouring rows. Rows and columns beyond the
-    image (`padded_size`) repeat the last one: images of similar size then share one compiled program.
+    Rows and columns beyond the image repeat the last one, so that images of similar size share one compiled program.
+
+    Attributes:
+        columns: Matrix that mixes columns of the logits into columns of the image.
+        first_row: First of the three neighbouring rows of the logits that each row of the image mixes.
+        row_weights: Weights of those three rows.
     """
 
     columns: Float[AnyArray, "w_low w"]
@@ -70,14 +79,14 @@ def plan_mask_resize(
     image_size: tuple[int, int],
     padded_size: tuple[int, int] | None = None,
 ) -> MaskResize:
-    """Weights that take logits to an image; all sizes are (h, w).
+    """Compute the weights that resize logits to an image; all sizes are (h, w), in pixels.
 
     Args:
-        low_size: of the logits.
-        frame: the model's padded input.
-        fitted: the resized image inside the frame.
-        image_size: the original image.
-        padded_size: of the result, at least `image_size`; the default is `image_size`.
+        low_size: Size of the logits.
+        frame: Size of the model's padded input.
+        fitted: Size of the resized image inside the padded input.
+        image_size: Size of the original image.
+        padded_size: Size of the result, at least `image_size`; the default is `image_size`.
     """
     padded_size = padded_size or image_size
 
@@ -99,7 +108,7 @@ def plan_mask_resize(
 def resize_masks(
     logits: Float[Array, "*batch h_low w_low"], plan: MaskResize
 ) -> Float[Array, "*batch h w"]:
-    """Logits at the resolution of the image that `plan` was made for."""
+    """Resize logits to the image that `plan_mask_resize` was called for."""
     wide = logits @ plan.columns
     column_of_rows = (1,) * (logits.ndim - 2) + (-1, 1)
     terms = (

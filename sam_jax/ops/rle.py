@@ -1,7 +1,7 @@
 """Run-length encoding of masks, as COCO and SA-1B store them.
 
-A mask is read column by column, and the lengths of its runs are written down, background first. COCO
-packs those numbers further into a string (`rleToString` of pycocotools' `maskApi.c` is the reference).
+A mask is read column by column, and the lengths of its runs are stored, background first. COCO packs those numbers
+further into a string (`rleToString` of pycocotools' `maskApi.c` is the reference).
 """
 
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ class Rle(TypedDict):
     """A run-length encoded mask.
 
     Attributes:
-        size: height and width in pixels.
-        counts: the lengths of the runs, or COCO's string of them.
+        size: Height and width of the mask in pixels.
+        counts: Lengths of the runs, or COCO's string of them.
     """
 
     size: list[int]
@@ -32,7 +32,11 @@ class Rle(TypedDict):
 
 
 def encode_rle(mask: Bool[np.ndarray, "h w"], *, compress: bool = False) -> Rle:
-    """Write down a mask's runs, as COCO's string with `compress`.
+    """Encode a mask.
+
+    Args:
+        mask: Mask to encode.
+        compress: Whether the lengths are packed into COCO's string.
 
     >>> encode_rle(np.array([[False, True], [True, True]]))
     {'size': [2, 2], 'counts': [1, 3]}
@@ -49,13 +53,13 @@ def encode_rle(mask: Bool[np.ndarray, "h w"], *, compress: bool = False) -> Rle:
 def encode_packed(
     bits: UInt8[np.ndarray, "w_bytes h"], corner: tuple[int, int], image_size: tuple[int, int]
 ) -> Rle:
-    """Write down the runs of a mask that is packed into bits, by looking only at where it changes.
+    """Encode a mask that is packed into bits, by looking only at the places where it changes.
 
     Args:
-        bits: of a part of the image; each byte has eight pixels side by side, the leftmost highest, zeros beyond the
-            image.
-        corner: x, y of the part's first pixel in the image.
-        image_size: (h, w) of the image; the mask is empty outside of the part.
+        bits: Mask of a part of the image. Each byte has eight pixels side by side, the leftmost in the highest bit;
+            bits beyond the image are zero.
+        corner: Coordinates x, y of the part's first pixel in the image.
+        image_size: Size (h, w) of the image; the mask is empty outside of the part.
 
     >>> encode_packed(np.array([[0b01000000, 0b11000000]], np.uint8), (0, 0), (2, 2))
     {'size': [2, 2], 'counts': [1, 3]}
@@ -81,10 +85,10 @@ def encode_packed(
 
 
 def decode_rle(rle: Rle) -> Bool[np.ndarray, "h w"]:
-    """Draw the mask that `encode_rle` wrote down, from either form of the counts.
+    """Decode a mask from either form of the counts.
 
     Raises:
-        InputError: the runs do not fill the mask.
+        InputError: The runs do not fill the mask.
     """
     height, width = rle["size"]
     counts = rle["counts"]
@@ -101,8 +105,8 @@ def decode_rle(rle: Rle) -> Bool[np.ndarray, "h w"]:
 def compress_counts(counts: Sequence[int]) -> str:
     """Pack the lengths of runs into COCO's string.
 
-    From the fourth on, a number is kept as its difference to the one two before it. Each is cut into
-    chunks of five bits, lowest first; a sixth bit says whether more follow; 48 makes it a character.
+    From the fourth on, a number is stored as its difference to the number two before it. Each is cut into chunks of
+    five bits, lowest first; a sixth bit says whether more follow; adding 48 makes a chunk a character.
     """
     numbers = np.array(counts, np.int64)
     numbers[3:] -= numbers[1:-2].copy()
@@ -126,7 +130,7 @@ def decompress_counts(text: str) -> list[int]:
     """Unpack COCO's string into the lengths of runs.
 
     Raises:
-        InputError: a character that COCO does not use, or an end in the middle of a number.
+        InputError: A character is none of COCO's, or the text ends in the middle of a number.
     """
     codes = np.frombuffer(text.encode(), np.uint8).astype(np.int64) - FIRST_CHARACTER
     is_last = (codes & MORE_BIT) == 0
