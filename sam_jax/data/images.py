@@ -123,8 +123,11 @@ def _as_eight_bits(levels: np.ndarray, name: str) -> UInt8[np.ndarray, "h w"]:
 
 
 def _write(path: Path, image: Image.Image) -> None:
+    # Into memory first: writing to a full disk, Pillow's encoders don't say what is wrong.
+    encoded = io.BytesIO()
+    if path.suffix == ".jpg":
+        image.save(encoded, format="JPEG", quality=JPEG_QUALITY)
+    else:
+        image.save(encoded, format="PNG")
     with atomic_file(path) as file:
-        if path.suffix == ".jpg":
-            image.save(file, format="JPEG", quality=JPEG_QUALITY)
-        else:
-            image.save(file, format="PNG")
+        file.write(encoded.getbuffer())

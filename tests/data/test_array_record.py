@@ -255,6 +255,11 @@ def test_folders_that_are_none(built, tmp_path):
     (tmp_path / "features.json").write_text("{}")
     with pytest.raises(InputError, match="is not a TFDS data set in ArrayRecord"):
         ArrayRecordSource(tmp_path)
+    unfinished = tmp_path / "one" / ".1.0.0.0123456789ab.unfinished"
+    unfinished.mkdir(parents=True)
+    (unfinished / "features.json").touch()
+    with pytest.raises(InputError, match=r"no TFDS data set in .*one"):
+        ArrayRecordSource(tmp_path / "one")
     two = tmp_path / "two"
     for version in ("1.0.0", "2.0.0"):
         (two / version).mkdir(parents=True)

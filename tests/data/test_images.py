@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sam_jax.data.images import read_image, read_mask, write_image, write_mask
-from sam_jax.types import InputError
+from sam_jax.types import InputError, RunError
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -268,15 +268,11 @@ def test_written_files_read_back(tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["mask.png", "photo.png"]
 
 
-def test_an_interrupted_write_leaves_the_old_file(tmp_path, monkeypatch):
-    write_mask(tmp_path / "mask.png", MASK)
-
-    def stop(self, file, format):
-        file.write(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Image.Image, "save", stop)
-    with pytest.raises(KeyboardInterrupt):
-        write_mask(tmp_path / "mask.png", ~MASK)
-    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), MASK)
-    assert os.listdir(tmp_path) == ["mask.png"]
+@pytest.mark.parametrize("name", ["a.png", "a.jpg"])
+def test_a_full_disk_leaves_the_old_file(tmp_path, full_disk, name):
+    write_image(tmp_path / name, RGB)
+    before = (tmp_path / name).read_bytes()
+    with full_disk(), pytest.raises(RunError, match=f"cannot write .*{name}: File too large; free"):
+        write_image(tmp_path / name, 255 - RGB)
+    assert (tmp_path / name).read_bytes() == before
+    assert os.listdir(tmp_path) == [name]
