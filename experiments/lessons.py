@@ -11,8 +11,8 @@ from sam_jax.data.augmentation import MICROGRAPHS, Augmentation
 from sam_jax.data.pasting import Pasting
 from sam_jax.models import TINY, SamConfig
 from sam_jax.training.config import DataConfig, Execution, Reporting, Stored, Synthetic, TrainConfig
+from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig, StepDecay
-from sam_jax.training.rounds import Interaction
 
 STEADY = StepDecay(milestones=())
 """The rate stays as it is after warm-up."""
@@ -188,12 +188,12 @@ def lesson(
             rate_factors=rate_factors,
         ),
         interaction=Interaction(
-            rounds=rounds,
-            refine_rounds=0,
+            iterations=rounds,
+            refine_iterations=0,
             box_share=box_share,
             box_jitter_limit=box_jitter_limit,
             centre_share=centre_share,
         ),
         execution=Execution(data_workers=1),
-        reporting=Reporting(pictures_every=250, checkpoint_every=100, weights_every=500),
+        reporting=Reporting(pictures_every=250, states_every=100, weights_every=500),
     )

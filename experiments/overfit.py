@@ -18,14 +18,15 @@ from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.example import Batch
 from sam_jax.data.framing import normalise
 from sam_jax.data.synthetic import SyntheticSource
-from sam_jax.data.transforms import frame_example
+from sam_jax.data.transforms import CELL, frame_example
 from sam_jax.distributed import device_mesh
 from sam_jax.evaluation.clicks import find_centre
+from sam_jax.losses import hard_iou
 from sam_jax.models import TINY, Model, SamConfig, decode_masks, encode_image, encode_prompts
 from sam_jax.training.config import DataConfig, Synthetic, TrainConfig
+from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
 from sam_jax.training.preparation import first_state, prepare
-from sam_jax.training.rounds import CELL, Interaction
 from sam_jax.training.state import to_variables
 from sam_jax.types import PointLabel, Prompts
 
@@ -33,13 +34,13 @@ SMALL_INPUT = replace(TINY, image_encoder=replace(TINY.image_encoder, image_size
 
 
 class Score(NamedTuple):
-    """Of one click at the centre of every mask.
+    """How well the model segments from one click at the centre of every mask.
 
     Attributes:
-        step: of training.
-        seconds: since its start, compilation included.
-        trusted: mean IoU of the masks of highest predicted IoU.
-        best: of the best of three.
+        step: Number of training steps done.
+        seconds: Time since the start of training, compilation included.
+        trusted: Mean IoU of the masks of highest predicted IoU.
+        best: Mean IoU of the best of three masks.
     """
 
     step: int
@@ -49,7 +50,7 @@ class Score(NamedTuple):
 
 
 def make_batch(model: SamConfig, images: int, masks: int, min_cells: int = 1) -> Batch:
-    """Drawn pictures, each with so many masks of at least that many cells."""
+    """Drawn pictures, each with that many masks of at least `min_cells` cells of low-resolution logits."""
     source = SyntheticSource(seed=1, size=model.image_encoder.image_size)
     framed = [
         frame_example(
@@ -71,21 +72,20 @@ def make_batch(model: SamConfig, images: int, masks: int, min_cells: int = 1) ->
 
 @jax.jit
 def click_once(model: Model, batch: Batch, points: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """IoU of the trusted mask and of the best of three, for a click on every mask of a batch."""
+    """IoU of the mask of highest predicted IoU, and of the best of three, for one click on every mask of a batch."""
     labels = jnp.full(points.shape[:3], PointLabel.FOREGROUND, jnp.int32)
     labels = labels.at[:, :, 1].set(PointLabel.NOT_A_POINT)
     embeddings = encode_image(model, normalise(batch.images, batch.fitted))
     prompts = encode_prompts(model, Prompts(points, labels))
     answer = decode_masks(model, embeddings, prompts, multimask_output=True)
-    masks, truth = answer.logits > 0, jnp.asarray(batch.masks)[:, :, None]
-    both, either = (x.sum((-2, -1), dtype=jnp.float32) for x in (masks & truth, masks | truth))
-    iou = both / jnp.maximum(either, 1)
+    of_three = jax.vmap(hard_iou, in_axes=(0, None))
+    iou = jax.vmap(jax.vmap(of_three))(answer.logits, jnp.asarray(batch.masks))
     trusted = jnp.take_along_axis(iou, answer.iou.argmax(2, keepdims=True), axis=2)[:, :, 0]
     return trusted, iou.max(axis=2)
 
 
 def overfit(model: SamConfig, batch: Batch, steps: int, every: int) -> Iterator[Score]:
-    """Train on one batch, and score now and then."""
+    """Train on one batch, and score every `every` steps and after the last."""
     started = time.perf_counter()
     config = TrainConfig(
         model=model,
@@ -98,19 +98,19 @@ def overfit(model: SamConfig, batch: Batch, steps: int, every: int) -> Iterator[
         optimiser=OptimiserConfig(
             rate=1e-3, warmup_steps=20, decay=CosineDecay(), layer_decay=1.0, weight_decay=0.0
         ),
-        interaction=Interaction(rounds=1, refine_rounds=0, box_share=0.0),
+        interaction=Interaction(iterations=1, refine_iterations=0, box_share=0.0),
     )
     preparation = prepare(config, mesh=device_mesh(jax.devices()[:1]))
-    state = first_state(config, preparation)
-    nowhere = np.zeros(2)  # for masks that only fill up a batch
+    sam, state = preparation.sam, first_state(config, preparation)
+    nowhere = np.zeros(2)  # For masks that only fill up a batch.
     centres = CELL * np.array(
         [[find_centre(m) if m.any() else nowhere for m in masks] for masks in batch.masks]
     )
     points = np.stack([centres + CELL // 2, np.zeros_like(centres)], axis=2).astype(np.float32)
     for step in range(1, steps + 1):
-        state, _ = preparation.train_step(state, batch)
+        state, *_ = preparation.train_step(state, batch)
         if step % every == 0 or step == steps:
-            trained = Model(preparation.sam, to_variables(state))
+            trained = Model(sam.config, to_variables(state), sam.compute)
             trusted, best = click_once(trained, batch, points)
             valid = batch.valid
             means = (float(np.asarray(iou)[valid].mean()) for iou in (trusted, best))

@@ -1,7 +1,7 @@
 """The training session written in PyTorch over the official modules, to compare with.
 
-It is what someone would write first: a loop over images, the official prompt encoder and mask decoder on all prompts of
-an image, the losses as formulas.
+It is what one would write first: a loop over images, the official prompt encoder and mask decoder on all prompts of an
+image, the losses as formulas.
 """
 
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ class TorchBatch(NamedTuple):
 class TorchPrompts(NamedTuple):
     """What the user does, fixed: the first prompt is `boxes` (b, n, 4), or the first of `points` where that is None.
 
-    The other points (b, n, rounds, 2) come one a round; so do their labels.
+    The other points (b, n, iterations, 2) come one by one; so do their labels.
     """
 
     points: torch.Tensor
@@ -31,14 +31,16 @@ class TorchPrompts(NamedTuple):
     boxes: torch.Tensor | None
 
 
-def session_loss(model: Any, batch: TorchBatch, prompts: TorchPrompts, rounds: int) -> torch.Tensor:
-    """Loss of all masks and rounds, the mean over both."""
+def session_loss(
+    model: Any, batch: TorchBatch, prompts: TorchPrompts, iterations: int
+) -> torch.Tensor:
+    """Loss of all masks and iterations, the mean over both."""
     embeddings = model.image_encoder(batch.pixels)
     total = torch.zeros(())
     for i, embedding in enumerate(embeddings):
         masks = None
         boxes = None if prompts.boxes is None else prompts.boxes[i]
-        for index in range(rounds):
+        for index in range(iterations):
             known = index + (boxes is None)
             points = (prompts.points[i, :, :known], prompts.labels[i, :, :known]) if known else None
             sparse, dense = model.prompt_encoder(points=points, boxes=boxes, masks=masks)
@@ -52,7 +54,7 @@ def session_loss(model: Any, batch: TorchBatch, prompts: TorchPrompts, rounds: i
             total = total + _losses(logits, iou, batch.truth[i][:, None], batch.inside[i]).sum()
             best = iou.argmax(dim=1)
             masks = logits[torch.arange(len(logits)), best][:, None]
-    return total / (rounds * batch.truth.shape[0] * batch.truth.shape[1])
+    return total / (iterations * batch.truth.shape[0] * batch.truth.shape[1])
 
 
 def _losses(

@@ -1,6 +1,6 @@
 """Speed of a training step beside the same step in PyTorch over the official modules, float32, on this machine's CPU.
 
-    python -m experiments.benchmarks.training [--image-size 256] [--images 4] [--masks 8] [--rounds 2]
+    python -m experiments.benchmarks.training [--image-size 256] [--images 4] [--masks 8] [--iterations 2]
 
 A step: encode the images, prompt for every mask, correct each answer by a point where it was wrong, losses, gradients,
 clipping, AdamW. PyTorch is given its points; ours finds them.
@@ -25,10 +25,9 @@ from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.distributed import place_batch
 from sam_jax.models import TINY, SamConfig
 from sam_jax.training.config import DataConfig, Synthetic, TrainConfig
-from sam_jax.training.gradients import find_inside
+from sam_jax.training.interaction import Interaction, find_inside
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
 from sam_jax.training.preparation import first_state, prepare
-from sam_jax.training.rounds import Interaction
 from sam_jax.types import PointLabel
 
 OURS, OFFICIAL = "sam_jax", "official PyTorch"
@@ -41,17 +40,17 @@ class Options:
     image_size: int = 256
     """Side of the input in pixels."""
     images: int = 4
-    """Of a step."""
+    """Number of images of a step."""
     masks: int = 8
-    """Of an image."""
-    rounds: int = 2
-    """Of a session."""
+    """Number of masks of an image."""
+    iterations: int = 2
+    """Number of prompts for a mask."""
     repeats: int = 5
-    """How often each is timed."""
+    """How often each step is timed."""
 
 
 def make_batch(config: SamConfig, images: int, masks: int) -> Batch:
-    """Drawn pictures that have that many masks."""
+    """A batch of drawn pictures, all of which have that many masks."""
     frame = config.image_encoder.image_size
     loader = Loader(
         [Ingredient(SyntheticSource(size=frame))],
@@ -65,7 +64,7 @@ def make_batch(config: SamConfig, images: int, masks: int) -> Batch:
 
 
 def our_step(config: SamConfig, options: Options, batch: Batch) -> Callable[[], object]:
-    """A function that takes a step, with what `sam-jax train` would take it with."""
+    """A function that takes a step as `sam-jax train` does."""
     plan = TrainConfig(
         model=config,
         data=DataConfig(
@@ -73,14 +72,14 @@ def our_step(config: SamConfig, options: Options, batch: Batch) -> Callable[[], 
         ),
         steps=1000,
         optimiser=OptimiserConfig(decay=CosineDecay(), layer_decay=1.0),
-        interaction=Interaction(rounds=options.rounds, refine_rounds=0, box_share=0.0),
+        interaction=Interaction(iterations=options.iterations, refine_iterations=0, box_share=0.0),
     )
     preparation = prepare(plan)
     state = first_state(plan, preparation)
 
     def run() -> None:
         nonlocal state
-        state, metrics = preparation.train_step(state, place_batch(batch, preparation.mesh))
+        state, *metrics = preparation.train_step(state, place_batch(batch, preparation.mesh))
         jax.block_until_ready((state, metrics))
 
     return run
@@ -93,14 +92,14 @@ def torch_step(config: SamConfig, options: Options, batch: Batch) -> Callable[[]
     pixels = np.asarray(normalise(batch.images, batch.fitted)).transpose(0, 3, 1, 2)
     inside = np.asarray(find_inside(batch.fitted, batch.masks.shape[2:]))
     inputs = TorchBatch(torch.tensor(pixels), torch.tensor(batch.masks), torch.tensor(inside))
-    shape = (options.images, options.masks, options.rounds)
+    shape = (options.images, options.masks, options.iterations)
     points = np.random.default_rng(0).uniform(0, options.image_size, (*shape, 2))
     labels = torch.full(shape, int(PointLabel.FOREGROUND))
     prompts = TorchPrompts(torch.tensor(points, dtype=torch.float32), labels, None)
 
     def run() -> None:
         optimiser.zero_grad()
-        session_loss(model, inputs, prompts, options.rounds).backward()
+        session_loss(model, inputs, prompts, options.iterations).backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
 

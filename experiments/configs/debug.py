@@ -2,8 +2,8 @@
 
 from sam_jax.models import ImageEncoderConfig, MaskDecoderConfig, PromptEncoderConfig, SamConfig
 from sam_jax.training.config import DataConfig, Reporting, Synthetic, TrainConfig
+from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
-from sam_jax.training.rounds import Interaction
 
 config = TrainConfig(
     model=SamConfig(
@@ -22,6 +22,6 @@ config = TrainConfig(
     data=DataConfig(sources=(Synthetic(size=(64, 96)),), batch_size=8, masks_per_image=4),
     steps=20,
     optimiser=OptimiserConfig(rate=1e-3, warmup_steps=5, decay=CosineDecay()),
-    interaction=Interaction(rounds=3),
-    reporting=Reporting(metrics_every=5, pictures_every=10, checkpoint_every=10),
+    interaction=Interaction(iterations=3),
+    reporting=Reporting(metrics_every=5, pictures_every=10, states_every=10),
 )

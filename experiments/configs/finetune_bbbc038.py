@@ -12,8 +12,8 @@ from sam_jax.training.config import (
     Stored,
     TrainConfig,
 )
+from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
-from sam_jax.training.rounds import Interaction
 
 config = TrainConfig(
     model=VIT_B,
@@ -22,10 +22,10 @@ config = TrainConfig(
     ),
     steps=1000,
     optimiser=OptimiserConfig(rate=1e-4, warmup_steps=100, decay=CosineDecay()),
-    interaction=Interaction(rounds=4, refine_rounds=1),
+    interaction=Interaction(iterations=4, refine_iterations=1),
     start_from="sam_vit_b_01ec64.pth",
     frozen=("image_encoder/*",),
     cache_embeddings=True,
     execution=Execution(micro_batches=4),
-    reporting=Reporting(pictures_every=100, checkpoint_every=100),
+    reporting=Reporting(pictures_every=100, states_every=100),
 )

@@ -4,10 +4,12 @@
 encoder that was pre-trained as a masked autoencoder; `start_from=FILE` names such weights.
 """
 
-from sam_jax.models import VIT_H
+from dataclasses import replace
+
+from sam_jax.models import ON_ACCELERATOR, VIT_H
 from sam_jax.training.config import DataConfig, Execution, Reporting, Stored, TrainConfig
+from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import OptimiserConfig, StepDecay
-from sam_jax.training.rounds import Interaction
 
 config = TrainConfig(
     model=VIT_H,
@@ -23,7 +25,9 @@ config = TrainConfig(
     interaction=Interaction(),
     drop_path=0.4,
     execution=Execution(
-        dtype="bfloat16", remat=True, scan_blocks=True, parameters="sharded", data_workers=16
+        compute=replace(ON_ACCELERATOR, dtype="bfloat16", remat=True, scan_blocks=True),
+        parameters="sharded",
+        data_workers=16,
     ),
-    reporting=Reporting(metrics_every=50, pictures_every=1000, checkpoint_every=1000),
+    reporting=Reporting(metrics_every=50, pictures_every=1000, states_every=1000),
 )

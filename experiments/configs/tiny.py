@@ -6,8 +6,8 @@ The weights that come with this package were made by lessons instead, `tiny_1` t
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.models import TINY
 from sam_jax.training.config import DataConfig, Execution, Reporting, Synthetic, TrainConfig
+from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
-from sam_jax.training.rounds import Interaction
 
 config = TrainConfig(
     model=TINY,
@@ -18,7 +18,7 @@ config = TrainConfig(
     ),
     steps=20_000,
     optimiser=OptimiserConfig(rate=8e-4, warmup_steps=500, decay=CosineDecay(), layer_decay=1.0),
-    interaction=Interaction(rounds=4),
+    interaction=Interaction(iterations=4),
     execution=Execution(micro_batches=4),
-    reporting=Reporting(metrics_every=20, pictures_every=500, checkpoint_every=250),
+    reporting=Reporting(metrics_every=20, pictures_every=500, states_every=250),
 )

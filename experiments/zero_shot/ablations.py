@@ -40,9 +40,9 @@ from sam_jax.training.config import (
     Synthetic,
     TrainConfig,
 )
+from sam_jax.training.interaction import Interaction
 from sam_jax.training.loop import WEIGHTS, Ending, train
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
-from sam_jax.training.rounds import Interaction
 from sam_jax.types import InputError
 
 ENCODERS = {"width 96": (96, 4, 3), "width 192": (192, 8, 6), "width 384": (384, 8, 12)}
@@ -145,9 +145,9 @@ def make_config(
             weight_decay=0.05,
             layer_decay=1.0,
         ),
-        interaction=Interaction(rounds=1, refine_rounds=0, box_share=0.2),
+        interaction=Interaction(iterations=1, refine_iterations=0, box_share=0.2),
         execution=Execution(data_workers=1),
-        reporting=Reporting(pictures_every=0, checkpoint_every=100),
+        reporting=Reporting(pictures_every=0, states_every=100),
     )
 
 

@@ -1,5 +1,6 @@
 """`sam-jax finetune`: training on, from existing weights, on data of one's own."""
 
+import dataclasses
 import math
 import time
 from dataclasses import dataclass
@@ -70,6 +71,7 @@ class Finetune:
         import jax
 
         from sam_jax.checkpoints import read_config
+        from sam_jax.models import default_compute
         from sam_jax.training.config import (
             DataConfig,
             Execution,
@@ -77,8 +79,8 @@ class Finetune:
             Stored,
             TrainConfig,
         )
+        from sam_jax.training.interaction import Interaction
         from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
-        from sam_jax.training.rounds import Interaction
 
         devices = jax.device_count()
         batch_size = self.batch_size
@@ -98,8 +100,8 @@ class Finetune:
                 rate=self.rate, warmup_steps=self.steps // 10, decay=CosineDecay()
             ),
             interaction=Interaction(
-                rounds=self.rounds,
-                refine_rounds=min(2, self.rounds // 4),
+                iterations=self.rounds,
+                refine_iterations=min(2, self.rounds // 4),
                 box_jitter_limit=max(model.image_encoder.image_size) / 1024 * 20,
             ),
             start_from=str(self.checkpoint),
@@ -108,7 +110,10 @@ class Finetune:
             cache_embeddings=self.cache_embeddings and not self.train_encoder,
             # One image at a time on each device: for small machines.
             execution=Execution(
-                micro_batches=max(1, batch_size // devices), remat=self.train_encoder
+                compute=dataclasses.replace(
+                    default_compute(training=True), remat=self.train_encoder
+                ),
+                micro_batches=max(1, batch_size // devices),
             ),
-            reporting=Reporting(pictures_every=100, checkpoint_every=100),
+            reporting=Reporting(pictures_every=100, states_every=100),
         )

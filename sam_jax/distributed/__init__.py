@@ -1,4 +1,4 @@
-"""Across devices and machines: the mesh, what lies where on it, and several processes as one run."""
+"""Several devices and machines: the mesh, where arrays lie on it, and several processes as one run."""
 
 from sam_jax.distributed.mesh import (
     DEVICES,

@@ -1,4 +1,4 @@
-"""All devices in a row, and what lies where on them."""
+"""The mesh of all devices, and where arrays lie on it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,22 +8,22 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 DEVICES = "devices"
-"""The one axis of the mesh: images of a batch are divided along it, and parameters too if that is wished."""
+"""The one axis of the mesh: the images of a batch are divided along it, and parameters too if they are sharded."""
 
 
 def device_mesh(devices: Sequence[Any] | None = None) -> Mesh:
-    """A mesh of devices in a row; the default is all of all processes."""
+    """A mesh of devices in a row; the default is all devices of all processes."""
     return Mesh(np.array(jax.devices() if devices is None else devices), (DEVICES,))
 
 
 def parameter_specs(tree: Any, mesh: Mesh, *, sharded: bool) -> Any:
-    """Where each leaf of a training state lies.
+    """Where each leaf of a training state lies: a tree of `PartitionSpec`.
 
     Args:
-        tree: parameters, optimiser state, or both; leaves need a shape only.
-        mesh: from `device_mesh`.
-        sharded: divide every leaf along the largest of its axes that the number of devices divides (fully sharded data
-            parallelism, FSDP); else every device holds all of them. Leaves with no such axis are on every device.
+        tree: Parameters, the optimiser's state, or both; leaves need only a shape.
+        mesh: The devices, from `device_mesh`.
+        sharded: Whether each leaf is divided along the largest of its axes that the number of devices divides (fully
+            sharded data parallelism, FSDP). Otherwise, and where a leaf has no such axis, every device holds the whole.
     """
     count = mesh.size
 
@@ -38,7 +38,7 @@ def parameter_specs(tree: Any, mesh: Mesh, *, sharded: bool) -> Any:
 
 
 def place_batch(batch: Any, mesh: Mesh) -> Any:
-    """Divide a batch among all devices; each process gives its own part of it, in the order of processes."""
+    """Divide a batch among all devices; each process passes its own part of the batch, in the order of processes."""
     sharding = NamedSharding(mesh, PartitionSpec(DEVICES))
     return jax.tree.map(
         lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), batch

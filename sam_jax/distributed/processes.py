@@ -1,4 +1,4 @@
-"""One program on several machines: starting together, and agreeing."""
+"""One program in several processes: starting together, agreeing, and exchanging data."""
 
 import os
 from typing import Any
@@ -13,13 +13,13 @@ ADDRESS, COUNT, RANK = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROC
 
 
 def join_processes() -> None:
-    """Join the other processes of this run; before anything else touches a device.
+    """Join the other processes of this run. It must be called before anything touches a device.
 
-    Where the machines say who is there (Cloud TPU, Slurm, Kubernetes, Open MPI), nothing needs to be set; elsewhere
-    JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID tell.
+    On Cloud TPU, Slurm, Kubernetes and Open MPI, nothing needs to be set. Elsewhere the environment variables
+    JAX_COORDINATOR_ADDRESS (host:port of the first process), JAX_NUM_PROCESSES and JAX_PROCESS_ID say who takes part.
 
     Raises:
-        InputError: nothing says who takes part, or what is set makes no sense.
+        InputError: The environment does not say who takes part, or the others cannot be reached.
     """
     count, rank = os.environ.get(COUNT), os.environ.get(RANK)
     try:
@@ -35,19 +35,19 @@ def join_processes() -> None:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether it is true in any process; all of them have to ask."""
+    """Whether the flag is true in any process; all processes have to call this together."""
     if jax.process_count() == 1:
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
 
 
 def wait_for_all() -> None:
-    """Return when all processes have come here."""
+    """Return when all processes have called this."""
     any_process(False)
 
 
 def gather_texts(text: str) -> list[str]:
-    """The text of each process, in their order; all of them have to ask."""
+    """The text of each process, in their order; all processes have to call this together."""
     if jax.process_count() == 1:
         return [text]
     encoded = np.frombuffer(text.encode(), np.uint8)
@@ -61,7 +61,7 @@ def gather_texts(text: str) -> list[str]:
 
 
 def fetch_tree(tree: Any) -> Any:
-    """Whole arrays in the memory of this machine, wherever their parts lie; all processes have to ask."""
+    """Whole arrays in the memory of this machine, wherever the parts lie; all processes have to call this together."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
     return multihost_utils.process_allgather(tree, tiled=True)

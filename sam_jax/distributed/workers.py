@@ -1,4 +1,4 @@
-"""Work that is handed out to threads, one or more of them for every device."""
+"""Work that is handed out to threads, one or more for every device."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -10,14 +10,18 @@ Result = TypeVar("Result")
 
 
 def spread(workers: Sequence[Callable[[Item], Result]], items: Sequence[Item]) -> Iterator[Result]:
-    """Apply to every item whichever worker is free; results come as they are done, in any order.
+    """Apply to every item whichever worker is free; results come as they are ready, in any order.
 
-    A worker has one item at a time, so it may keep state; name one twice to keep it busy while it waits for something
-    else than its device. What is left when the caller stops listening, or when a worker raises, isn't begun.
+    A worker has one item at a time, so it may keep state. A worker that is given twice has two items at a time, which
+    keeps its device busy while one of them waits for something else. Items that are left when the caller stops
+    iterating, or when a worker raises, are not begun.
 
     Args:
-        workers: functions that do the same, on different devices.
-        items: what to apply them to.
+        workers: Functions that do the same on different devices.
+        items: Items of work.
+
+    Yields:
+        The result for each item.
     """
     free: SimpleQueue[Callable[[Item], Result]] = SimpleQueue()
     for worker in workers:

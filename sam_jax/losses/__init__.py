@@ -1,8 +1,9 @@
-"""Losses: pure functions of one mask's logits and truth, computed in float32; `jax.vmap` takes them to many masks."""
+"""Losses: pure functions of one mask's logits and truth, computed in float32; `jax.vmap` maps them over many masks."""
 
 from sam_jax.losses.binary import balanced_bce, bce, sigmoid_focal
 from sam_jax.losses.iou import hard_iou, iou_squared_error
 from sam_jax.losses.multiclass import multiclass_focal, softmax_cross_entropy
+from sam_jax.losses.objective import DICE_WEIGHT, FOCAL_WEIGHT, SamLosses, sam_mask_loss
 from sam_jax.losses.overlap import macro_dice, micro_dice, soft_dice, soft_iou
 from sam_jax.losses.points import (
     PointLosses,
@@ -10,7 +11,6 @@ from sam_jax.losses.points import (
     sample_bilinear,
     sample_uncertain_points,
 )
-from sam_jax.losses.sam import DICE_WEIGHT, FOCAL_WEIGHT, SamLosses, sam_mask_loss
 
 __all__ = [
     "DICE_WEIGHT",

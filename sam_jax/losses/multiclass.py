@@ -1,6 +1,6 @@
-"""Losses of every pixel of a map of labels, each pixel of exactly one class.
+"""Losses of every pixel of a label map, in which each pixel has exactly one class.
 
-With p the softmax of a pixel's logits over its classes and p_t the probability of its true class.
+In formulas, p is the softmax of a pixel's logits over the classes, and p_t the probability of the true class.
 """
 
 import jax
@@ -19,8 +19,8 @@ def softmax_cross_entropy(
     Source: `torch.nn.functional.cross_entropy` before its mean.
 
     Args:
-        logits: of every class.
-        labels: the true class, 0 … classes - 1.
+        logits: Logits of every class.
+        labels: The true class, from 0 to classes - 1.
 
     >>> logits = jnp.log(jnp.array([[0.8, 0.1, 0.1]]))
     >>> print(f"{softmax_cross_entropy(logits, jnp.array([0]))[0]:.4f}")
@@ -37,12 +37,13 @@ def multiclass_focal(
 ) -> Float[Array, "*pixels"]:
     """Focal loss of every pixel: -(1-p_t)^gamma log p_t.
 
-    Source: Lin et al., Focal Loss for Dense Object Detection (2017), eq. 4, with softmax.
+    Source: [Lin et al. 2017](https://arxiv.org/abs/1708.02002), Focal Loss for Dense Object Detection, eq. 4, with
+    softmax in place of sigmoid.
 
     Args:
-        logits: of every class.
-        labels: the true class, 0 … classes - 1.
-        gamma: at least 0, which is cross-entropy.
+        logits: Logits of every class.
+        labels: The true class, from 0 to classes - 1.
+        gamma: Focusing parameter, at least 0; with 0 the loss is cross-entropy.
 
     >>> logits = jnp.log(jnp.array([[0.1, 0.7, 0.2]]))
     >>> print(f"{multiclass_focal(logits, jnp.array([0]))[0]:.4f}")  # 0.81 · 2.3026
@@ -55,6 +56,6 @@ def multiclass_focal(
 def _log_probability(
     logits: Float[AnyArray, "*pixels classes"], labels: Integer[AnyArray, "*pixels"]
 ) -> Float[Array, "*pixels"]:
-    """Of the true class."""
+    """The logarithm of the probability of the true class."""
     log_p = jax.nn.log_softmax(jnp.asarray(logits, jnp.float32), axis=-1)
     return jnp.take_along_axis(log_p, jnp.asarray(labels)[..., None], axis=-1)[..., 0]

@@ -1,7 +1,8 @@
-"""Losses of how far a mask and its truth overlap: one number for a mask.
+"""Losses of the overlap of a mask and its truth: one number for a mask.
 
-With p the probabilities, g the truth, and sums Σ over the pixels of the mask. ε keeps an empty mask with an empty truth
-at loss 0; with an empty truth the gradient in a probability near 0 is 1/ε, so a small ε explodes.
+In formulas, p is the probability of a pixel, g its truth, and Σ the sum over the pixels of the mask. ε keeps the loss
+of an empty mask with an empty truth at 0. With an empty truth, the gradient with respect to a probability near 0 is
+1/ε, so a small ε makes gradients explode.
 """
 
 import jax
@@ -20,14 +21,16 @@ def soft_dice(
 ) -> Float[Array, ""]:
     """Dice loss: 1 - (2Σpg + ε) / (Σp + Σg + ε), p = sigmoid(logit / temperature).
 
-    Source: Milletari et al., V-Net (2016); with ε = 1 as in DETR and Mask2Former. Its gradient in one probability is
-    [(2Σpg + ε) - 2g(Σp + Σg + ε)] / (Σp + Σg + ε)².
+    Its gradient with respect to one probability is [(2Σpg + ε) - 2g(Σp + Σg + ε)] / (Σp + Σg + ε)².
+
+    Source: [Milletari et al. 2016](https://arxiv.org/abs/1606.04797), V-Net, section 3; with ε = 1 as in DETR and
+    Mask2Former.
 
     Args:
-        logits: of one mask.
-        truth: of the same mask, in [0, 1].
-        eps: above 0.
-        temperature: above 1 it keeps the sigmoid from saturating.
+        logits: Logits of one mask.
+        truth: Truth of the same mask, in [0, 1].
+        eps: The constant ε, above 0.
+        temperature: Divisor of the logits; a value above 1 keeps the sigmoid from saturating.
 
     >>> truth = jnp.arange(10) < 5
     >>> logits = jnp.where(jnp.arange(10) < 4, 50.0, -50.0)
@@ -47,7 +50,13 @@ def soft_iou(
 ) -> Float[Array, ""]:
     """Jaccard loss: 1 - (Σpg + ε) / (Σp + Σg - Σpg + ε), p = sigmoid(logit).
 
-    Source: Rahman and Wang, Optimizing Intersection-Over-Union in Deep Neural Networks (2016), with ε.
+    Source: [Rahman and Wang 2016](https://doi.org/10.1007/978-3-319-50835-1_22), Optimizing Intersection-Over-Union in
+    Deep Neural Networks for Image Segmentation, with ε.
+
+    Args:
+        logits: Logits of one mask.
+        truth: Truth of the same mask, in [0, 1].
+        eps: The constant ε, above 0.
 
     >>> truth = jnp.arange(12) < 9
     >>> logits = jnp.where((jnp.arange(12) >= 3) & (jnp.arange(12) < 10), 50.0, -50.0)
@@ -66,14 +75,15 @@ def macro_dice(
     *,
     eps: float = 1.0,
 ) -> Float[Array, ""]:
-    """Dice loss of every class, and their mean: small classes count as much as large ones.
+    """The mean over classes of the dice loss of each class: small classes count as much as large ones.
 
-    Source: V-Net's loss, class by class, with the softmax over classes as p; `optax.losses.dice_loss` (ε = 2 · smooth).
+    Source: [Milletari et al. 2016](https://arxiv.org/abs/1606.04797), V-Net, section 3, class by class, with the
+    softmax over classes as p; as `optax.losses.dice_loss` with ε = 2 · smooth.
 
     Args:
-        logits: of every class.
-        labels: the true class, 0 … classes - 1.
-        eps: above 0; a class that is nowhere, and predicted nowhere, costs nothing.
+        logits: Logits of every class.
+        labels: The true class, from 0 to classes - 1.
+        eps: The constant ε, above 0; a class that neither truth nor prediction has costs nothing.
 
     >>> labels, answer = jnp.array([0, 0, 0, 1]), jnp.array([0, 0, 1, 1])
     >>> logits = 99 * jax.nn.one_hot(answer, 2)
@@ -90,16 +100,16 @@ def micro_dice(
     *,
     eps: float = 1.0,
 ) -> Float[Array, ""]:
-    """Dice loss of all classes' counts together: every pixel counts as much.
+    """Dice loss of the counts of all classes together: every pixel counts as much.
 
-    1 - (2ΣΣpg + ε) / (ΣΣp + ΣΣg + ε), sums over pixels and classes; p is the softmax over classes.
+    It is 1 - (2ΣΣpg + ε) / (ΣΣp + ΣΣg + ε), with sums over pixels and classes, and p the softmax over classes.
 
-    Source: Sudre et al., Generalised Dice overlap (2017), with all weights 1.
+    Source: [Sudre et al. 2017](https://arxiv.org/abs/1707.03237), Generalised Dice overlap, with all weights 1.
 
     Args:
-        logits: of every class.
-        labels: the true class, 0 … classes - 1.
-        eps: above 0.
+        logits: Logits of every class.
+        labels: The true class, from 0 to classes - 1.
+        eps: The constant ε, above 0.
 
     >>> labels, answer = jnp.array([0, 0, 0, 1]), jnp.array([0, 0, 1, 1])
     >>> logits = 99 * jax.nn.one_hot(answer, 2)
@@ -113,7 +123,7 @@ def micro_dice(
 def _class_sums(
     logits: Float[AnyArray, "*pixels classes"], labels: Integer[AnyArray, "*pixels"]
 ) -> tuple[Float[Array, " classes"], Float[Array, " classes"]]:
-    """Σpg and Σp + Σg of every class."""
+    """The sums Σpg and Σp + Σg of every class."""
     classes = logits.shape[-1]
     p = jax.nn.softmax(jnp.asarray(logits, jnp.float32), axis=-1).reshape(-1, classes)
     g = jax.nn.one_hot(jnp.asarray(labels).reshape(-1), classes, dtype=jnp.float32)

@@ -1,7 +1,10 @@
-"""Losses at a few points of a mask instead of all its pixels (PointRend, Kirillov et al. 2020; Mask2Former, 2022).
+"""Losses at a few points of a mask instead of all its pixels.
 
-Points are x, y in [0, 1]² over a mask of any size: (0, 0) is the outer corner of its first pixel, (1, 1) that of its
+Points are x, y in [0, 1]² over a mask of any size: (0, 0) is the outer corner of the first pixel, (1, 1) that of the
 last. So logits and truth may differ in size.
+
+Sources: PointRend, [Kirillov et al. 2020](https://arxiv.org/abs/1912.08193);
+Mask2Former, [Cheng et al. 2022](https://arxiv.org/abs/2112.01527).
 """
 
 from typing import NamedTuple
@@ -19,8 +22,8 @@ class PointLosses(NamedTuple):
     """Losses of one mask at its points.
 
     Attributes:
-        bce: binary cross-entropy, the mean over points.
-        dice: soft dice over the points, with ε = 1.
+        bce: Binary cross-entropy, the mean over points.
+        dice: Dice loss over the points, with ε = 1.
     """
 
     bce: Float[Array, ""]
@@ -34,14 +37,15 @@ def point_losses(
 ) -> PointLosses:
     """Cross-entropy and dice of one mask, logits and truth sampled bilinearly at the same points.
 
-    Mask2Former sums both over masks and divides by the number of masks in the whole batch, of all devices.
+    Mask2Former sums both over masks and divides by the number of masks in the whole batch of all devices.
 
-    Source: Cheng et al., Mask2Former (2022), section 3.3 and `SetCriterion.loss_masks`.
+    Source: [Cheng et al. 2022](https://arxiv.org/abs/2112.01527), Mask2Former, section 3.3 and
+    `SetCriterion.loss_masks`.
 
     Args:
-        logits: of one mask.
-        truth: of the same mask.
-        points_unit: as `sample_uncertain_points` draws them.
+        logits: Logits of one mask.
+        truth: Truth of the same mask, in [0, 1].
+        points_unit: Points, x and y in [0, 1]; see `sample_uncertain_points`.
 
     >>> logits, truth = jnp.zeros((3, 4)), jnp.zeros((6, 8), bool)
     >>> points = sample_uncertain_points(jax.random.key(0), logits, 15)
@@ -65,20 +69,21 @@ def sample_uncertain_points(
     """Draw points of a mask, most of them where it is least certain; x, y in [0, 1).
 
     Of ⌊oversampling · P⌋ uniform candidates, the ⌊importance · P⌋ with the highest uncertainty -|logit| are taken; the
-    other points are uniform. `key` is split in two: for candidates, and for the others. The choice has no gradient. The
-    outermost half pixel counts as uncertain, as in the original: logits fade to zero there.
+    other points are uniform. The choice has no gradient. The outermost half pixel counts as uncertain, as in the
+    original: logits fade to zero there.
 
-    Source: PointRend, section 3.1, and its `get_uncertain_point_coords_with_randomness`.
+    Source: [Kirillov et al. 2020](https://arxiv.org/abs/1912.08193), PointRend, section 3.1, and its
+    `get_uncertain_point_coords_with_randomness`.
 
     Args:
-        key: for random numbers.
-        logits: of one mask.
-        num_points: P, how many are drawn.
-        oversampling: candidates a point, at least 1.
-        importance: share of points that are chosen for uncertainty, in [0, 1].
+        key: Key of the random numbers; it is split in two, for the candidates and for the other points.
+        logits: Logits of one mask.
+        num_points: Number of points P, at least 1.
+        oversampling: Number of candidates for each point, at least 1.
+        importance: Share of points that are chosen for their uncertainty, in [0, 1].
 
     Raises:
-        InputError: `num_points`, `oversampling` or `importance` out of range.
+        InputError: `num_points`, `oversampling` or `importance` is out of its range.
 
     >>> logits = jnp.linspace(-4.0, 4.0, 90)[None].repeat(50, axis=0)  # uncertain along x = 1/2
     >>> points = sample_uncertain_points(jax.random.key(0), logits, 8, importance=0.5)
@@ -106,6 +111,10 @@ def sample_bilinear(
     """Values at points, bilinear between the centres of four pixels, zero beyond the edges.
 
     Equal to `torch.nn.functional.grid_sample(values, 2 * points_unit - 1)` with align_corners=False and zero padding.
+
+    Args:
+        values: Values at the centres of pixels.
+        points_unit: Points, x and y; those in [0, 1] lie on the pixels.
 
     >>> values = jnp.array([[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]])
     >>> sample_bilinear(values, jnp.array([[0.5, 0.25], [0.5, 0.5], [0.0, 0.25]])).tolist()

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.pasting import Pasting
-from sam_jax.models import SamConfig
+from sam_jax.models import Compute, SamConfig
+from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import OptimiserConfig, StepDecay
-from sam_jax.training.rounds import Interaction
 from sam_jax.types import InputError
 
 
@@ -96,30 +96,27 @@ class Execution:
     """How steps are computed; results don't depend on it beyond rounding.
 
     Attributes:
-        dtype: of activations and products, float32 or bfloat16; weights are always float32.
-        remat: the encoder's blocks are computed again in the backward pass, for less memory.
-        scan_blocks: runs of equal blocks are compiled once, for less time to the first step.
-        micro_batches: parts of a device's share of a batch that are computed one after another, for less memory.
-        parameters: every device holds them all (replicated), or each a part (sharded).
-        data_workers: processes that read data; 0 reads in between steps.
+        compute: How the model is computed; None for what suits the devices,
+            `sam_jax.models.default_compute(training=True)`.
+        micro_batches: Number of parts of a device's share of a batch that are computed one after another, which saves
+            memory.
+        parameters: "replicated" if every device holds all parameters, "sharded" if each holds a part of them.
+        data_workers: Number of processes that read data; 0 reads between steps.
+
+    Raises:
+        InputError: A value is out of its range.
     """
 
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    remat: bool = False
-    scan_blocks: bool = False
+    compute: Compute | None = None
     micro_batches: int = 1
     parameters: Literal["replicated", "sharded"] = "replicated"
     data_workers: int = 0
 
     def __post_init__(self) -> None:
-        if self.dtype not in ("float32", "bfloat16"):
-            raise InputError(f"dtype is float32 or bfloat16, not {self.dtype!r}")
         if self.parameters not in ("replicated", "sharded"):
             raise InputError(f"parameters is replicated or sharded, not {self.parameters!r}")
-        if self.micro_batches < 1 or self.data_workers < 0:
-            raise InputError(
-                f"micro_batches {self.micro_batches} is at least 1, data_workers {self.data_workers} at least 0"
-            )
+        _check_at_least(1, self, "micro_batches")
+        _check_at_least(0, self, "data_workers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,46 +124,57 @@ class Reporting:
     """What a run leaves behind on its way.
 
     Attributes:
-        metrics_every: steps from one line of metrics to the next.
-        pictures_every: steps from one picture to the next; 0 for none.
-        checkpoint_every: steps from one checkpoint to the next.
-        checkpoints_kept: the newest so many.
-        weights_every: steps from one file of weights, which stays, to the next; 0 for one at the end.
+        metrics_every: Number of steps from one line of metrics to the next.
+        pictures_every: Number of steps from one picture of sessions to the next; 0 for none.
+        states_every: Number of steps from one saved training state to the next. A run that is stopped goes on from the
+            newest.
+        states_kept: Number of saved training states that are kept, the newest.
+        weights_every: Number of steps from one file of weights to the next, all of which are kept; 0 for one file at
+            the end.
+
+    Raises:
+        InputError: A value is out of its range.
     """
 
     metrics_every: int = 10
     pictures_every: int = 500
-    checkpoint_every: int = 500
-    checkpoints_kept: int = 2
+    states_every: int = 500
+    states_kept: int = 2
     weights_every: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("metrics_every", "checkpoint_every", "checkpoints_kept"):
-            if getattr(self, name) < 1:
-                raise InputError(f"{name} is at least 1, not {getattr(self, name)}")
-        for name in ("pictures_every", "weights_every"):
-            if getattr(self, name) < 0:
-                raise InputError(f"{name} is at least 0 (never), not {getattr(self, name)}")
+        _check_at_least(1, self, "metrics_every", "states_every", "states_kept")
+        _check_at_least(0, self, "pictures_every", "weights_every")
+
+
+def _check_at_least(least: int, settings: Any, *names: str) -> None:
+    for name in names:
+        if getattr(settings, name) < least:
+            raise InputError(f"{name} is at least {least}, not {getattr(settings, name)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A run.
+    """A training run.
 
     Attributes:
-        model: sizes.
-        data: images and masks.
-        steps: of the whole run.
-        optimiser: how weights move.
-        interaction: how sessions are simulated.
-        start_from: weights to start from; None for random ones.
-        frozen: patterns of parameters that don't train, like `image_encoder/*`.
-        drop_path: chance to leave out a branch of the encoder's last block; less in those before.
-        seed: of random weights and of all that is drawn on the device.
-        cache_embeddings: compute every image's embedding once and keep it on disk, which goes with a frozen encoder
-            and no augmentation.
-        execution: how it is computed.
-        reporting: what it leaves behind.
+        model: Sizes of the model.
+        data: Images and masks to train on.
+        steps: Number of steps of the whole run.
+        optimiser: How gradients move the parameters.
+        interaction: Settings of the simulated annotator.
+        start_from: Path of weights to start from; None for random weights.
+        frozen: Patterns of the paths of parameters that don't train, such as `image_encoder/*`.
+        drop_path: Probability, in [0, 1), of dropping a residual branch of the last encoder block; it rises linearly
+            from 0 in the first block.
+        seed: Seed of random weights and of all that is drawn on the devices.
+        cache_embeddings: Whether every image is encoded once and its embedding kept on disk, which needs a frozen
+            encoder and images that stay the same.
+        execution: How steps are computed.
+        reporting: What the run leaves behind on its way.
+
+    Raises:
+        InputError: A value is out of its range, or two settings contradict each other.
     """
 
     model: SamConfig
@@ -183,8 +191,7 @@ class TrainConfig:
     reporting: Reporting = Reporting()
 
     def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise InputError(f"steps is at least 1, not {self.steps}")
+        _check_at_least(1, self, "steps")
         if not 0 <= self.drop_path < 1:
             raise InputError(f"drop_path is from 0 to below 1, not {self.drop_path}")
         warmup, decay = self.optimiser.warmup_steps, self.optimiser.decay
@@ -217,12 +224,17 @@ _FREE_TO_CHANGE = ("execution", "reporting")
 
 
 def describe_config(config: TrainConfig) -> dict[str, Any]:
-    """The config as JSON has it."""
+    """The configuration as a tree of what JSON knows."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def find_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What of two descriptions differs and makes another result, one text for each setting."""
+    """The settings on which the result of a run depends and in which two descriptions differ, one text for each.
+
+    Args:
+        before: A description, from `describe_config`.
+        now: Another one.
+    """
 
     def flatten(node: Any, path: str = "") -> dict[str, Any]:
         items: Sequence[tuple[Any, Any]] = []

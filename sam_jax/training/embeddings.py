@@ -1,10 +1,11 @@
-"""Embeddings of images on disk, for training with a frozen encoder: computed once, and read from then on.
+"""Image embeddings on disk, for training with a frozen encoder: computed once, and read from then on.
 
-An embedding's file is named by what it depends on: a folder by the encoder's sizes, precision and weights, and in it
-the file by the pixels. So runs can share them, and whatever changes gets files of its own.
+The file of an embedding is named by what the embedding depends on: its folder by the encoder's sizes, precision and
+weights, and in it the file by the pixels. So runs can share the files, and whatever changes gets files of its own.
 """
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -13,7 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Int, Int32, UInt8
+from jaxtyping import Array, Bool, Float, Int, Int32, PyTree, UInt8
 
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.example import Batch, RecordError, Source
@@ -25,11 +26,13 @@ from sam_jax.types import ImageEmbedding, RunError
 
 
 class EmbeddedBatch(NamedTuple):
-    """A `Batch` of embeddings instead of images.
+    """A `Batch` with image embeddings in place of images.
 
     Attributes:
-        embeddings: of the images.
-        fitted, masks, valid: as in `Batch`.
+        embeddings: Image embeddings, as `encode_image` returns them: one array, or several.
+        fitted: Height and width of each photo inside its padded input, in pixels.
+        masks: Truth at the size of low-resolution logits.
+        valid: Whether a mask is real; the others only fill up the batch.
     """
 
     embeddings: ImageEmbedding
@@ -39,53 +42,53 @@ class EmbeddedBatch(NamedTuple):
 
 
 class Embeddings:
-    """What an encoder makes of images.
+    """The image embeddings of one encoder, in a folder.
 
-    Images are encoded one by one, so that an embedding doesn't depend on what else is in the batch.
+    Images are encoded one by one, so that an embedding does not depend on the other images of the batch.
 
     Args:
-        folder: for the files of any number of encoders.
-        sam: the model without weights.
-        encoder: the image encoder's parameters, in the memory of this machine.
+        folder: The folder for the files of any number of encoders.
+        sam: The model without weights.
+        encoder: The image encoder's parameters, in the memory of this machine.
 
     Attributes:
-        folder: of this encoder's files.
+        folder: The folder of this encoder's files.
 
     Raises:
-        InputError: the folder cannot be made.
+        InputError: The folder cannot be made.
     """
 
     def __init__(self, folder: Path, sam: Sam, encoder: Any) -> None:
         self._sam = make_sam(sam.config, replace(default_compute(), dtype=sam.compute.dtype))
         self._encoder = encoder
-        self._parts = self._describe()
+        self._like = _abstract_embedding(self._sam, encoder)
         self.folder = folder / _identify(sam, encoder)
         make_folder(self.folder)
         remove_leftovers(self.folder)
 
     @property
     def bytes_per_image(self) -> int:
-        """Size of a file."""
-        return sum(part.size * part.dtype.itemsize for part in jax.tree.leaves(self._parts))
+        """The size of a file."""
+        return sum(map(_count_bytes, jax.tree.leaves(self._like)))
 
     def embed(self, batch: Batch) -> EmbeddedBatch:
         """Replace a batch's images by their embeddings.
 
         Raises:
-            RunError: The disk is full or broken.
+            RunError: The disk refuses an embedding that had to be computed.
         """
         embeddings = [
             self._find(image, fitted)
             for image, fitted in zip(batch.images, batch.fitted, strict=True)
         ]
-        stacked = jax.tree.map(lambda *parts: np.stack(parts), *embeddings)
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *embeddings)
         return EmbeddedBatch(stacked, batch.fitted, batch.masks, batch.valid)
 
     def embed_source(self, source: Source, indices: Sequence[int]) -> Iterator[None]:
         """Make the files of a source's images, as they are without augmentation; yields after each.
 
         Raises:
-            RunError: The disk is full or broken.
+            RunError: The disk refuses an embedding.
         """
         frame = self._sam.config.image_encoder.image_size
         for index in indices:
@@ -94,7 +97,7 @@ class Embeddings:
                     source[index], frame, 1, Augmentation(), np.random.default_rng()
                 )
             except RecordError:
-                pass  # the loader counts and names it
+                pass  # The loader counts and names it.
             else:
                 self._find(example.image, np.array(example.fitted, np.int32))
             yield
@@ -105,41 +108,30 @@ class Embeddings:
         name = hashlib.blake2b(image.tobytes() + fitted.tobytes(), digest_size=16).hexdigest()
         path = self.folder / name
         if path.is_file() and path.stat().st_size == self.bytes_per_image:
-            return self._take_apart(path.read_bytes())
-        embedding = _encode(self._model, image[None], fitted[None])
-        embedding = jax.tree.map(lambda part: np.asarray(part)[0], embedding)
-        self._write(path, embedding)
+            return self._unpack(path.read_bytes())
+        encoded = jax.device_get(_encode(self._model, image[None], fitted[None]))
+        embedding = jax.tree.map(lambda leaf: leaf[0], encoded)
+        self._write(path, b"".join(leaf.tobytes() for leaf in jax.tree.leaves(embedding)))
         return embedding
 
-    def _take_apart(self, content: bytes) -> ImageEmbedding:
-        parts, start = [], 0
-        for part in jax.tree.leaves(self._parts):
-            values = np.frombuffer(content, part.dtype, part.size, start)
-            parts.append(values.reshape(part.shape))
-            start += values.nbytes
-        return jax.tree.unflatten(jax.tree.structure(self._parts), parts)
-
-    def _describe(self) -> Any:
-        """Shapes and dtypes of an embedding's parts."""
-        height, width = self._sam.config.image_encoder.image_size
-        image = jax.ShapeDtypeStruct((1, height, width, 3), np.uint8)
-        fitted = jax.ShapeDtypeStruct((1, 2), np.int32)
-        encoder = {"params": {"image_encoder": self._encoder}}
-        whole = jax.eval_shape(
-            _encode, Model(self._sam.config, encoder, self._sam.compute), image, fitted
-        )
-        return jax.tree.map(lambda part: jax.ShapeDtypeStruct(part.shape[1:], part.dtype), whole)
+    def _unpack(self, content: bytes) -> ImageEmbedding:
+        """The arrays that lie behind one another in a file."""
+        arrays, offset = [], 0
+        for leaf in jax.tree.leaves(self._like):
+            flat = np.frombuffer(content, leaf.dtype, math.prod(leaf.shape), offset)
+            arrays.append(flat.reshape(leaf.shape))
+            offset += _count_bytes(leaf)
+        return jax.tree.unflatten(jax.tree.structure(self._like), arrays)
 
     @cached_property
     def _model(self) -> Model:
         """On a device only if there is something to encode."""
-        variables = {"params": {"image_encoder": jax.device_put(self._encoder)}}
-        return Model(self._sam.config, variables, self._sam.compute)
+        return _to_model(self._sam, jax.device_put(self._encoder))
 
-    def _write(self, path: Path, embedding: ImageEmbedding) -> None:
+    def _write(self, path: Path, content: bytes) -> None:
         try:
             with atomic_file(path) as file:
-                file.writelines(part.tobytes() for part in jax.tree.leaves(embedding))
+                file.write(content)
         except RunError as error:
             raise RunError(
                 f"{error}; an embedding takes {self.bytes_per_image / 1e6:.1f} MB an image: "
@@ -151,12 +143,32 @@ class Embeddings:
 def _encode(
     model: Model, images: UInt8[Array, "b h w 3"], fitted: Int[Array, "b 2"]
 ) -> ImageEmbedding:
-    embeddings = encode_image(model, normalise(images, fitted))
-    return jax.tree.map(lambda part: part.astype(model.compute.jax_dtype), embeddings)
+    return encode_image(model, normalise(images, fitted))
+
+
+def _abstract_embedding(sam: Sam, encoder: Any) -> PyTree[jax.ShapeDtypeStruct]:
+    """The shapes and dtypes of one image's embedding."""
+
+    def encode_one(encoder: Any) -> PyTree[Float[Array, "..."]]:
+        images = np.zeros((1, *sam.config.image_encoder.image_size, 3), np.uint8)
+        pixels = normalise(images, np.zeros((1, 2), np.int32))
+        embeddings = encode_image(_to_model(sam, encoder), pixels)
+        return jax.tree.map(lambda leaf: leaf[0], embeddings)
+
+    return jax.eval_shape(encode_one, encoder)
+
+
+def _to_model(sam: Sam, encoder: Any) -> Model:
+    """A model that has nothing but its image encoder."""
+    return Model(sam.config, {"params": {"image_encoder": encoder}}, sam.compute)
+
+
+def _count_bytes(leaf: jax.ShapeDtypeStruct) -> int:
+    return math.prod(leaf.shape) * leaf.dtype.itemsize
 
 
 def _identify(sam: Sam, encoder: Any) -> str:
-    """Of all that an embedding depends on beside the image."""
+    """A name for all that an embedding depends on beside the image."""
     digest = hashlib.sha256(
         repr((sam.config.image_encoder, sam.config.fine, sam.compute.dtype)).encode()
     )

@@ -15,23 +15,23 @@ from sam_jax.training.config import Stored, Synthetic, TrainConfig
 
 
 def open_sources(config: TrainConfig) -> list[Source]:
-    """What a run trains on, without what is held back.
+    """Open the sources that a run trains on, without the images that are held back.
 
     Raises:
-        InputError: one of them cannot be opened.
+        InputError: A source cannot be opened.
     """
     return [_open(source) for source in config.data.sources]
 
 
 def make_loader(config: TrainConfig, sources: Sequence[Source]) -> Loader:
-    """This process's share of the batches.
+    """Make the loader of this process's share of the batches.
 
     Args:
-        config: of the run.
-        sources: from `open_sources`.
+        config: Configuration of the run.
+        sources: Sources of the run, from `open_sources`.
 
     Raises:
-        InputError: one of them is empty, or things to paste cannot be opened.
+        InputError: A source is empty, or the source of objects to paste cannot be opened.
     """
     processes = jax.process_count()
     return Loader(

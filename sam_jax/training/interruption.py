@@ -1,4 +1,4 @@
-"""Stopping a run from outside without losing what it has learned."""
+"""Stopping a run from outside without losing what the model has learned."""
 
 import signal
 import time
@@ -8,10 +8,13 @@ from types import FrameType
 
 
 class StopRequest:
-    """Why a run should stop before its last step.
+    """Whether, and why, a run should stop before its last step.
+
+    Args:
+        max_seconds: Time in seconds after which to stop; None for no limit.
 
     Attributes:
-        signal: that asked for it; None if none did.
+        signal: The signal that asked for a stop; None if none did.
     """
 
     def __init__(self, max_seconds: float | None) -> None:
@@ -27,10 +30,10 @@ class StopRequest:
 
 @contextmanager
 def watching_for_stops(max_seconds: float | None) -> Iterator[StopRequest]:
-    """Turn Ctrl-C and SIGTERM into a request; the second time, they end the process as they always do.
+    """Turn Ctrl-C and SIGTERM into a request; the second of them ends the process as always.
 
     Args:
-        max_seconds: after which to stop as well; None for no limit.
+        max_seconds: Time in seconds after which to stop as well; None for no limit.
     """
     request = StopRequest(max_seconds)
     watched = (signal.SIGINT, signal.SIGTERM)

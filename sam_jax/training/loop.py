@@ -1,4 +1,4 @@
-"""A run from its first step, or from where it stopped, to its last."""
+"""A training run, from its first step, or from where it stopped, to its last."""
 
 import contextlib
 import enum
@@ -16,23 +16,27 @@ from sam_jax.data.example import Batch
 from sam_jax.data.images import write_image
 from sam_jax.distributed import any_process, fetch_tree, place_batch
 from sam_jax.models import Model
-from sam_jax.training.checkpointing import NO_SPACE, Checkpoints
 from sam_jax.training.config import TrainConfig, describe_config
 from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
 from sam_jax.training.feed import make_loader, open_sources
-from sam_jax.training.gradients import play_batch
 from sam_jax.training.interruption import StopRequest, watching_for_stops
 from sam_jax.training.metrics import Averager, MetricFiles
 from sam_jax.training.pictures import draw_sessions
 from sam_jax.training.preparation import first_state, prepare
 from sam_jax.training.progress import ProgressReport
+from sam_jax.training.saved_states import NO_SPACE, SavedStates
 from sam_jax.training.state import to_variables
-from sam_jax.training.step import Metrics
-from sam_jax.types import InputError
+from sam_jax.training.step import compute_loss
+from sam_jax.types import RunError
 
 WEIGHTS = "weights.safetensors"
+"""The name of the file of weights that a run ends with."""
+
+STATES = "states"
+"""The name of the folder of saved training states."""
+
 IMAGES_SHOWN = 4
-"""In a picture, each with one of its masks."""
+"""Number of images in a picture of sessions, each with one of its masks."""
 
 
 class Ending(enum.Enum):
@@ -52,20 +56,24 @@ def train(
     max_seconds: float | None = None,
     started: float | None = None,
 ) -> Ending:
-    """Train, or go on training, and leave weights, checkpoints, metrics and pictures in a folder.
+    """Train, or go on training, and leave weights, training states, metrics and pictures in a folder.
 
     Ctrl-C and SIGTERM save and stop after the step under way.
 
     Args:
-        config: of the run.
-        folder: of the run; if it holds checkpoints, the newest is where the run goes on.
-        embeddings: folder for those of images, if they are to be kept; the default is in that of the run.
-        max_seconds: after which to save and stop.
-        started: `time.perf_counter()` of the program's start, for the time to the first step.
+        config: Configuration of the run.
+        folder: The folder of the run; if it holds saved training states, the run goes on from the newest.
+        embeddings: The folder for image embeddings that are kept; the default lies in the folder of the run.
+        max_seconds: Time in seconds after which to save and stop; None for no limit.
+        started: `time.perf_counter()` at the program's start, for the time to the first step.
+
+    Returns:
+        Why training ended.
 
     Raises:
-        InputError: settings contradict each other, the data or the checkpoints; or the loss is no number any more.
-        CheckpointError: a checkpoint could not be written; those before it are whole.
+        InputError: Settings contradict each other, the data or the saved training states.
+        RunError: The loss diverged or the disk is full; training states that were saved before are whole.
+        CheckpointError: The weights to start from cannot be read.
     """
     started = time.perf_counter() if started is None else started
     with _explaining_lack_of_space(folder), contextlib.ExitStack() as resources:
@@ -86,8 +94,8 @@ def _explaining_lack_of_space(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        raise InputError(
-            f"no space left in {folder}: free some and start again, the run goes on from its newest checkpoint"
+        raise RunError(
+            f"no space left in {folder}: free some and start again, the run goes on from its newest training state"
         ) from error
 
 
@@ -108,11 +116,11 @@ class _Run:
         self._loader = make_loader(config, self._sources)
         resources.callback(self._loader.close)
         description, messages = describe_config(config), []
-        self._checkpoints = Checkpoints(
-            folder / "checkpoints", config.reporting.checkpoints_kept, description, messages.append
+        self._states = SavedStates(
+            folder / STATES, config.reporting.states_kept, description, messages.append
         )
-        resources.callback(self._checkpoints.close)
-        restored = self._checkpoints.restore(
+        resources.callback(self._states.close)
+        restored = self._states.restore(
             self._preparation.abstract_state, self._preparation.specs, self._preparation.mesh
         )
         if restored is None:
@@ -145,7 +153,7 @@ class _Run:
         """Train to the last step, or until a stop is asked for, and save."""
         reporting = self._config.reporting
         begun = self.step
-        waiting: list[tuple[int, Metrics]] = []
+        waiting: list[tuple[int, dict[str, jax.Array]]] = []
         if self._embeddings and self.step == 0:
             self._embed_ahead(self._embeddings, stop)
         stops = any_process(stop.is_made)
@@ -159,7 +167,7 @@ class _Run:
                 self._is_due,
                 (
                     reporting.metrics_every,
-                    reporting.checkpoint_every,
+                    reporting.states_every,
                     reporting.pictures_every,
                     reporting.weights_every,
                 ),
@@ -174,13 +182,13 @@ class _Run:
             if writes:
                 self._write_metrics()
             if saves:
-                self._checkpoints.save(self._state, self._position, self.step)
+                self._states.save(self._state, self._position, self.step)
             if shows:
                 self._draw_picture(batch)
             if exports:
                 self._export_weights(f"weights_{self.step}.safetensors")
-        self._checkpoints.save(self._state, self._position, self.step)
-        self._checkpoints.wait()
+        self._states.save(self._state, self._position, self.step)
+        self._states.wait()
         self._export_weights(WEIGHTS)
 
     def _embed_ahead(self, embeddings: Embeddings, stop: StopRequest) -> None:
@@ -204,27 +212,25 @@ class _Run:
     def _embed(self, batch: Batch) -> Batch | EmbeddedBatch:
         return self._embeddings.embed(batch) if self._embeddings else batch
 
-    def _take_step(self, batch: Batch) -> Metrics:
+    def _take_step(self, batch: Batch) -> dict[str, jax.Array]:
         placed = place_batch(self._embed(batch), self._preparation.mesh)
         with jax.transfer_guard("disallow"):
-            self._state, metrics = self._preparation.train_step(self._state, placed)
+            self._state, means, norm = self._preparation.train_step(self._state, placed)
         self._position = self._loader.get_state()
         self.step += 1
-        return metrics
+        return {**means._asdict(), "gradient_norm": norm}
 
     def _is_due(self, every: int) -> bool:
         return every > 0 and (self.step % every == 0 or self.step == self._config.steps)
 
-    def _note(self, step: int, metrics: Metrics) -> None:
-        numbers = {
-            name: np.asarray(leaf).item()
-            for name, leaf in jax.device_get(metrics._asdict()).items()
-        }
+    def _note(self, step: int, metrics: dict[str, jax.Array]) -> None:
+        on_host = jax.device_get(metrics)
+        numbers = {name: np.asarray(on_host[name]).item() for name in metrics}
         loss, norm = numbers["loss"], numbers["gradient_norm"]
         if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise InputError(
+            raise RunError(
                 f"training failed at step {step}: the loss is {loss} and its gradient's norm {norm}. Start again, from "
-                f"step {self._checkpoints.newest or 0}, with a lower optimiser.rate or optimiser.clip_norm"
+                f"step {self._states.newest or 0}, with a lower optimiser.rate or optimiser.clip_norm"
             )
         self._averager.add(numbers)
         self._progress.advance(step)
@@ -247,7 +253,7 @@ class _Run:
         sam = self._preparation.sam
         model = Model(sam.config, variables, sam.compute)
         _, session = jax.device_get(
-            _play(model, self._embed(shown), keys, self._config.interaction)
+            _simulate(model, self._embed(shown), keys, self._config.interaction)
         )
         picture = draw_sessions(
             shown.images,
@@ -269,4 +275,4 @@ class _Run:
             save_checkpoint(self._folder / name, self._config.model, variables)
 
 
-_play = jax.jit(play_batch, static_argnums=3)
+_simulate = jax.jit(compute_loss, static_argnums=3)

@@ -1,4 +1,4 @@
-"""Metrics of a run: averaged over steps, and in files, as lines of JSON and as TensorBoard's events."""
+"""The metrics of a run: averaged over steps, and in files, as lines of JSON and as TensorBoard's events."""
 
 import contextlib
 import json
@@ -16,10 +16,11 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[re
 from sam_jax.storage import write_text
 
 RATE = "steps_per_second"
+"""The name of the rate of steps among the metrics."""
 
 
 class Averager:
-    """Means since they were last taken, with the rate of steps; the first step of all, which compiles, is not timed."""
+    """Means of metrics over steps, and the rate of steps; the run's first step, which compiles, is not timed."""
 
     def __init__(self) -> None:
         self._numbers: list[Mapping[str, float]] = []
@@ -27,7 +28,7 @@ class Averager:
         self._timed = 0
 
     def add(self, numbers: Mapping[str, float]) -> None:
-        """Note a step that is done."""
+        """Note the metrics of a step."""
         self._numbers.append(numbers)
         if self._since is None:
             self._since = time.perf_counter()
@@ -35,7 +36,7 @@ class Averager:
             self._timed += 1
 
     def take(self) -> dict[str, float]:
-        """The means of what was added, at least one step, and begin anew."""
+        """Return the means over the steps since the last call, of which there must be one, and begin anew."""
         now = time.perf_counter()
         means = {
             name: sum(numbers[name] for numbers in self._numbers) / len(self._numbers)
@@ -47,14 +48,14 @@ class Averager:
 
 
 class MetricFiles:
-    """Files that go on where a run goes on: what was written after that step is forgotten.
+    """The files of metrics, which go on where a run goes on: lines of later steps are removed.
 
     Args:
-        folder: of the run.
-        step: that the run starts from.
+        folder: The folder of the run.
+        step: The step that the run starts from.
 
     Raises:
-        OSError: the disk refuses; likewise from every method.
+        OSError: The disk refuses; every method can raise it.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -78,12 +79,12 @@ class MetricFiles:
         self._events.flush()
 
     def show(self, step: int, picture: UInt8[np.ndarray, "h w 3"]) -> None:
-        """Add a picture to TensorBoard's."""
+        """Add a picture to TensorBoard's events."""
         self._add_event(step, summary.image("sessions", picture, dataformats="HWC"))
         self._events.flush()
 
     def close(self) -> None:
-        """Everything is in the files after this."""
+        """Write what is left to the files, and close them."""
         with contextlib.closing(self._events):
             self._lines.close()
 

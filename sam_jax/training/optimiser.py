@@ -1,4 +1,4 @@
-"""AdamW as SAM trains with it (appendix A), or Muon, as optax transforms."""
+"""The optimiser: AdamW as SAM trains with it (appendix A), or Muon, as optax transforms."""
 
 import math
 from dataclasses import dataclass
@@ -11,24 +11,30 @@ from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
 from sam_jax.training.parameters import (
     check_patterns,
+    find_hidden,
     is_decayed,
-    is_hidden,
     layer_factor,
     map_paths,
 )
 from sam_jax.types import InputError
 
 UPDATE_OF_ADAM = 0.2
-"""Root mean square of Adam's updates in the long run, at a rate of 1 (Liu et al. 2025)."""
+"""Root mean square of Adam's updates in the long run, at a rate of 1.
+
+Source: [Liu et al. 2025](https://arxiv.org/abs/2502.16982), Muon is Scalable for LLM Training, section 2.2.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepDecay:
-    """The rate falls by a factor at certain steps.
+    """The learning rate falls by a factor at certain steps.
 
     Attributes:
-        milestones: those steps, rising.
-        factor: what the rate is multiplied by at each.
+        milestones: The steps at which the rate falls, rising.
+        factor: Factor of the rate at each milestone, in (0, 1].
+
+    Raises:
+        InputError: A value is out of its range.
     """
 
     milestones: tuple[int, ...] = (60_000, 86_666)
@@ -46,11 +52,14 @@ class StepDecay:
 
 @dataclass(frozen=True, kw_only=True)
 class CosineDecay:
-    """The rate falls like half a cosine from the end of warm-up to the last step.
+    """The learning rate falls like half a cosine from the end of warm-up to the last step.
 
     Attributes:
-        last_share: of the full rate that is left at the end.
-        steps: where the end is, if it is not the run's last step.
+        last_share: Share of the full rate that is left at the end, in [0, 1].
+        steps: The step at which the cosine ends; None for the last step of the run.
+
+    Raises:
+        InputError: A value is out of its range.
     """
 
     last_share: float = 0.0
@@ -67,20 +76,28 @@ class CosineDecay:
 class OptimiserConfig:
     """AdamW or Muon; the defaults are the paper's for ViT-H.
 
-    Muon (Jordan et al. 2024; Liu et al. 2025) orthogonalises the momentum of hidden kernels, scaled so that rates that
-    suit AdamW suit it too, and leaves the other parameters to Adam. It takes fewer steps where weights start at random.
+    Muon orthogonalises the momentum of hidden kernels, scaled so that rates that suit AdamW suit it too, and leaves the
+    other parameters to Adam. It takes fewer steps where weights start at random.
+
+    Sources: [Loshchilov and Hutter 2019](https://arxiv.org/abs/1711.05101) for AdamW;
+    [Jordan et al. 2024](https://kellerjordan.github.io/posts/muon/) and
+    [Liu et al. 2025](https://arxiv.org/abs/2502.16982) for Muon.
 
     Attributes:
-        method: which of them.
-        rate: learning rate at the end of warm-up.
-        warmup_steps: over which it rises linearly from 0.
-        decay: how it falls after that.
-        beta1, beta2: of Adam's running means.
-        weight_decay: of kernels only, in units of the learning rate.
-        layer_decay: what the rate is multiplied by from one encoder block to the one before it.
-        rate_factors: patterns of paths, as of `frozen`, and what the rate of those parameters is multiplied by; new
-            layers that start at zero between trained ones want 5 to 10.
-        clip_norm: largest norm of all gradients together; longer ones are scaled down to it. None for no limit.
+        method: "adamw" or "muon".
+        rate: Learning rate at the end of warm-up, above 0.
+        warmup_steps: Number of steps over which the rate rises linearly from 0.
+        decay: How the rate falls after warm-up.
+        beta1: Decay of Adam's running mean of gradients, in [0, 1).
+        beta2: Decay of Adam's running mean of squared gradients, in [0, 1).
+        weight_decay: Share of a kernel that each step takes away, in units of the learning rate.
+        layer_decay: Factor of the rate from one encoder block to the one before it, in (0, 1].
+        rate_factors: Patterns of paths, as of `frozen`, each with a factor of those parameters' rate. New layers that
+            start at zero between trained ones need 5 to 10.
+        clip_norm: Largest norm of all gradients together; longer gradients are scaled down to it. None for no limit.
+
+    Raises:
+        InputError: A value is out of its range.
     """
 
     method: Literal["adamw", "muon"] = "adamw"
@@ -117,7 +134,7 @@ class OptimiserConfig:
 
 
 def make_schedule(config: OptimiserConfig, steps: int) -> optax.Schedule:
-    """Learning rate by step, of a run of so many steps."""
+    """The learning rate as a function of the step, for a run of `steps` steps."""
     warmup = config.warmup_steps
     if isinstance(config.decay, CosineDecay):
         falling = max((config.decay.steps or steps) - warmup, 1)
@@ -127,13 +144,13 @@ def make_schedule(config: OptimiserConfig, steps: int) -> optax.Schedule:
         after = optax.piecewise_constant_schedule(config.rate, falls)
     if warmup == 0:
         return after
-    # Step 0 already moves: a first update of size 0 would be a step for nothing.
+    # Step 0 already moves the parameters: a first update of size 0 would be a step for nothing.
     rising = optax.linear_schedule(config.rate / warmup, config.rate, max(warmup - 1, 1))
     return optax.join_schedules([rising, after], [warmup])
 
 
 def _scale(config: OptimiserConfig) -> optax.GradientTransformation:
-    """Gradients to updates of about the same size for every parameter."""
+    """The transform from gradients to updates of about the same size for every parameter."""
     adam = optax.scale_by_adam(config.beta1, config.beta2)
     if config.method == "adamw":
         return adam
@@ -150,7 +167,7 @@ def _scale(config: OptimiserConfig) -> optax.GradientTransformation:
         )
 
     muon = optax.chain(scale_by_muon(weight_dimension_numbers=axes), optax.stateless(match_adam))
-    return optax.partition({True: muon, False: adam}, lambda params: map_paths(is_hidden, params))
+    return optax.partition({True: muon, False: adam}, find_hidden)
 
 
 def _fan_in(kernel: Any) -> int:
@@ -158,12 +175,14 @@ def _fan_in(kernel: Any) -> int:
 
 
 def make_optimiser(config: OptimiserConfig, steps: int, depth: int) -> optax.GradientTransformation:
-    """Clip, Adam or Muon, weight decay, a factor for each layer, learning rate.
+    """The chain of transforms: clipping, Adam or Muon, weight decay, a factor for each layer, learning rate.
+
+    Its `init` raises an `InputError` if a pattern of `rate_factors` fits no parameter.
 
     Args:
-        config: its numbers.
-        steps: of the whole run.
-        depth: blocks of the image encoder, which layer-wise decay counts.
+        config: Configuration of the optimiser.
+        steps: Number of steps of the whole run.
+        depth: Number of encoder blocks, which layer-wise decay counts.
     """
 
     def factor_of(path: str) -> float:

@@ -1,4 +1,4 @@
-"""Pictures of simulated sessions: what was pointed at, what the model answered, and what was meant."""
+"""Pictures of simulated sessions: prompts, the model's answers, and the truth."""
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
@@ -9,8 +9,10 @@ from sam_jax.types import PointLabel
 Picture = UInt8[np.ndarray, "h w 3"]
 
 GAP = 4
+"""Space between the photos of a picture, in pixels."""
+
 MOST_WIDTH = 320
-"""Of one photo in the picture, in pixels."""
+"""Largest width of one photo in the picture, in pixels."""
 
 ANSWER, TRUTH = (30, 144, 255), (255, 196, 0)
 COLOURS = {
@@ -30,16 +32,16 @@ def draw_sessions(
     last: Bool[np.ndarray, "b h_low w_low"],
     truth: Bool[np.ndarray, "b h_low w_low"],
 ) -> UInt8[np.ndarray, "all_h all_w 3"]:
-    """A row for each image: prompts, answer to the first, answer to all of them, truth.
+    """Draw a row for each image: the prompts, the first answer, the last answer, the truth.
 
     Args:
-        images: as the model sees them, before they are normalised.
-        fitted: (h, w) of the photo inside.
-        points: x, y in pixels of the images, in the order in which they were given.
-        labels: a `PointLabel` for each.
-        first: mask after the first round.
-        last: mask after the last.
-        truth: what was meant.
+        images: Padded inputs, before they are normalised.
+        fitted: Height and width of each photo inside its padded input, in pixels.
+        points: Points in pixels of the padded inputs, x and y, in the order of iterations.
+        labels: The `PointLabel` of each point.
+        first: Masks after the first iteration.
+        last: Masks after the last iteration.
+        truth: True masks.
     """
     size = (images.shape[1], images.shape[2])
     rows = []
@@ -60,7 +62,7 @@ def _enlarge(mask: np.ndarray, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]
 
 
 def _tint(image: Picture, mask: Bool[np.ndarray, "h w"], colour: tuple[int, int, int]) -> Picture:
-    """Half transparent inside, opaque along the border."""
+    """Colour a mask: half transparent inside, opaque along its border."""
     inner = mask.copy()
     for axis in (0, 1):
         for shift in (-2, 2):
@@ -90,7 +92,7 @@ def _mark(image: Picture, points: np.ndarray, labels: np.ndarray) -> Picture:
 
 
 def _arrange(rows: list[list[np.ndarray]]) -> UInt8[np.ndarray, "all_h all_w 3"]:
-    """Views beside and below each other, each scaled to at most `MOST_WIDTH`."""
+    """Put views beside and below each other, each scaled to at most `MOST_WIDTH`."""
     scaled = []
     for row in rows:
         height, width = row[0].shape[:2]

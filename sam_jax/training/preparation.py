@@ -1,7 +1,6 @@
 """What a run needs before its first step: devices, optimiser, compiled step, state."""
 
 import dataclasses
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,11 +12,10 @@ from sam_jax.checkpoints import load_checkpoint, name_variant
 from sam_jax.distributed import device_mesh, parameter_specs
 from sam_jax.models import Sam, abstract_variables, default_compute, init_variables, make_sam
 from sam_jax.training.config import TrainConfig
-from sam_jax.training.gradients import compute_gradients
 from sam_jax.training.optimiser import make_optimiser, make_schedule
 from sam_jax.training.parameters import find_frozen
 from sam_jax.training.state import TrainState, create_state
-from sam_jax.training.step import Metrics, make_train_step
+from sam_jax.training.step import TrainStep, compute_gradients, make_train_step
 from sam_jax.types import InputError, Variables
 
 
@@ -25,14 +23,14 @@ class Preparation(NamedTuple):
     """What stays the same from step to step.
 
     Attributes:
-        mesh: of all devices.
-        sam: the model without weights.
-        optimiser: of what trains.
-        schedule: learning rate by step.
-        frozen: what doesn't train.
-        abstract_state: shapes of the state.
-        specs: where it lies.
-        train_step: state and batch to state and metrics.
+        mesh: All devices.
+        sam: The model without weights.
+        optimiser: The optimiser of the parameters that train.
+        schedule: The learning rate as a function of the step.
+        frozen: The tree that marks frozen parameters.
+        abstract_state: Shapes and dtypes of the state.
+        specs: Where the leaves of the state lie on the mesh.
+        train_step: The compiled training step.
     """
 
     mesh: Mesh
@@ -42,30 +40,25 @@ class Preparation(NamedTuple):
     frozen: Any
     abstract_state: TrainState
     specs: TrainState
-    train_step: Callable[[TrainState, Any], tuple[TrainState, Metrics]]
+    train_step: TrainStep
 
 
 def prepare(config: TrainConfig, mesh: Mesh | None = None) -> Preparation:
-    """Find out all that can be known before data and weights are read.
+    """Work out all that can be known before data and weights are read.
 
     Args:
-        config: of the run.
-        mesh: devices to run on; the default is all of all processes.
+        config: Configuration of the run.
+        mesh: Devices to run on; the default is all devices of all processes.
 
     Raises:
-        InputError: the batch cannot be divided over the devices, or a pattern of `frozen` fits nothing.
+        InputError: The batch cannot be divided over the devices, a pattern of `frozen` fits nothing, or
+            `cache_embeddings` is set although the encoder trains.
     """
     mesh = device_mesh() if mesh is None else mesh
     _check_batch(config, mesh)
     depth = config.model.image_encoder.depth
     execution = config.execution
-    compute = dataclasses.replace(
-        default_compute(training=True),
-        dtype=execution.dtype,
-        remat=execution.remat,
-        scan_blocks=execution.scan_blocks,
-    )
-    sam = make_sam(config.model, compute)
+    sam = make_sam(config.model, execution.compute or default_compute(training=True))
     variables = abstract_variables(config.model)
     frozen = find_frozen(variables["params"], config.frozen)
     if config.cache_embeddings and not all(jax.tree.leaves(frozen["image_encoder"])):
@@ -95,7 +88,7 @@ def prepare(config: TrainConfig, mesh: Mesh | None = None) -> Preparation:
 
 
 def state_specs(state: TrainState, mesh: Mesh, sharded: bool) -> TrainState:
-    """Where the leaves of a state lie: what grows with the model is divided if that is wished."""
+    """Where the leaves of a state lie; `sharded` divides parameters and the optimiser's state among devices."""
     return parameter_specs(state, mesh, sharded=False)._replace(
         params=parameter_specs(state.params, mesh, sharded=sharded),
         opt_state=parameter_specs(state.opt_state, mesh, sharded=sharded),

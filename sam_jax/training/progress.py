@@ -1,4 +1,4 @@
-"""How far a run is, for people: a bar in a terminal, now and then a line anywhere else."""
+"""The progress of a run on the screen: a bar in a terminal, a line now and then anywhere else."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -18,15 +18,16 @@ from rich.progress import (
 from sam_jax.training.metrics import RATE
 
 SHOWN = ("loss", "dice", "iou_error", "first_iou", "last_iou")
+"""Names of the metrics that are shown; see `sam_jax.training.interaction.Metrics`."""
 
 
 class ProgressReport:
-    """Shows steps done, their rate, the time left, and losses.
+    """Shows the steps done, their rate, the time left, and losses.
 
     Args:
-        step: that the run starts from.
-        steps: of the whole run.
-        is_silent: show nothing; for all processes but the first.
+        step: The step that the run starts from.
+        steps: Number of steps of the whole run.
+        is_silent: Whether nothing is shown, as in all processes but the first.
     """
 
     def __init__(self, step: int, steps: int, *, is_silent: bool) -> None:
@@ -62,18 +63,26 @@ class ProgressReport:
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        """Show a bar of its own for something that is done first; what it gives is called after each part."""
+        """Show another bar for work before the first step.
+
+        Args:
+            what: Name of the work.
+            total: Number of its parts.
+
+        Yields:
+            A function to call after each part.
+        """
         task = self._bar.add_task(what, total=total, losses="")
         yield lambda: self._bar.advance(task)
         self._bar.remove_task(task)
 
     def advance(self, step: int) -> None:
-        """Note that a step is done."""
+        """Show that the steps up to `step` are done."""
         self._step = step
         self._bar.update(self._task, completed=step)
 
     def show(self, metrics: Mapping[str, float]) -> None:
-        """Show losses."""
+        """Show losses and the rate of steps."""
         losses = "  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN)
         rate = metrics[RATE]
         if self._console.is_terminal:

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int, Key
 
-from sam_jax.models import Compute, Model, SamConfig
 from sam_jax.training.parameters import pick_trainable
 from sam_jax.types import Variables
 
@@ -16,11 +15,11 @@ class TrainState(NamedTuple):
     """Everything that a later step depends on, apart from data.
 
     Attributes:
-        step: how many are done.
-        params: all weights, in float32.
-        constants: collections of variables that never train.
-        opt_state: of the weights that train.
-        key: all random numbers of a step come from this and `step`.
+        step: Number of steps that are done.
+        params: All parameters, in float32.
+        constants: Collections of variables that never train.
+        opt_state: The optimiser's state, of the parameters that train.
+        key: The key that, with `step`, gives all random numbers of a step.
     """
 
     step: Int[Array, ""]
@@ -36,10 +35,10 @@ def create_state(
     """The state before the first step.
 
     Args:
-        variables: weights to start from.
-        optimiser: whose state is made for what trains.
-        frozen: of `sam_jax.training.parameters.find_frozen`.
-        seed: of all random numbers.
+        variables: Weights to start from.
+        optimiser: The optimiser, from `sam_jax.training.optimiser.make_optimiser`.
+        frozen: The tree that marks frozen parameters, from `sam_jax.training.parameters.find_frozen`.
+        seed: Seed of all random numbers of the run's steps.
     """
     params = variables["params"]
     return TrainState(
@@ -51,11 +50,6 @@ def create_state(
     )
 
 
-def to_model(state: TrainState, config: SamConfig, compute: Compute) -> Model:
-    """The model as it is now."""
-    return Model(config, to_variables(state), compute)
-
-
 def to_variables(state: TrainState) -> Variables:
-    """Its weights, as `sam_jax.checkpoints.save_checkpoint` takes them."""
+    """The weights of a state, as `Model` and `sam_jax.checkpoints.save_checkpoint` take them."""
     return {"params": state.params, **state.constants}

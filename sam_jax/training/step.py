@@ -1,7 +1,12 @@
-"""One step of training, on any number of devices."""
+"""One training step, read from top to bottom: loss, gradients, their sum over devices, update.
+
+A device holds some images of the batch, and of each parameter the whole or a part. `compute_loss` and
+`compute_gradients` see one device's images and whole parameters; `make_train_step` adds up what the devices computed,
+and `update_state` moves the parameters where they lie.
+"""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,49 +14,113 @@ import optax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Key
 
+from sam_jax.data.example import Batch
+from sam_jax.data.framing import normalise
 from sam_jax.distributed import DEVICES
-from sam_jax.models import Model, Sam
+from sam_jax.models import Model, Sam, encode_image
+from sam_jax.training.embeddings import EmbeddedBatch
+from sam_jax.training.interaction import Interaction, Metrics, Session, simulate_session
 from sam_jax.training.parameters import pick_trainable, put_back
-from sam_jax.training.rounds import Sums
 from sam_jax.training.state import TrainState
 
-GradientFunction = Callable[[Model, Any, Any, Key[Array, " b"]], tuple[Any, Sums]]
-"""Model, what trains of its parameters, batch and keys to gradients and sums; see `compute_gradients`."""
+GradientFunction = Callable[[Model, Any, Any, Key[Array, " b"]], tuple[Any, Metrics]]
+"""A function of the model, the parameters that train, a batch and its keys that returns gradients and metrics, both
+summed over masks; `compute_gradients` is one."""
+
+TrainStep = Callable[[TrainState, Any], tuple[TrainState, Metrics, Float[Array, ""]]]
+"""A function of the state and a batch that returns the next state, means over masks, and the norm of the gradients
+before they are clipped."""
 
 
-class Metrics(NamedTuple):
-    """Of one step: means over all masks of the batch, but for the first and the last.
+def compute_loss(
+    model: Model,
+    batch: Batch | EmbeddedBatch,
+    keys: Key[Array, " b"],
+    interaction: Interaction,
+    *,
+    drop_path: float = 0.0,
+) -> tuple[Metrics, Session]:
+    """Encode the images, unless they are encoded already, and simulate a session for every mask.
 
-    Attributes:
-        masks: how many.
-        loss, mask, focal, dice, iou_error, first_iou, last_iou: see `sam_jax.training.rounds.Sums`.
-        gradient_norm: of all gradients together, before clipping.
+    Args:
+        model: The model with all its weights.
+        batch: Images or image embeddings, and truth.
+        keys: One key for each image.
+        interaction: Settings of the simulated annotator.
+        drop_path: Probability of dropping a residual branch of the last encoder block; see `draw_drop_path`.
+
+    Returns:
+        Metrics summed over masks, of which `loss` is minimised, and what happened in the sessions.
+    """
+    key_path, key_session = jax.vmap(lambda key: jax.random.split(key), out_axes=1)(keys)
+    if isinstance(batch, EmbeddedBatch):
+        embeddings = jax.tree.map(jnp.asarray, batch.embeddings)
+    else:
+        factors = None
+        if drop_path > 0:
+            depth = model.config.image_encoder.depth
+            draw = jax.vmap(lambda key: draw_drop_path(key, depth, drop_path), out_axes=1)
+            factors = draw(key_path)
+        embeddings = encode_image(model, normalise(batch.images, batch.fitted), factors)
+    return simulate_session(
+        model, embeddings, batch.fitted, batch.masks, batch.valid, key_session, interaction
+    )
+
+
+def draw_drop_path(key: Key[Array, ""], depth: int, rate: float) -> Float[Array, "depth 2"]:
+    """Factors of the two residual branches of every encoder block for one image.
+
+    A branch is dropped with a probability that rises linearly from 0 in the first block to `rate` in the last. Its
+    factor is then 0, and otherwise the one that keeps the mean.
+
+    Source: [Huang et al. 2016](https://arxiv.org/abs/1603.09382), Deep Networks with Stochastic Depth, section 3.
+    """
+    keep = 1 - jnp.linspace(0.0, rate, depth)[:, None]
+    return jax.random.bernoulli(key, keep, (depth, 2)).astype(jnp.float32) / keep
+
+
+def compute_gradients(
+    model: Model,
+    trainable: Any,
+    batch: Batch | EmbeddedBatch,
+    keys: Key[Array, " b"],
+    interaction: Interaction,
+    *,
+    drop_path: float = 0.0,
+) -> tuple[Any, Metrics]:
+    """Gradients of the loss, and metrics, both summed over masks: sums over parts of a batch add up to the whole.
+
+    Args:
+        model: The model with all its weights.
+        trainable: The parameters to differentiate by: the tree of `params` with None in place of other leaves.
+        batch: Images or image embeddings, and truth.
+        keys: One key for each image.
+        interaction: Settings of the simulated annotator.
+        drop_path: Probability of dropping a residual branch of the last encoder block; see `draw_drop_path`.
     """
 
-    masks: Float[Array, ""]
-    loss: Float[Array, ""]
-    mask: Float[Array, ""]
-    focal: Float[Array, ""]
-    dice: Float[Array, ""]
-    iou_error: Float[Array, ""]
-    first_iou: Float[Array, ""]
-    last_iou: Float[Array, ""]
-    gradient_norm: Float[Array, ""]
+    def loss(trainable: Any) -> tuple[Float[Array, ""], Metrics]:
+        params = put_back(trainable, model.variables["params"])
+        moved = model.replace(variables={**model.variables, "params": params})
+        metrics, _ = compute_loss(moved, batch, keys, interaction, drop_path=drop_path)
+        return metrics.loss, metrics
+
+    return jax.grad(loss, has_aux=True)(trainable)
 
 
-def sum_gradients(
+def accumulate_gradients(
     gradients_of: GradientFunction,
     model: Model,
     trainable: Any,
     batch: Any,
     keys: Key[Array, " b"],
     micro_batches: int,
-) -> tuple[Any, Sums]:
-    """Gradients and sums over a batch, computed in parts of equal size that follow each other."""
+) -> tuple[Any, Metrics]:
+    """Gradients and metrics of a batch that is computed in `micro_batches` equal parts, one after another."""
     if micro_batches == 1:
         return gradients_of(model, trainable, batch, keys)
 
-    def add(total: tuple[Any, Sums], part: tuple[Any, Array]) -> tuple[tuple[Any, Sums], None]:
+    def add(total: tuple[Any, Metrics], part: tuple[Any, Array]) -> tuple[Any, None]:
         return jax.tree.map(jnp.add, total, gradients_of(model, trainable, *part)), None
 
     parts = jax.tree.map(
@@ -68,29 +137,30 @@ def sum_gradients(
 def update_state(
     state: TrainState,
     gradients: Any,
-    sums: Sums,
+    sums: Metrics,
     optimiser: optax.GradientTransformation,
     frozen: Any,
-) -> tuple[TrainState, Metrics]:
-    """Move the weights by gradients that were summed over all masks of the batch."""
-    masks = jnp.maximum(sums.masks, 1.0)
-    gradients = jax.tree.map(lambda leaf: leaf / masks, gradients)
+) -> tuple[TrainState, Metrics, Float[Array, ""]]:
+    """Move the parameters by the mean of the gradients over all masks of the batch.
+
+    Args:
+        state: The state before the step.
+        gradients: Gradients, summed over the masks of the whole batch.
+        sums: Metrics, summed likewise.
+        optimiser: The optimiser, from `make_optimiser`.
+        frozen: The tree that marks frozen parameters, from `find_frozen`.
+
+    Returns:
+        See `TrainStep`.
+    """
+    gradients = jax.tree.map(lambda leaf: leaf / jnp.maximum(sums.masks, 1.0), gradients)
     trainable = pick_trainable(state.params, frozen)
     updates, opt_state = optimiser.update(gradients, state.opt_state, trainable)
     trained = optax.apply_updates(trainable, updates)
-    means = {name: leaf / masks for name, leaf in sums._asdict().items() if name != "masks"}
-    metrics = Metrics(
-        masks=sums.masks, **means, gradient_norm=jnp.asarray(optax.tree.norm(gradients))
-    )
     state = state._replace(
         step=state.step + 1, params=put_back(trained, state.params), opt_state=opt_state
     )
-    return state, metrics
-
-
-def image_keys(state: TrainState, images: int) -> Key[Array, " images"]:
-    """One key for each image of the coming step, the same however the batch is divided."""
-    return jax.random.split(jax.random.fold_in(state.key, state.step), images)
+    return state, sums.per_mask(), jnp.asarray(optax.tree.norm(gradients))
 
 
 def make_train_step(
@@ -101,65 +171,78 @@ def make_train_step(
     micro_batches: int,
     mesh: Mesh,
     specs: TrainState,
-) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
-    """The compiled step; the state that it is given is used up.
+) -> TrainStep:
+    """The compiled training step. The state that it is given is used up: its memory becomes that of the next.
 
-    Each device computes the gradients of its own images, for which it gathers the parameters, and gets its own part of
-    the gradients' sum over devices; the update is of what it holds.
+    The collectives are written by hand, under `jax.shard_map`: each device gathers the parameters that are divided,
+    computes the gradients of its own images, and gets its part of the gradients' sum over devices by `psum_scatter`.
+    Under `jit` alone XLA would divide the arithmetic of every layer along the axes of the divided parameters, with
+    collectives in between, and where the model takes images or prompts in a loop, every device would compute all.
 
     Args:
-        gradients_of: of a part of a batch.
-        sam: the model without weights.
-        optimiser: from `make_optimiser`.
-        frozen: from `find_frozen`.
-        micro_batches: parts of a device's share that follow each other.
-        mesh: from `device_mesh`.
-        specs: where the leaves of the state lie, from `parameter_specs`.
+        gradients_of: The function that computes gradients of a part of a batch.
+        sam: The model without weights.
+        optimiser: The optimiser, from `make_optimiser`.
+        frozen: The tree that marks frozen parameters, from `find_frozen`.
+        micro_batches: The number of parts, computed one after another, of a device's share of the batch.
+        mesh: The devices, from `device_mesh`.
+        specs: Where the leaves of the state lie, from `parameter_specs`.
     """
     trainable_specs = pick_trainable(specs.params, frozen)
+    everywhere, divided = PartitionSpec(), PartitionSpec(DEVICES)
 
-    def gather(spec: PartitionSpec, leaf: Array) -> Array:
-        axis = _divided_axis(spec)
-        return leaf if axis is None else jax.lax.all_gather(leaf, DEVICES, axis=axis, tiled=True)
-
-    def scatter_sum(spec: PartitionSpec, leaf: Array) -> Array:
-        axis = _divided_axis(spec)
-        if axis is None:
-            return jax.lax.psum(leaf, DEVICES)
-        return jax.lax.psum_scatter(leaf, DEVICES, scatter_dimension=axis, tiled=True)
-
-    def of_device(
+    def gradients_on_device(
         params: Any, constants: Any, batch: Any, keys: Key[Array, " b"]
-    ) -> tuple[Any, Sums]:
-        whole = jax.tree.map(gather, specs.params, params)
+    ) -> tuple[Any, Metrics]:
+        whole = jax.tree.map(_gather, specs.params, params)
         model = Model(sam.config, {"params": whole, **constants}, sam.compute)
         trainable = pick_trainable(whole, frozen)
-        gradients, sums = sum_gradients(gradients_of, model, trainable, batch, keys, micro_batches)
-        gradients = jax.tree.map(scatter_sum, trainable_specs, gradients)
+        gradients, sums = accumulate_gradients(
+            gradients_of, model, trainable, batch, keys, micro_batches
+        )
+        gradients = jax.tree.map(_sum_over_devices, trainable_specs, gradients)
         return gradients, jax.lax.psum(sums, DEVICES)
 
-    everywhere, divided = PartitionSpec(), PartitionSpec(DEVICES)
-    of_all_devices = jax.shard_map(
-        of_device,
+    gradients_on_all_devices = jax.shard_map(
+        gradients_on_device,
         mesh=mesh,
         in_specs=(specs.params, specs.constants, divided, divided),
         out_specs=(trainable_specs, everywhere),
-        check_vma=False,  # it would sum gradients by itself, and not where they are divided
+        check_vma=False,  # It would add up gradients a second time, and not where they are divided.
     )
 
-    def step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics]:
-        images = jax.tree.leaves(batch)[0].shape[0]
-        keys = image_keys(state, images)
-        gradients, sums = of_all_devices(state.params, state.constants, batch, keys)
+    def step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics, Float[Array, ""]]:
+        keys = image_keys(state, images=jax.tree.leaves(batch)[0].shape[0])
+        gradients, sums = gradients_on_all_devices(state.params, state.constants, batch, keys)
         return update_state(state, gradients, sums, optimiser, frozen)
 
     of_state = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+    of_metrics = NamedSharding(mesh, everywhere)
     return jax.jit(
         step,
         donate_argnums=0,
         in_shardings=(of_state, NamedSharding(mesh, divided)),
-        out_shardings=(of_state, NamedSharding(mesh, everywhere)),
+        out_shardings=(of_state, of_metrics, of_metrics),
     )
+
+
+def image_keys(state: TrainState, images: int) -> Key[Array, " images"]:
+    """One key for each image of the coming step, the same however the batch is divided."""
+    return jax.random.split(jax.random.fold_in(state.key, state.step), images)
+
+
+def _gather(spec: PartitionSpec, leaf: Array) -> Array:
+    """The whole parameter from the parts that the devices hold."""
+    axis = _divided_axis(spec)
+    return leaf if axis is None else jax.lax.all_gather(leaf, DEVICES, axis=axis, tiled=True)
+
+
+def _sum_over_devices(spec: PartitionSpec, leaf: Array) -> Array:
+    """The sum over devices; of a divided leaf, only the part that this device holds."""
+    axis = _divided_axis(spec)
+    if axis is None:
+        return jax.lax.psum(leaf, DEVICES)
+    return jax.lax.psum_scatter(leaf, DEVICES, scatter_dimension=axis, tiled=True)
 
 
 def _divided_axis(spec: PartitionSpec) -> int | None:

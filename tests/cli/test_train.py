@@ -33,8 +33,8 @@ def config(tmp_path):
         (["steps"], "steps: a setting has the form name=value, like optimiser.rate=1e-4"),
         (["steps=many"], "steps=many: int is expected"),
         (["steps=2.5"], "steps=2.5: int is expected"),
-        (["execution.dtype=float16"], "execution.dtype=float16: float32 or bfloat16 is expected"),
-        (["execution.remat=1"], "execution.remat=1: bool is expected"),
+        (["execution.parameters=halved"], "execution.parameters=halved: replicated or sharded is expected"),
+        (["cache_embeddings=1"], "cache_embeddings=1: bool is expected"),
         (["seed.x=1"], "seed.x: there is nothing named x inside a int"),
         (["data.sources=1"], "data.sources=1: "),
         (["data.sources.3.weight=1"], "data.sources.3.weight: 3 is not the number of an entry, 0 to 0"),
@@ -118,26 +118,27 @@ def test_a_run_folder_goes_on_and_says_what_is_wrong_with_it(config, tmp_path, c
     assert "going on" not in shown.err
     weights = (folder / "weights.safetensors").read_bytes()
 
-    (folder / "checkpoints" / "7.orbax-checkpoint-tmp").mkdir()
+    (folder / "states" / "7.orbax-checkpoint-tmp").mkdir()
     (folder / "metrics.jsonl").write_text('{"step": 3, "loss": 2.5}\n{"step": 4, "lo')
     assert main([*start, "reporting.metrics_every=1"]) == 0
     shown = capsys.readouterr()
-    assert "checkpoint 7.orbax-checkpoint-tmp was never finished: it is removed" in shown.err
+    assert "training state 7.orbax-checkpoint-tmp was never finished: it is removed" in shown.err
     assert f"going on from step 0 in {folder}" in shown.err
-    assert [path.name for path in (folder / "checkpoints").iterdir()] == ["0"]
+    assert [path.name for path in (folder / "states").iterdir()] == ["0"]
     assert (folder / "metrics.jsonl").read_text() == ""
     assert (folder / "weights.safetensors").read_bytes() == weights
     assert json.loads((folder / "config.json").read_text())["reporting"]["metrics_every"] == 1
 
     complained = complaint(*start, "seed=1")
     assert (
-        f"checkpoint 0 in {folder / 'checkpoints'} is of a run with other settings: " in complained
+        f"the training state of step 0 in {folder / 'states'} is of a run with other settings: "
+        in complained
     )
     assert "seed was 0 and is now 1. Go back to those, or start in another folder" in complained
 
 
 def test_a_file_in_the_way(config, tmp_path, complaint):
     (tmp_path / "run").touch()
-    assert f"cannot write checkpoints to {tmp_path / 'run' / 'checkpoints'}" in complaint(
+    assert f"cannot write training states to {tmp_path / 'run' / 'states'}" in complaint(
         "train", config, "--output", tmp_path / "run"
     )

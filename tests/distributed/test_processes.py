@@ -84,7 +84,7 @@ def test_training(tmp_path):
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
     assert [line["masks"] for line in lines] == [8] * 6  # of both processes, half of them in each
-    assert sorted(map(int, os.listdir(folder / "checkpoints"))) == [3, 6]
+    assert sorted(map(int, os.listdir(folder / "states"))) == [3, 6]
 
 
 def test_images_are_measured_once_and_told_once(photos, weights, tmp_path):

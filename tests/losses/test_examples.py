@@ -15,7 +15,9 @@ def test_public_functions_have_examples(name):
         assert ">>> " in (thing.__doc__ or "")
 
 
-@pytest.mark.parametrize("module", ["binary", "iou", "multiclass", "overlap", "points", "sam"])
+@pytest.mark.parametrize(
+    "module", ["binary", "iou", "multiclass", "objective", "overlap", "points"]
+)
 def test_examples(module):
     results = doctest.testmod(importlib.import_module(f"sam_jax.losses.{module}"))
     assert results.attempted > 0

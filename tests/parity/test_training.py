@@ -10,8 +10,8 @@ from sam_jax.checkpoints import load_checkpoint
 from sam_jax.data.example import Batch
 from sam_jax.data.framing import normalise
 from sam_jax.models import Compute, Model
-from sam_jax.training.gradients import compute_gradients, find_inside, play_batch
-from sam_jax.training.rounds import Interaction
+from sam_jax.training.interaction import Interaction, find_inside
+from sam_jax.training.step import compute_gradients, compute_loss
 
 
 def make_batch(config, b=2, n=3):
@@ -31,14 +31,14 @@ def make_batch(config, b=2, n=3):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", ["point", "box"])
-def test_a_step_of_two_rounds(oblong, tmp_path, first):
-    interaction = Interaction(rounds=2, refine_rounds=0, box_share=float(first == "box"))
+def test_a_step_of_two_iterations(oblong, tmp_path, first):
+    interaction = Interaction(iterations=2, refine_iterations=0, box_share=float(first == "box"))
     model = Model(oblong.config, oblong.model.variables, Compute(prompts_at_once=8))
     batch, keys = make_batch(oblong.config), jax.random.split(jax.random.key(3), 2)
 
     @jax.jit
     def step(model, batch, keys):
-        _, session = play_batch(model, batch, keys, interaction)
+        _, session = compute_loss(model, batch, keys, interaction)
         return compute_gradients(
             model, model.variables["params"], batch, keys, interaction
         ), session
@@ -61,7 +61,7 @@ def test_a_step_of_two_rounds(oblong, tmp_path, first):
     )
     official = oblong.torch_model
     official.zero_grad()
-    loss = session_loss(official, torch_batch, prompts, rounds=2)
+    loss = session_loss(official, torch_batch, prompts, iterations=2)
     loss.backward()
 
     masks = float(sums.masks)

@@ -12,8 +12,8 @@ from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
 from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.models import ImageEncoderConfig, MaskDecoderConfig, PromptEncoderConfig, SamConfig
 from sam_jax.training.config import DataConfig, Synthetic, TrainConfig
+from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
-from sam_jax.training.rounds import Interaction
 
 MINIATURE = SamConfig(
     image_encoder=ImageEncoderConfig(
@@ -42,7 +42,7 @@ CONFIG = TrainConfig(
     ),
     steps=20,
     optimiser=OptimiserConfig(rate=1e-3, warmup_steps=2, decay=CosineDecay()),
-    interaction=Interaction(rounds=1, refine_rounds=0),
+    interaction=Interaction(iterations=1, refine_iterations=0),
 )
 
 
@@ -89,7 +89,7 @@ from tests.training.conftest import CONFIG
 config = dataclasses.replace(
     CONFIG,
     data=dataclasses.replace(CONFIG.data, batch_size=4),
-    reporting=Reporting(metrics_every=1, pictures_every=0, checkpoint_every=3),
+    reporting=Reporting(metrics_every=1, pictures_every=0, states_every=3),
 )
 """
 """A config file: 20 steps of a moment each, on synthetic pictures."""

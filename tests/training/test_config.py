@@ -51,8 +51,8 @@ def data(**settings):
         (data(batch_size=0), "batch_size 0 and masks_per_image 2 are at least 1"),
         (data(sources=(Synthetic(weight=0.0),)), "every source has a weight above 0"),
         (lambda: Stored(path="x", hold_back=1), "hold_back is 0, or 2 and more, not 1"),
-        (lambda: Execution(micro_batches=0), "micro_batches 0 is at least 1"),
-        (lambda: Reporting(checkpoints_kept=0), "checkpoints_kept is at least 1, not 0"),
+        (lambda: Execution(micro_batches=0), "micro_batches is at least 1, not 0"),
+        (lambda: Reporting(states_kept=0), "states_kept is at least 1, not 0"),
         (lambda: Reporting(pictures_every=-1), "pictures_every is at least 0"),
     ],
 )  # fmt: skip

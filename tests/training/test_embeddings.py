@@ -11,14 +11,21 @@ from PIL import Image
 from sam_jax.data.framing import normalise
 from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
 from sam_jax.data.sources import open_source
-from sam_jax.models import Compute, Model, Sam, encode_image, init_variables
+from sam_jax.models import (
+    Compute,
+    FineConfig,
+    Model,
+    encode_image,
+    init_variables,
+    make_sam,
+)
 from sam_jax.training import embeddings
 from sam_jax.training.embeddings import Embeddings
 from sam_jax.types import InputError, RunError
 
 from .conftest import MINIATURE
 
-SAM = Sam(MINIATURE, Compute())
+SAM = make_sam(MINIATURE, Compute())
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +84,27 @@ def test_they_are_what_the_encoder_says(batch, store, variables):
     assert {path.stat().st_size for path in store.folder.iterdir()} == {store.bytes_per_image}
 
 
+def test_an_embedding_of_several_arrays(batch, tmp_path, no_encoding):
+    config = dataclasses.replace(MINIATURE, fine=FineConfig(width=8, cost_kinds=2))
+    encoder = jax.device_get(init_variables(config, 0))["params"]["image_encoder"]
+    store = Embeddings(tmp_path, make_sam(config), encoder)
+    first = store.embed(batch).embeddings
+    shapes = jax.tree.map(lambda leaf: leaf.shape[1:], first)
+    assert shapes.image == (2, 3, 16)
+    assert shapes.details.quarter == (2, 3, 2, 2, 2, 2, 2)
+    assert shapes.costs == (8, 12, 4)
+    assert store.bytes_per_image == 4 * (2 * 3 * 16 + 2 * 3 * 4 * 4 + 2 * 3 * 16 * 2 + 8 * 12 * 4)
+    model = Model(config, {"params": {"image_encoder": encoder}})
+    expected = encode_image(model, normalise(batch.images[:1], batch.fitted[:1]))
+    jax.tree.map(
+        lambda found, one: np.testing.assert_allclose(found[0], one[0], rtol=1e-4, atol=1e-5),
+        first,
+        expected,
+    )
+    no_encoding()
+    jax.tree.map(np.testing.assert_array_equal, store.embed(batch).embeddings, first)
+
+
 def test_nothing_is_computed_twice(batch, store, encoder, tmp_path, no_encoding):
     first, before = store.embed(batch), files(store)
     no_encoding()
@@ -89,13 +117,14 @@ def test_other_weights_precision_or_sizes_have_their_own(store, encoder, tmp_pat
     other = jax.tree.map(np.copy, encoder)
     other["neck"]["norm2"]["bias"][3] += 1e-6
     taller = dataclasses.replace(MINIATURE.image_encoder, image_size=(48, 32))
+    of_taller = {**encoder, "pos_embed": encoder["pos_embed"].swapaxes(0, 1)}
     folders = {
         Embeddings(tmp_path / "embeddings", sam, weights).folder
         for sam, weights in (
             (SAM, encoder),
             (SAM, other),
-            (Sam(MINIATURE, Compute(dtype="bfloat16")), encoder),
-            (Sam(dataclasses.replace(MINIATURE, image_encoder=taller), Compute()), encoder),
+            (make_sam(MINIATURE, Compute(dtype="bfloat16")), encoder),
+            (make_sam(dataclasses.replace(MINIATURE, image_encoder=taller), Compute()), of_taller),
         )
     }
     assert len(folders) == 4
@@ -103,7 +132,7 @@ def test_other_weights_precision_or_sizes_have_their_own(store, encoder, tmp_pat
 
 
 def test_bfloat16_comes_back_as_it_was(batch, encoder, tmp_path, no_encoding):
-    store = Embeddings(tmp_path, Sam(MINIATURE, Compute(dtype="bfloat16")), encoder)
+    store = Embeddings(tmp_path, make_sam(MINIATURE, Compute(dtype="bfloat16")), encoder)
     first = store.embed(batch).embeddings
     no_encoding()
     again = store.embed(batch).embeddings

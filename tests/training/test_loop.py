@@ -83,8 +83,6 @@ def test_the_weights_are_a_model(undisturbed):
 
 def test_the_config_is_kept(undisturbed):
     kept = json.loads((undisturbed / "config.json").read_text())
-    about = json.loads(
-        next((undisturbed / "checkpoints" / "20" / "about").glob("metadata")).read_text()
-    )
+    about = json.loads(next((undisturbed / "states" / "20" / "about").glob("metadata")).read_text())
     assert find_differences(kept, about["config"]) == []
     assert kept["model"]["image_encoder"]["image_size"] == [32, 48]

@@ -1,3 +1,4 @@
+import dataclasses
 import doctest
 
 import jax
@@ -8,6 +9,7 @@ from sam_jax.models import TINY, VIT_B, abstract_variables
 from sam_jax.training import parameters
 from sam_jax.training.parameters import (
     find_frozen,
+    find_hidden,
     is_decayed,
     layer_factor,
     map_paths,
@@ -86,6 +88,35 @@ def test_layers_of_vit_b_are_those_of_vitdet():
     for path, factor in expected.items():
         assert path in paths
         assert layer_factor(path, depth=12, decay=0.8) == pytest.approx(factor)
+
+
+def test_layer_decay_goes_by_structure():
+    below = {
+        path.split("/")[1]
+        for path in PATHS
+        if layer_factor(path, depth=8, decay=0.5) == pytest.approx(0.5**9)
+    }
+    of_encoder = {path.split("/")[1] for path in PATHS if path.startswith("image_encoder/")}
+    assert below == of_encoder - {"neck", *(f"blocks_{i}" for i in range(8))}
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+def test_the_last_layer_of_a_head_is_not_hidden_however_deep(depth):
+    decoder = dataclasses.replace(VIT_B.mask_decoder, iou_head_depth=depth, depth=4)
+    params = abstract_variables(dataclasses.replace(VIT_B, mask_decoder=decoder))["params"]
+    hidden = find_hidden(params)["mask_decoder"]
+    head = hidden["iou_prediction_head"]
+    of_layers = [head[f"layers_{index}"]["kernel"] for index in range(len(head))]
+    assert of_layers == [True] * (depth - 1) + [False]
+    assert hidden["transformer"]["layers_2"]["mlp"]["lin1"]["kernel"]
+    assert not hidden["output_upscaling"]["conv1"]["kernel"]
+    assert not hidden["transformer"]["layers_2"]["mlp"]["lin1"]["bias"]
+
+
+def test_a_head_whose_last_layer_is_frozen_keeps_its_last_layer():
+    trainable = pick_trainable(PARAMS, find_frozen(PARAMS, ["*/iou_prediction_head/layers_2/*"]))
+    head = find_hidden(trainable)["mask_decoder"]["iou_prediction_head"]
+    assert [head[f"layers_{index}"]["kernel"] for index in range(3)] == [True, True, None]
 
 
 def test_only_products_decay():

@@ -16,7 +16,7 @@ import resource, signal
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 """
-"""A limit on the size of files stands in for it: metrics still fit, checkpoints don't."""
+"""A limit on the size of files stands in for it: metrics still fit, training states don't."""
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def stop_at(process, folder, step, number):
     return process.communicate(timeout=60)
 
 
-def checkpoints(folder):
-    return sorted(int(name) for name in os.listdir(folder / "checkpoints") if name.isdigit())
+def saved_states(folder):
+    return sorted(int(name) for name in os.listdir(folder / "states") if name.isdigit())
 
 
 def test_killed_runs_end_like_undisturbed_ones(program, undisturbed, draw, tmp_path):
@@ -77,22 +77,22 @@ def test_ctrl_c_and_sigterm_save_and_stop(program, draw, tmp_path):
         assert "Traceback" not in err
         assert (f"going on from step {reached} in {folder}" in err) == (reached > 0)
         reached = max(steps_done(folder))
-        assert checkpoints(folder)[-1] == reached < 20
+        assert saved_states(folder)[-1] == reached < 20
         assert (folder / "weights.safetensors").exists()
 
 
-def test_a_full_disk_is_one_line_and_loses_no_checkpoint(program, undisturbed, tmp_path):
+def test_a_full_disk_is_one_line_and_loses_no_state(program, undisturbed, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(undisturbed, folder)
-    shutil.rmtree(folder / "checkpoints" / "20")
+    shutil.rmtree(folder / "states" / "20")
     code, out, err = program.run(folder, prelude=FULL_DISK)
-    assert (code, out) == (2, "")
-    problem = f"error: cannot write checkpoints to {folder / 'checkpoints'}: no space left; free some space and"
+    assert (code, out) == (1, "")
+    problem = f"error: cannot write training states to {folder / 'states'}: no space left; free some space and"
     assert err.splitlines()[-1].startswith(problem)
     assert "Traceback" not in err
-    assert checkpoints(folder) == [18]
+    assert saved_states(folder) == [18]
     code, out, err = program.run(folder, "--max-seconds", "0")
     assert code == 0
-    assert "checkpoint 20.orbax-checkpoint-tmp was never finished: it is removed" in err
+    assert "training state 20.orbax-checkpoint-tmp was never finished: it is removed" in err
     assert f"going on from step 18 in {folder}" in err
     assert out == f"out of time: saved in {folder}; the same command goes on from there\n"

@@ -12,12 +12,17 @@ from sam_jax.data.framing import normalise
 from sam_jax.distributed import DEVICES, device_mesh, place_batch
 from sam_jax.models import Model, encode_image
 from sam_jax.training.config import Execution
-from sam_jax.training.gradients import compute_gradients
+from sam_jax.training.interaction import Metrics
 from sam_jax.training.parameters import pick_trainable, put_back
 from sam_jax.training.preparation import first_state, prepare
-from sam_jax.training.rounds import Sums
 from sam_jax.training.state import TrainState
-from sam_jax.training.step import image_keys, make_train_step, sum_gradients, update_state
+from sam_jax.training.step import (
+    accumulate_gradients,
+    compute_gradients,
+    image_keys,
+    make_train_step,
+    update_state,
+)
 
 from .conftest import CONFIG
 
@@ -30,14 +35,14 @@ def encoder_gradients(model, trainable, batch, keys):
     def loss(trainable):
         params = put_back(trainable, model.variables["params"])
         embeddings = encode_image(
-            Model(model.sam, {**model.variables, "params": params}),
+            model.replace(variables={**model.variables, "params": params}),
             normalise(batch.images, batch.fitted),
         )
         wanted = jax.vmap(lambda key: jax.random.normal(key, embeddings.shape[1:]))(keys)
         errors = ((embeddings - wanted) ** 2).mean((1, 2, 3))
         masks = batch.valid.sum(1, dtype=jnp.float32)
         loss = (errors * masks).sum()
-        return loss, Sums(masks.sum(), *[loss] * 7)
+        return loss, Metrics(masks.sum(), *[loss] * 7)
 
     return jax.grad(loss, has_aux=True)(trainable)
 
@@ -59,7 +64,7 @@ def run(config, batch, devices, gradients_of, steps=2):
     before, metrics = jax.device_get(state.params), []
     for _ in range(steps):
         with jax.transfer_guard("disallow"):
-            state, of_step = step(state, place_batch(batch, mesh))
+            state, *of_step = step(state, place_batch(batch, mesh))
         metrics.append(jax.device_get(of_step))
     return before, state, metrics
 
@@ -93,7 +98,7 @@ def test_a_step_is_the_same_however_it_is_divided(
     before, state, metrics = on_one_device
     other = run(with_execution(ENCODER_ONLY, **settings), batch, devices, encoder_gradients)
     for mine, theirs in zip(other[2], metrics, strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-5)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), mine, theirs)
     # Adam makes full steps of gradients that are only rounding, such as those of keys' biases.
     assert relative_difference(moves(other[0], other[1]), moves(before, state)) < 5e-3
     assert relative_difference(other[1].opt_state, state.opt_state) < 1e-5
@@ -121,10 +126,12 @@ def compare_with_pmap(config, gradients_of, batch, state, metrics, relative_diff
 
     @partial(jax.pmap, axis_name=DEVICES, in_axes=(None, 0, 0))
     def step(state, batch, keys):
-        model = Model(plan.sam, {"params": state.params, **state.constants})
+        model = Model(
+            plan.sam.config, {"params": state.params, **state.constants}, plan.sam.compute
+        )
         trainable = pick_trainable(state.params, plan.frozen)
         gradients, sums = jax.lax.psum(
-            sum_gradients(gradients_of, model, trainable, batch, keys, 1), DEVICES
+            accumulate_gradients(gradients_of, model, trainable, batch, keys, 1), DEVICES
         )
         return update_state(state, gradients, sums, plan.optimiser, plan.frozen)
 
@@ -132,8 +139,10 @@ def compare_with_pmap(config, gradients_of, batch, state, metrics, relative_diff
     mine = first_state(config, plan)
     for expected in metrics:
         keys = on_no_device(image_keys(mine, len(batch.images)).reshape(devices, -1))
-        mine, of_step = jax.tree.map(lambda leaf: leaf[0], step(on_no_device(mine), divided, keys))
-        np.testing.assert_allclose(jax.device_get(of_step), expected, rtol=1e-5)
+        mine, *of_step = jax.tree.map(lambda leaf: leaf[0], step(on_no_device(mine), divided, keys))
+        jax.tree.map(
+            partial(np.testing.assert_allclose, rtol=1e-5), jax.device_get(of_step), expected
+        )
     assert relative_difference(mine.opt_state, state.opt_state) < 1e-4
     assert relative_difference(moves(before, mine), moves(before, state)) < 5e-3
 
@@ -201,7 +210,7 @@ def test_a_step_of_sam_is_the_same_on_eight_devices(batch, relative_difference):
     for settings in ({}, {"parameters": "sharded"}):
         _, other, others = run(with_execution(CONFIG, **settings), batch, 8, play)
         for mine, theirs in zip(others, metrics, strict=True):
-            np.testing.assert_allclose(mine, theirs, rtol=1e-4)
+            jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), mine, theirs)
         assert relative_difference(other.opt_state, state.opt_state) < 1e-4
         assert relative_difference(moves(before, other), moves(before, state)) < 5e-3
     compare_with_pmap(CONFIG, play, batch, state, metrics, relative_difference, before)

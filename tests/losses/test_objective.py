@@ -37,7 +37,7 @@ def photo_area():
 
 def total(logits, truth, predicted_iou, inside=None):
     losses = sam_mask_loss(logits, truth, predicted_iou, inside)
-    return losses.mask + losses.iou
+    return losses.mask + losses.iou_error
 
 
 losses_of = jax.jit(sam_mask_loss)
@@ -125,7 +125,7 @@ def test_only_the_lowest_mask_learns_and_every_predicted_iou():
     np.testing.assert_array_equal(to_logits[others], 0)
     assert (to_logits[losses.best] != 0).all()
     np.testing.assert_allclose(to_predicted, 2 * (predicted - losses.real_iou) / 3, rtol=1e-5)
-    only_iou = jax.grad(lambda z: losses_of(z, truth, predicted).iou)(logits)
+    only_iou = jax.grad(lambda z: losses_of(z, truth, predicted).iou_error)(logits)
     np.testing.assert_array_equal(only_iou, 0)
 
 

@@ -1,8 +1,10 @@
-"""The training objective of SAM (§3 and appendix A): 20·focal + dice on the best of a prompt's masks, and IoU.
+"""SAM's training objective: 20 · focal + dice on the best of a prompt's masks, and the error of the predicted IoU.
 
-Every round of every prompt pays for it, so it is written as one pass over the pixels and one for its gradient, which is
-known in closed form and concerns one of the masks only. `binary.sigmoid_focal`, `overlap.soft_dice` and
-`iou.iou_squared_error` are what it amounts to.
+It is computed for every prompt of every iteration, so it is written as one pass over the pixels and one for the
+gradient, which is known in closed form and concerns one of the masks only. It equals what `binary.sigmoid_focal`,
+`overlap.soft_dice` and `iou.iou_squared_error` compute.
+
+Source: [SAM](https://arxiv.org/abs/2304.02643), section 3, "Losses and training", and appendix A.
 """
 
 from typing import Any, NamedTuple
@@ -16,28 +18,30 @@ from sam_jax.types import AnyArray
 
 FOCAL_WEIGHT = 20.0
 DICE_WEIGHT = 1.0
+
 ALPHA = 0.25
-"""Focal loss's weight of object; gamma is 2."""
+"""The weight of the object in the focal loss; gamma is 2."""
+
 EPS = 1.0
-"""Soft dice's ε."""
+"""The constant ε of the dice loss."""
 
 
 class SamLosses(NamedTuple):
-    """Losses of one prompt; `mask + iou` is what SAM minimises.
+    """Losses of one prompt; `mask + iou_error` is what SAM minimises.
 
     Attributes:
-        mask: 20 · focal + dice of the mask where that is lowest. No gradient reaches the others.
-        focal: of that mask, the mean over pixels.
-        dice: of that mask.
-        iou: squared error of the predicted IoU, the mean over all masks.
-        best: which mask was lowest.
-        real_iou: of every mask, thresholded at 0, with the truth; without gradient.
+        mask: 20 · focal + dice of the best mask, the one where this sum is lowest. No gradient reaches the others.
+        focal: Focal loss of the best mask, the mean over pixels.
+        dice: Dice loss of the best mask.
+        iou_error: Squared error of the predicted IoU, the mean over all masks.
+        best: Index of the best mask.
+        real_iou: IoU of every mask, thresholded at 0, with the truth; without gradient.
     """
 
     mask: Float[Array, ""]
     focal: Float[Array, ""]
     dice: Float[Array, ""]
-    iou: Float[Array, ""]
+    iou_error: Float[Array, ""]
     best: Int[Array, ""]
     real_iou: Float[Array, " m"]
 
@@ -48,22 +52,22 @@ def sam_mask_loss(
     predicted_iou: Float[AnyArray, " m"],
     inside: Bool[AnyArray, "h w"] | None = None,
 ) -> SamLosses:
-    """Losses of a prompt's masks: focal and dice of the lowest, predicted IoU of all.
+    """Losses of a prompt's masks: focal and dice of the best mask, and the error of the predicted IoU of all.
 
-    Source: SAM, §3 "Losses and training" and appendix A.
+    Source: [SAM](https://arxiv.org/abs/2304.02643), section 3, "Losses and training", and appendix A.
 
     Args:
-        logits: of every mask that answers the prompt.
-        truth: the one mask that was meant.
-        predicted_iou: the model's own estimate of each mask's IoU.
-        inside: pixels that belong to the photo; padding takes no part in anything. None for all of them.
+        logits: Logits of every mask that answers the prompt.
+        truth: The true mask.
+        predicted_iou: The IoU that the model predicts for each mask.
+        inside: Whether a pixel belongs to the photo; padding takes no part in the losses. None for all pixels.
 
     >>> truth = jnp.array([[True, True, False], [False, False, False]])
     >>> sure = jnp.where(truth, 9.0, -9.0)
     >>> losses = sam_mask_loss(jnp.stack([-sure, sure]), truth, jnp.array([0.5, 0.9]))
     >>> int(losses.best), losses.real_iou.tolist()
     (1, [0.0, 1.0])
-    >>> print(f"{losses.mask:.4f} {losses.iou:.4f}")  # (0.5² + 0.1²) / 2
+    >>> print(f"{losses.mask:.4f} {losses.iou_error:.4f}")  # (0.5² + 0.1²) / 2
     0.0001 0.1300
     """
     inside = jnp.ones(truth.shape, bool) if inside is None else jnp.asarray(inside)
@@ -74,11 +78,11 @@ def sam_mask_loss(
 
 
 class _Residuals(NamedTuple):
-    """What the gradient needs: the arguments, which mask, and sums over its pixels.
+    """What the gradient needs: the arguments, the index of the best mask, and sums over its pixels.
 
     Attributes:
-        overlap: Σpg.
-        sizes: Σp + Σg.
+        overlap: The sum Σpg.
+        sizes: The sum Σp + Σg.
     """
 
     logits: Float[Array, "m h w"]
@@ -96,7 +100,7 @@ _Lowest = tuple[Float[Array, ""], Float[Array, ""], Int[Array, ""], Float[Array,
 def _lowest(
     logits: Float[Array, "m h w"], truth: Bool[Array, "h w"], inside: Bool[Array, "h w"]
 ) -> _Lowest:
-    """Focal and dice loss of the mask whose sum is lowest, its index, and the real IoU of all."""
+    """Focal and dice loss of the best mask, its index, and the real IoU of all masks."""
     return _lowest_forward(logits, truth, inside)[0]
 
 
@@ -104,7 +108,7 @@ def _lowest_forward(
     logits: Float[Array, "m h w"], truth: Bool[Array, "h w"], inside: Bool[Array, "h w"]
 ) -> tuple[_Lowest, _Residuals]:
     mask, miss, entropy = _compare(logits, truth[None])
-    # Sums of selections: XLA on a CPU then computes what is selected in one loop, not in one for each operation.
+    # Sums of selections: XLA then computes what is selected in one loop on a CPU, not in one for each operation.
     focal = _sum(_class_weight(truth)[None] * miss**2 * entropy, inside) / _pixels(inside)
     missed, spilled = _sum(miss, inside & truth), _sum(miss, inside & ~truth)
     truth_area = _count(inside & truth)
@@ -140,7 +144,7 @@ _lowest.defvjp(_lowest_forward, _lowest_backward)
 def _compare(
     logits: Float[Array, "*m h w"], truth: Bool[Array, "*#m h w"]
 ) -> tuple[Bool[Array, "*m h w"], Float[Array, "*m h w"], Float[Array, "*m h w"]]:
-    """The mask; the probability 1 - p_t of the wrong class; cross-entropy -log p_t. One exponential serves the two."""
+    """The mask, the probability 1 - p_t of the wrong class, and cross-entropy -log p_t, from one exponential."""
     z = logits.astype(jnp.float32)
     of_truth = jnp.where(truth, z, -z)
     smaller = jnp.exp(-jnp.abs(of_truth))
@@ -151,7 +155,7 @@ def _compare(
 
 
 def _pixels(inside: Bool[Array, "h w"]) -> Float[Array, ""]:
-    """What a mean divides by: 1 where there is no pixel at all."""
+    """The divisor of a mean over pixels: their number, or 1 where there is none."""
     return jnp.maximum(_count(inside), 1)
 
 

@@ -15,8 +15,8 @@ from sam_jax.models import (
     SamConfig,
     init_variables,
 )
-from sam_jax.training.gradients import compute_gradients, draw_branches, find_inside, play_batch
-from sam_jax.training.rounds import Interaction
+from sam_jax.training.interaction import Interaction, find_inside
+from sam_jax.training.step import compute_gradients, compute_loss, draw_drop_path
 from sam_jax.types import InputError, PointLabel
 
 CONFIG = SamConfig(
@@ -60,15 +60,17 @@ KEYS = jax.random.split(jax.random.key(5), 3)
 
 
 @functools.cache
-def play(interaction):
-    return jax.jit(lambda model, batch, keys: play_batch(model, batch, keys, interaction))
+def simulate(interaction):
+    return jax.jit(lambda model, batch, keys: compute_loss(model, batch, keys, interaction))
 
 
-@pytest.mark.parametrize(("refine_rounds", "box_share"), [(0, 1.0), (1, 0.0), (2, 1.0)])
-def test_what_the_user_does(refine_rounds, box_share):
-    interaction = Interaction(rounds=5, refine_rounds=refine_rounds, box_share=box_share)
+@pytest.mark.parametrize(("refine_iterations", "box_share"), [(0, 1.0), (1, 0.0), (2, 1.0)])
+def test_what_the_annotator_does(refine_iterations, box_share):
+    interaction = Interaction(
+        iterations=5, refine_iterations=refine_iterations, box_share=box_share
+    )
     batch = make_batch()
-    _, session = play(interaction)(MODEL, batch, KEYS)
+    _, session = simulate(interaction)(MODEL, batch, KEYS)
     labels, points = np.asarray(session.labels), np.asarray(session.points)
     first = (
         [PointLabel.TOP_LEFT, PointLabel.BOTTOM_RIGHT]
@@ -77,9 +79,9 @@ def test_what_the_user_does(refine_rounds, box_share):
     )
     assert (labels[:, :, :2] == first).all()
     added = np.isin(labels[:, :, 2:], (PointLabel.FOREGROUND, PointLabel.BACKGROUND))
-    assert (added.sum(axis=2) == 4 - refine_rounds).all()
-    if refine_rounds:
-        assert not added[:, :, -1].any(), "the last round adds no point"
+    assert (added.sum(axis=2) == 4 - refine_iterations).all()
+    if refine_iterations:
+        assert not added[:, :, -1].any(), "the last iteration adds no point"
     columns, rows = np.moveaxis(points.astype(int) // 4, -1, 0)
     images, prompts, _ = np.indices(labels.shape)
     truth = batch.masks[images, prompts, rows, columns]
@@ -87,10 +89,10 @@ def test_what_the_user_does(refine_rounds, box_share):
     assert (truth == (labels == PointLabel.FOREGROUND))[is_point].all()
 
 
-def test_a_user_who_clicks_in_the_middle():
-    interaction = Interaction(rounds=2, refine_rounds=0, box_share=0.0, centre_share=1.0)
+def test_an_annotator_who_clicks_in_the_middle():
+    interaction = Interaction(iterations=2, refine_iterations=0, box_share=0.0, centre_share=1.0)
     batch = make_batch()
-    _, session = play(interaction)(MODEL, batch, KEYS)
+    _, session = simulate(interaction)(MODEL, batch, KEYS)
     points = np.asarray(session.points)
     for i, j in np.ndindex(3, 2):
         rows, columns = np.nonzero(batch.masks[i, j])  # 5 x 7 cells, whose middle is 1 x 3
@@ -99,13 +101,13 @@ def test_a_user_who_clicks_in_the_middle():
         assert (points[i, j, 0] < middle + np.array([12, 4])).all()
 
 
-def test_the_second_idle_round_is_anywhere_before_the_last():
-    interaction = Interaction(rounds=4, refine_rounds=2)
+def test_the_second_idle_iteration_is_anywhere_before_the_last():
+    interaction = Interaction(iterations=4, refine_iterations=2)
     batch = jax.tree.map(lambda leaf: np.repeat(leaf[:1], 3, axis=0), make_batch())
     batch = batch._replace(
         masks=np.repeat(batch.masks[:, :1], 20, axis=1), valid=np.ones((3, 20), bool)
     )
-    _, session = play(interaction)(MODEL, batch, KEYS)
+    _, session = simulate(interaction)(MODEL, batch, KEYS)
     idle = (np.asarray(session.labels)[:, :, 2:] == PointLabel.ABSENT).sum(axis=(0, 1))
     assert idle.sum() == 2 * 60
     assert idle[-1] == 60
@@ -113,7 +115,7 @@ def test_the_second_idle_round_is_anywhere_before_the_last():
 
 
 def test_parts_of_a_batch_add_up():
-    batch, interaction = make_batch(), Interaction(rounds=3)
+    batch, interaction = make_batch(), Interaction(iterations=3)
     batch = batch._replace(valid=np.array([[True, True], [True, False], [False, False]]))
 
     @jax.jit
@@ -147,7 +149,7 @@ def test_only_trainable_leaves_get_gradients():
     trainable["image_encoder"] = jax.tree.map(lambda _: None, params["image_encoder"])
     gradients, _ = jax.jit(
         lambda model, trainable: compute_gradients(
-            model, trainable, make_batch(), KEYS, Interaction(rounds=1, refine_rounds=0)
+            model, trainable, make_batch(), KEYS, Interaction(iterations=1, refine_iterations=0)
         )
     )(MODEL, trainable)
     assert jax.tree.structure(gradients) == jax.tree.structure(trainable)
@@ -156,7 +158,7 @@ def test_only_trainable_leaves_get_gradients():
 
 def test_drop_path_keeps_the_mean():
     keys = jax.random.split(jax.random.key(0), 5000)
-    branches = jax.vmap(lambda key: draw_branches(key, 3, 0.4))(keys)
+    branches = jax.vmap(lambda key: draw_drop_path(key, 3, 0.4))(keys)
     np.testing.assert_allclose(np.unique(branches[:, 0]), [1])
     np.testing.assert_allclose(np.unique(branches[:, 2]), [0, 1 / 0.6], rtol=1e-6)
     np.testing.assert_allclose(branches.mean(axis=0), 1, atol=0.05)
@@ -171,8 +173,11 @@ def test_inside_is_what_holds_any_of_the_photo():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rounds": 0}, "rounds is at least 1"),
-        ({"rounds": 2, "refine_rounds": 2}, "refine_rounds is 0, 1 or 2, and fewer than the 2"),
+        ({"iterations": 0}, "iterations is at least 1"),
+        (
+            {"iterations": 2, "refine_iterations": 2},
+            "refine_iterations is 0, 1 or 2, and fewer than the 2",
+        ),
         ({"box_share": 1.5}, "box_share"),
         ({"centre_share": -0.1}, "centre_share"),
         ({"box_jitter": -1.0}, "box_jitter"),

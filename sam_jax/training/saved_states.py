@@ -1,4 +1,4 @@
-"""The state of a run on disk: written aside while training goes on, whole or not at all, the newest few kept."""
+"""Training states on disk: written aside while training goes on, whole or not at all, the newest few kept."""
 
 import contextlib
 import errno
@@ -18,37 +18,41 @@ from sam_jax.data.loader import LoaderState
 from sam_jax.distributed import gather_texts
 from sam_jax.training.config import find_differences
 from sam_jax.training.state import TrainState
-from sam_jax.types import CheckpointError, InputError
+from sam_jax.types import InputError, RunError
 
 Report = Callable[[str], None]
+"""A function that shows a user a line of text."""
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Error numbers of the operating system that mean a full disk."""
 
 _UNFINISHED = ".orbax-checkpoint-tmp"
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Restored(NamedTuple):
     """Where a run goes on.
 
     Attributes:
-        state: as it was.
-        position: of this process's loader, which gives the next batch.
+        state: The training state, as it was saved.
+        position: The position of this process's loader, which gives the next batch.
     """
 
     state: TrainState
     position: LoaderState
 
 
-class Checkpoints:
-    """The checkpoints of one run, a folder each, named by the step.
+class SavedStates:
+    """The saved training states of one run, a folder for each, named by the step.
 
     Args:
-        folder: of all of them.
-        keep: how many of the newest stay.
-        config: description of the run, kept beside the state.
-        report: told in a line what a user should know.
+        folder: The folder of all of them.
+        keep: The number of states that are kept, the newest.
+        config: The description of the run's configuration, which is saved with each state.
+        report: A function that is called with a line that a user should see.
 
     Raises:
-        CheckpointError: the folder cannot be made.
+        InputError: The folder cannot be made.
+        RunError: There is no space for it.
     """
 
     def __init__(self, folder: Path, keep: int, config: dict[str, Any], report: Report) -> None:
@@ -57,8 +61,15 @@ class Checkpoints:
         self._report = report
         # Orbax tells of every write, and of failures, which it raises as well.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        with self._explained():
+        try:
             self._folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            if error.errno in NO_SPACE:
+                raise self._failed(error) from error
+            raise InputError(
+                f"cannot write training states to {self._folder}: {error.strerror}"
+            ) from error
+        with self._explained():
             if jax.process_index() == 0:
                 self._remove_unfinished()
             self._manager = ocp.CheckpointManager(
@@ -72,15 +83,16 @@ class Checkpoints:
             )
 
     def restore(self, like: TrainState, specs: TrainState, mesh: Mesh) -> Restored | None:
-        """The newest whole checkpoint; None if there is none.
+        """Read the newest state that is whole; None if there is none.
 
         Args:
-            like: a state of the same shapes.
-            specs: where its leaves lie.
-            mesh: from `device_mesh`.
+            like: A state of the same shapes and dtypes.
+            specs: Where its leaves lie on the mesh.
+            mesh: The devices, from `device_mesh`.
 
         Raises:
-            InputError: it belongs to a run with other settings.
+            InputError: The state belongs to a run with other settings.
+            RunError: A damaged state cannot be moved aside.
         """
         abstract = jax.tree.map(
             lambda leaf, spec: jax.ShapeDtypeStruct(
@@ -96,7 +108,7 @@ class Checkpoints:
                 state = self._read(step, state=ocp.args.StandardRestore(abstract))
             except InputError:
                 raise
-            # Whatever is wrong with its files, an older checkpoint may be whole.
+            # Whatever is wrong with its files, an older state may be whole.
             except Exception as error:
                 self._set_aside(step, error)
                 continue
@@ -105,10 +117,15 @@ class Checkpoints:
         return None
 
     def save(self, state: TrainState, position: LoaderState, step: int) -> None:
-        """Begin to write a checkpoint; it may end while training goes on.
+        """Begin to write a state; writing may end while training goes on.
+
+        Args:
+            state: The training state after the step.
+            position: The position of this process's loader.
+            step: The number of steps done.
 
         Raises:
-            CheckpointError: this or the one before could not be written; those that were there are untouched.
+            RunError: This state or the one before could not be written; those that were there are untouched.
         """
         positions = gather_texts(json.dumps(position))
         with self._explained():
@@ -123,51 +140,51 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Until all that was begun is on the disk.
+        """Return when all that was begun is on the disk.
 
         Raises:
-            CheckpointError: it could not be written.
+            RunError: It could not be written.
         """
         with self._explained():
             self._manager.wait_until_finished()
 
     def close(self) -> None:
-        """Give back what it holds.
+        """Give back threads and files.
 
         Raises:
-            CheckpointError: what was begun, and not waited for, could not be written.
+            RunError: What was begun, and not waited for, could not be written.
         """
         with self._explained():
             self._manager.close()
 
     @property
     def newest(self) -> int | None:
-        """Step of the newest one that is whole."""
+        """The step of the newest state that is whole; None if there is none."""
         return self._manager.latest_step()
 
     def _read(self, step: int, **wanted: ocp.args.CheckpointArgs) -> Any:
-        """One of the things in a checkpoint."""
+        """One of the items that are saved together, `state` or `about`."""
         (name,) = wanted
         return self._manager.restore(step, args=ocp.args.Composite(**wanted))[name]
 
     def _remove_unfinished(self) -> None:
         for path in sorted(self._folder.iterdir()):
             if _UNFINISHED in path.name:
-                self._report(f"checkpoint {path.name} was never finished: it is removed")
+                self._report(f"training state {path.name} was never finished: it is removed")
                 shutil.rmtree(path)
 
     def _check(self, step: int, config: dict[str, Any]) -> None:
         if differences := find_differences(config, self._config):
             raise InputError(
-                f"checkpoint {step} in {self._folder} is of a run with other settings: {'; '.join(differences)}. "
-                "Go back to those, or start in another folder"
+                f"the training state of step {step} in {self._folder} is of a run with other settings: "
+                f"{'; '.join(differences)}. Go back to those, or start in another folder"
             )
 
     def _set_aside(self, step: int, error: Exception) -> None:
         damaged = self._folder / f"{step}.damaged"
-        reason = " ".join(str(error).split())[:200]
         self._report(
-            f"checkpoint {step} is damaged ({reason}): moved to {damaged.name}, trying the one before"
+            f"the training state of step {step} is damaged ({_shorten(error, 200)}): moved to {damaged.name}, "
+            "trying the one before"
         )
         with self._explained():
             (self._folder / str(step)).rename(damaged)
@@ -175,21 +192,28 @@ class Checkpoints:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Orbax and TensorStore raise what they find; here it becomes a line that says what to do."""
+        """Turn whatever Orbax and TensorStore raise into a line that says what to do."""
         try:
             yield
         except Exception as error:
-            reason, advice = " ".join(str(error).split())[:300], "check the disk"
-            if _find_error_number(error) in NO_SPACE:
-                reason, advice = "no space left", "free some space"
-            raise CheckpointError(
-                f"cannot write checkpoints to {self._folder}: {reason}; {advice} and start again, "
-                "the run goes on from the newest whole one"
-            ) from error
+            raise self._failed(error) from error
+
+    def _failed(self, error: Exception) -> RunError:
+        reason, advice = _shorten(error, 300), "check the disk"
+        if _find_error_number(error) in NO_SPACE:
+            reason, advice = "no space left", "free some space"
+        return RunError(
+            f"cannot write training states to {self._folder}: {reason}; {advice} and start again, "
+            "the run goes on from the newest whole one"
+        )
+
+
+def _shorten(error: Exception, length: int) -> str:
+    return " ".join(str(error).split())[:length]
 
 
 def _find_error_number(error: Exception) -> int | None:
-    """Of the operating system; TensorStore has it in its text."""
+    """The operating system's number of an error; TensorStore writes it in its text."""
     if isinstance(error, OSError):
         return error.errno
     code = re.search(r"os_error_code='(\d+)'", str(error))

@@ -1,4 +1,4 @@
-"""Checkpoints that are whole, or not there."""
+"""Training states that are whole, or not there."""
 
 import os
 import shutil
@@ -12,9 +12,9 @@ import pytest
 from jax.sharding import PartitionSpec
 
 from sam_jax.distributed import device_mesh, parameter_specs
-from sam_jax.training.checkpointing import Checkpoints
+from sam_jax.training.saved_states import SavedStates
 from sam_jax.training.state import TrainState
-from sam_jax.types import CheckpointError, InputError
+from sam_jax.types import InputError
 
 CONFIG = {"steps": 9, "optimiser": {"rate": 0.1}, "reporting": {"metrics_every": 5}}
 POSITION = {"records_read": 48, "skipped": {"no json: é": 2}, "fingerprint": "abc"}
@@ -39,17 +39,15 @@ class Run:
         self.specs = parameter_specs(make_state(0), self.mesh, sharded=sharded)._replace(
             key=PartitionSpec()
         )
-        self.checkpoints = Checkpoints(folder, keep, config, self.said.append)
+        self.saved = SavedStates(folder, keep, config, self.said.append)
 
     def save(self, *steps):
         for step in steps:
-            self.checkpoints.save(make_state(step), {**POSITION, "records_read": step}, step)
-            self.checkpoints.wait()
+            self.saved.save(make_state(step), {**POSITION, "records_read": step}, step)
+            self.saved.wait()
 
     def restore(self):
-        return self.checkpoints.restore(
-            jax.eval_shape(lambda: make_state(0)), self.specs, self.mesh
-        )
+        return self.saved.restore(jax.eval_shape(lambda: make_state(0)), self.specs, self.mesh)
 
 
 @pytest.fixture
@@ -58,13 +56,13 @@ def start(tmp_path):
 
     def start(**settings):
         if runs:
-            runs[-1].checkpoints.close()
-        runs.append(Run(tmp_path / "checkpoints", **settings))
+            runs[-1].saved.close()
+        runs.append(Run(tmp_path / "states", **settings))
         return runs[-1]
 
     yield start
     for run in runs[-1:]:
-        run.checkpoints.close()
+        run.saved.close()
 
 
 def assert_is_state(restored, step):
@@ -118,7 +116,7 @@ def test_a_half_written_folder_is_ignored_with_a_word(start):
     run.save(3, 6)
     shutil.copytree(run.folder / "6", run.folder / "9.orbax-checkpoint-tmp")
     again = start()
-    assert again.said == ["checkpoint 9.orbax-checkpoint-tmp was never finished: it is removed"]
+    assert again.said == ["training state 9.orbax-checkpoint-tmp was never finished: it is removed"]
     assert_is_state(again.restore(), 6)
     assert sorted(os.listdir(run.folder)) == ["3", "6"]
 
@@ -126,7 +124,7 @@ def test_a_half_written_folder_is_ignored_with_a_word(start):
 # Orbax reads on in its threads when a file turns out to be short, and finds their event loop closed.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("damage", ["truncated", "no state", "no position"])
-def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(start, damage):
+def test_a_damaged_state_is_set_aside_for_the_one_before(start, damage):
     run = start()
     run.save(3, 6)
     newest = run.folder / "6"
@@ -138,7 +136,7 @@ def test_a_damaged_checkpoint_is_set_aside_for_the_one_before(start, damage):
     again = start()
     assert_is_state(again.restore(), 3)
     (line,) = again.said
-    assert line.startswith("checkpoint 6 is damaged (")
+    assert line.startswith("the training state of step 6 is damaged (")
     assert line.endswith("moved to 6.damaged, trying the one before")
     again.save(6)
     assert sorted(os.listdir(run.folder)) == ["3", "6", "6.damaged"]
@@ -160,16 +158,16 @@ def test_reporting_may_change(start):
 
 
 def test_a_file_in_the_way(tmp_path):
-    (tmp_path / "checkpoints").write_text("")
-    with pytest.raises(CheckpointError, match="cannot write checkpoints to"):
-        Checkpoints(tmp_path / "checkpoints", 2, CONFIG, print)
+    (tmp_path / "states").write_text("")
+    with pytest.raises(InputError, match=r"cannot write training states to .*: File exists"):
+        SavedStates(tmp_path / "states", 2, CONFIG, print)
 
 
 DISK_FULL = """
 import resource, signal, sys
 from pathlib import Path
-from tests.training.test_checkpointing import Run, make_state
-from sam_jax.types import CheckpointError
+from tests.training.test_saved_states import Run, make_state
+from sam_jax.types import RunError
 
 run = Run(Path(sys.argv[1]))
 run.save(3)
@@ -177,17 +175,17 @@ signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
 try:
     run.save(6)
-except CheckpointError as error:
+except RunError as error:
     print(error)
 """
 
 
 def test_a_full_disk_is_one_line_and_loses_nothing(start, tmp_path):
-    folder = tmp_path / "checkpoints"
+    folder = tmp_path / "states"
     ended = subprocess.run(
         [sys.executable, "-c", DISK_FULL, str(folder)], capture_output=True, text=True, timeout=120
     )
     (line,) = ended.stdout.splitlines()
-    assert line.startswith(f"cannot write checkpoints to {folder}: ")
+    assert line.startswith(f"cannot write training states to {folder}: ")
     assert "free some space" in line
     assert_is_state(start().restore(), 3)
