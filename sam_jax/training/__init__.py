@@ -1,1 +1,1 @@
-"""Training: simulated interaction, gradients, optimiser, step, loop."""
+"""Training: configuration, simulated interaction, the training step and its optimiser, the loop, saved states."""

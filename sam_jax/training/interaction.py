@@ -105,6 +105,22 @@ class Session(NamedTuple):
     last: Float[Array, "b n h w"]
 
 
+class _State(NamedTuple):
+    """What is carried from one iteration to the next."""
+
+    points: Float[Array, "b n p 2"]
+    labels: Int[Array, "b n p"]
+    logits: Float[Array, "b n h w"]
+
+
+class _Answer(NamedTuple):
+    """Logits and real IoU of each prompt's mask of highest predicted IoU, and the losses of the prompt."""
+
+    logits: Float[Array, "b n h w"]
+    iou: Float[Array, "b n"]
+    losses: SamLosses
+
+
 def simulate_session(
     model: Model,
     embeddings: PyTree[Float[AnyArray, "b ..."]],
@@ -133,8 +149,9 @@ def simulate_session(
         Metrics summed over masks, and what happened.
     """
     truth, valid = jnp.asarray(truth), jnp.asarray(valid)
-    n, iterations = truth.shape[1], interaction.iterations
-    inside = find_inside(fitted, truth.shape[2:])
+    _, n, h, w = truth.shape
+    iterations = interaction.iterations
+    inside = find_inside(fitted, (h, w))
     key_first, key_idle, key_later = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(
         keys
     )
@@ -177,14 +194,26 @@ def simulate_session(
         jax.checkpoint(iterate), _State(points, labels, first.logits), jnp.arange(1, iterations)
     )
 
+    metrics = _add_up(first, later_iou, later_losses, valid)
+    return metrics, Session(state.points, state.labels, first.logits, state.logits)
+
+
+def _add_up(
+    first: _Answer,
+    later_iou: Float[Array, "i b n"],
+    later_losses: SamLosses,
+    valid: Bool[Array, "b n"],
+) -> Metrics:
+    """Means over iterations, summed over masks."""
+
     def total(of_first: Float[Array, "b n"], of_later: Float[Array, "i b n"]) -> Float[Array, ""]:
-        mean = (of_first + of_later.sum(axis=0)) / iterations
+        mean = (of_first + of_later.sum(axis=0)) / (1 + len(later_iou))
         return jnp.where(valid, mean, 0.0).sum()
 
     mask = total(first.losses.mask, later_losses.mask)
     iou_error = total(first.losses.iou_error, later_losses.iou_error)
-    last_iou = later_iou[-1] if iterations > 1 else first.iou
-    metrics = Metrics(
+    last_iou = later_iou[-1] if len(later_iou) else first.iou
+    return Metrics(
         masks=valid.sum(dtype=jnp.float32),
         loss=mask + iou_error,
         mask=mask,
@@ -194,23 +223,6 @@ def simulate_session(
         first_iou=jnp.where(valid, first.iou, 0.0).sum(),
         last_iou=jnp.where(valid, last_iou, 0.0).sum(),
     )
-    return metrics, Session(state.points, state.labels, first.logits, state.logits)
-
-
-class _State(NamedTuple):
-    """What is carried from one iteration to the next."""
-
-    points: Float[Array, "b n p 2"]
-    labels: Int[Array, "b n p"]
-    logits: Float[Array, "b n h w"]
-
-
-class _Answer(NamedTuple):
-    """Logits and real IoU of each prompt's mask of highest predicted IoU, and the losses of the prompt."""
-
-    logits: Float[Array, "b n h w"]
-    iou: Float[Array, "b n"]
-    losses: SamLosses
 
 
 def find_inside(fitted: Int[AnyArray, "b 2"], low_size: tuple[int, int]) -> Bool[Array, "b h w"]:

@@ -76,6 +76,13 @@ def test_a_picture_has_a_row_for_each_image(undisturbed):
     assert pixels.std(axis=(0, 1)).min() > 10
 
 
+def test_a_loss_that_diverges_ends_the_run(program, tmp_path):
+    code, out, err = program.run(tmp_path / "run", "optimiser.rate=1e38")
+    assert (code, out) == (1, "")
+    assert err.splitlines()[-1].startswith("error: training failed at step ")
+    assert "Start again, from step 0, with a lower optimiser.rate" in err
+
+
 def test_the_weights_are_a_model(undisturbed):
     model = sam_jax.load(undisturbed / "weights.safetensors")
     assert model.config == MINIATURE
