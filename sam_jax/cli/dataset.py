@@ -23,7 +23,7 @@ class Dataset:
 
     def run(self) -> None:
         """Build, showing progress, and say what was left out."""
-        from sam_jax.cli.progress import photo_progress
+        from sam_jax.cli.progress_bar import photo_progress
         from sam_jax.data.array_record_builder import build_array_record
 
         with photo_progress() as progress:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from sam_jax.cli.progress import photo_progress
+from sam_jax.cli.progress_bar import photo_progress
 from sam_jax.distributed import gather_texts
 from sam_jax.evaluation.report import Case, write_report
 from sam_jax.evaluation.results import Table, describe_table, format_csv, print_table

@@ -29,10 +29,10 @@ class Common:
     def start(self) -> None:
         """Check the folder and join the other processes, before anything else touches a device."""
         from sam_jax.cli.compilation import keep_compiled_programs
-        from sam_jax.cli.results import check_folder
+        from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.distributed import join_processes
 
-        check_folder(self.output)
+        check_output_folder(self.output)
         keep_compiled_programs()
         if self.multi_host:
             join_processes()

@@ -61,11 +61,11 @@ class Finetune:
         """Train."""
         started = time.perf_counter()
         from sam_jax.cli.compilation import keep_compiled_programs
-        from sam_jax.cli.training import train_and_tell
+        from sam_jax.cli.training_command import train_and_report
 
         config = self._make_config()
         keep_compiled_programs()
-        train_and_tell(config, self.output, self.max_seconds, started, self.embeddings)
+        train_and_report(config, self.output, self.max_seconds, started, self.embeddings)
 
     def _make_config(self) -> "TrainConfig":
         import jax

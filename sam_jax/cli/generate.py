@@ -75,7 +75,7 @@ class Generate:
             InputError: nothing to do it for or with, or a photo could not be read.
         """
         from sam_jax.cli.compilation import keep_compiled_programs
-        from sam_jax.cli.results import check_folder
+        from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.distributed import join_processes, wait_for_all
         from sam_jax.inference.automatic import SamAutomaticMaskGenerator
         from sam_jax.inference.folder_run import (
@@ -89,7 +89,7 @@ class Generate:
         from sam_jax.inference.settings import describe_model, keep_settings
         from sam_jax.types import InputError
 
-        check_folder(self.output)
+        check_output_folder(self.output)
         arguments = self._arguments()
         photos = find_photos(self.photos, self.output)
         keep_compiled_programs()
@@ -152,7 +152,7 @@ class Generate:
 
 def _show_progress(run: Any) -> tuple[int, list[str]]:
     """The number of masks found, and what went wrong."""
-    from sam_jax.cli.progress import photo_progress
+    from sam_jax.cli.progress_bar import photo_progress
 
     masks, problems = 0, []
     with photo_progress() as progress:

@@ -30,6 +30,8 @@ EXTRAS = {
 }
 """Which extra installs what is imported by these names."""
 
+Command = Predict | Generate | Train | Finetune | Evaluate | Dataset | Convert | Download | Info
+
 BAD_INPUT = 2
 STOPPED = 1
 INTERRUPTED = 130
@@ -39,27 +41,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run `sam-jax` and return its exit code.
 
     Args:
-        arguments: what follows the program's name; the default is what the process was started with.
+        arguments: What follows the program's name; the default is what the process was started with.
 
     Raises:
-        SystemExit: help was asked for (code 0), or an option does not exist (code 2).
+        SystemExit: Help was asked for (code 0), or an option does not exist (code 2).
     """
     try:
-        command = tyro.cli(
-            Predict | Generate | Train | Finetune | Evaluate | Dataset | Convert | Download | Info,
-            prog="sam-jax",
-            description="Segment Anything in JAX: prompt a photo and get masks, or have all of it masked.",
-            args=arguments,
-        )
-        return _run(command)
+        return _run(_read(sys.argv[1:] if arguments is None else arguments))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
 
 
-def _run(
-    command: Predict | Generate | Train | Finetune | Evaluate | Dataset | Convert | Download | Info,
-) -> int:
+def _read(arguments: Sequence[str]) -> Command:
+    if [*arguments[:1]] == ["train"] and [*arguments[1:2]] not in ([], ["-h"], ["--help"]):
+        # The options of a training run depend on its config, so the command reads them itself.
+        return Train(config=arguments[1], options=tuple(arguments[2:]))
+    return tyro.cli(
+        Command,
+        prog="sam-jax",
+        description="Segment Anything in JAX: prompt a photo and get masks, or have all of it masked.",
+        args=arguments,
+    )
+
+
+def _run(command: Command) -> int:
     from sam_jax.types import InputError, RunError
 
     try:

@@ -44,12 +44,13 @@ class Predict:
     def run(self) -> None:
         """Read, predict, write, and say what was written."""
         from sam_jax.cli.compilation import keep_compiled_programs
-        from sam_jax.cli.prompts import read_prompts
-        from sam_jax.cli.results import check_folder, write_results
+        from sam_jax.cli.output_folder import check_output_folder
+        from sam_jax.cli.prediction_files import write_prediction
+        from sam_jax.cli.prompt_options import read_prompts
         from sam_jax.data.images import read_image
         from sam_jax.inference import SamPredictor, load
 
-        check_folder(self.output)
+        check_output_folder(self.output)
         image = read_image(self.image)
         prompts = read_prompts(self.point, self.negative, self.box, self.mask, image.shape[:2])
         keep_compiled_programs()
@@ -62,7 +63,7 @@ class Predict:
             multimask_output=self.multimask or (prompts.is_single_click and not self.single),
         )
         seconds = time.perf_counter() - start
-        annotations = write_results(self.output, self.image, image, prompts, masks, scores)
+        annotations = write_prediction(self.output, self.image, image, prompts, masks, scores)
         _print_table(annotations)
         print(
             f"wrote them, {self.image.stem}_overlay.png and {self.image.stem}.json to {self.output}; "

@@ -1,44 +1,40 @@
-"""`sam-jax train`: train a model as a config file says."""
+"""`sam-jax train`: train a model as a config says."""
 
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import Positional, Suppress, arg
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train:
     """Train a model, or go on where training stopped.
 
-    Ctrl-C, SIGTERM and --max-seconds save and stop; the same command goes on from there, and so it does after a crash.
+    CONFIG comes first. Options follow it; `sam-jax train CONFIG --help` lists them. Beside --output, --max-seconds and
+    --multi-host, every setting of the config is an option.
 
-    Example: sam-jax train experiments/configs/debug.py steps=20 optimiser.rate=1e-4
+    Ctrl-C, SIGTERM and --max-seconds save and stop. The same command goes on from there, also after a crash.
+
+    Example: sam-jax train debug --steps 40 --optimiser.rate 1e-4 --output runs/slow
     """
 
     config: Annotated[Positional[str], arg(metavar="CONFIG")]
-    """A Python file that defines `config`, or the name of one in experiments/configs."""
-    overrides: Annotated[Positional[tuple[str, ...]], arg(metavar="SETTING=VALUE")] = ()
-    """Settings that replace the file's, such as data.batch_size=8."""
-    output: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Folder of the run: weights, checkpoints, metrics, pictures; the default is runs/ and the config's name."""
-    max_seconds: Annotated[float | None, arg(metavar="S")] = None
-    """Save and stop after so many seconds."""
-    multi_host: bool = False
-    """This is one of several processes that train together (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
+    """A Python file that defines `config`, or a name: debug, finetune_bbbc038, sa1b_vit_b, sa1b_vit_h, sa1b_vit_l, tiny."""
+    options: Suppress[tuple[str, ...]] = ()
+    """What follows CONFIG on the command line; it is read when the config is known."""
 
     def run(self) -> None:
         """Train."""
         started = time.perf_counter()
         from sam_jax.cli.compilation import keep_compiled_programs
-        from sam_jax.cli.run_configs import override, read_config
-        from sam_jax.cli.training import train_and_tell
+        from sam_jax.cli.run_configs import find_run_config
+        from sam_jax.cli.run_options import read_run_options
+        from sam_jax.cli.training_command import train_and_report
         from sam_jax.distributed import join_processes
 
-        name, config = read_config(self.config)
-        config = override(config, self.overrides)
+        options = read_run_options(find_run_config(self.config), self.options)
         keep_compiled_programs()
-        if self.multi_host:
+        if options.multi_host:
             join_processes()
-        train_and_tell(config, self.output or Path("runs") / name, self.max_seconds, started)
+        train_and_report(options.settings, options.output, options.max_seconds, started)

@@ -229,7 +229,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         with full_disk():
             write_image(path, pixels)
 
-    monkeypatch.setattr("sam_jax.cli.results.write_image", write_to_full_disk)
+    monkeypatch.setattr("sam_jax.cli.prediction_files.write_image", write_to_full_disk)
     output = tmp_path / "new" / "results"
     if earlier:
         output.mkdir(parents=True)

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from sam_jax.cli.main import main
-from sam_jax.cli.run_configs import SHIPPED, read_config
-from sam_jax.training.config import TrainConfig
+from sam_jax.cli.run_configs import find_run_config, list_run_configs
+from sam_jax.configs import debug
 
 CONFIG = """
 import dataclasses
@@ -27,27 +27,14 @@ def config(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        (["optimizer.rate=1"], "optimizer.rate: no setting named optimizer; did you mean optimiser?"),
-        (["optimiser.rat=1"], "optimiser.rat: no setting named rat; did you mean rate?"),
-        (["qqq=1"], "qqq: no setting named qqq; there are cache_embeddings, data, "),
-        (["steps"], "steps: a setting has the form name=value, like optimiser.rate=1e-4"),
-        (["steps=many"], "steps=many: int is expected"),
-        (["steps=2.5"], "steps=2.5: int is expected"),
-        (["execution.parameters=halved"], "execution.parameters=halved: replicated or sharded is expected"),
-        (["cache_embeddings=1"], "cache_embeddings=1: bool is expected"),
-        (["seed.x=1"], "seed.x: there is nothing named x inside a int"),
-        (["data.sources=1"], "data.sources=1: "),
-        (["data.sources.3.weight=1"], "data.sources.3.weight: 3 is not the number of an entry, 0 to 0"),
-        (["data.sources.0.weight=-1"], "every source has a weight above 0"),
-        (["steps=0"], "steps=0: steps is at least 1, not 0"),
-        (["steps=2"], "steps=2: a run of 2 steps ends within warmup_steps 2"),
-        (["execution.micro_batches=3"], "batch_size 16 cannot be divided into micro_batches 3"),
-        (["data.batch_size=4"], "batch_size 4 cannot be divided over 8 devices; take a multiple of 8"),
-        (["cache_embeddings=True"], 'cache_embeddings needs a frozen encoder: frozen=("image_encoder/*",)'),
-        (["frozen=('image_encoder/*',)", "cache_embeddings=True", "drop_path=0.1"], "set one of them off"),
-        (["frozen=('image_encodr/*',)"], "no parameter fits 'image_encodr/*'; did you mean image_encoder/*?"),
-        (["frozen=('*',)"], "'*' leave no parameter to train"),
-        (["start_from=none.pth"], "no such file: none.pth"),
+        (["--data.sources.0.weight", "-1"], "every source has a weight above 0"),
+        (["--steps", "2"], "a run of 2 steps ends within warmup_steps 2"),
+        (["--execution.micro-batches", "3"], "batch_size 16 cannot be divided into micro_batches 3"),
+        (["--data.batch-size", "4"], "batch_size 4 cannot be divided over 8 devices; take a multiple of 8"),
+        (["--cache-embeddings"], 'cache_embeddings needs a frozen encoder: frozen=("image_encoder/*",)'),
+        (["--frozen", "image_encodr/*"], "no parameter fits 'image_encodr/*'; did you mean image_encoder/*?"),
+        (["--frozen", "*"], "'*' leave no parameter to train"),
+        (["--start-from", "none.pth"], "no such file: none.pth"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
@@ -81,12 +68,36 @@ def test_a_file_that_fails(tmp_path, complaint, text, message):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_config_that_is_not_there(tmp_path, complaint):
-    assert (
-        "no config tini: give a Python file, or the name of a shipped one; did you mean tiny?"
-        in (complaint("train", "tini", "--output", tmp_path / "run"))
-    )
-    assert f"no config {tmp_path / 'none.py'}: give" in complaint("train", tmp_path / "none.py")
+def test_a_config_is_found_by_its_name_or_file(tmp_path):
+    found = find_run_config("debug")
+    assert (found.name, found.config) == ("debug", debug.config)
+    assert found.description == debug.__doc__
+    path = tmp_path / "mine.py"
+    path.write_text(f'"""My run."""\n{CONFIG}config = dataclasses.replace(config, steps=7)')
+    found = find_run_config(str(path))
+    assert (found.name, found.description, found.config.steps) == ("mine", "My run.", 7)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tini"], "no config tini: after `train` comes a Python file or the name of a config; did you mean tiny?"),
+        (["zzz"], "no config zzz: after `train` comes a Python file or the name of a config; there are debug, finet"),
+        (["--output", "run", "debug"], "no config --output: after `train` comes a Python file or the name of"),
+        (["none.py"], "no such file: none.py"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_config_that_is_not_there(complaint, arguments, message):
+    assert message in complaint("train", *arguments)
+
+
+def test_help_names_the_configs(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["train", "--help"])
+    assert ended.value.code == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert f"or a name: {', '.join(list_run_configs())}." in shown
 
 
 def test_data_that_is_not_there(tmp_path, complaint):
@@ -98,14 +109,6 @@ def test_data_that_is_not_there(tmp_path, complaint):
     )
     complained = complaint("train", path, "--output", tmp_path / "run")
     assert "no such file or folder: nowhere" in complained
-
-
-@pytest.mark.parametrize("path", sorted(SHIPPED.glob("[!_]*.py")), ids=lambda path: path.stem)
-def test_shipped_configs_are_configs(path):
-    name, config = read_config(path.stem)
-    assert name == path.stem
-    assert isinstance(config, TrainConfig)
-    assert f"`sam-jax train {name}" in path.read_text()
 
 
 @pytest.mark.slow
@@ -120,7 +123,7 @@ def test_a_run_folder_goes_on_and_says_what_is_wrong_with_it(config, tmp_path, c
 
     (folder / "states" / "7.orbax-checkpoint-tmp").mkdir()
     (folder / "metrics.jsonl").write_text('{"step": 3, "loss": 2.5}\n{"step": 4, "lo')
-    assert main([*start, "reporting.metrics_every=1"]) == 0
+    assert main([*start, "--reporting.metrics-every", "1"]) == 0
     shown = capsys.readouterr()
     assert "training state 7.orbax-checkpoint-tmp was never finished: it is removed" in shown.err
     assert f"going on from step 0 in {folder}" in shown.err
@@ -129,7 +132,7 @@ def test_a_run_folder_goes_on_and_says_what_is_wrong_with_it(config, tmp_path, c
     assert (folder / "weights.safetensors").read_bytes() == weights
     assert json.loads((folder / "config.json").read_text())["reporting"]["metrics_every"] == 1
 
-    complained = complaint(*start, "seed=1")
+    complained = complaint(*start, "--seed", "1")
     assert (
         f"the training state of step 0 in {folder / 'states'} is of a run with other settings: "
         in complained

@@ -79,7 +79,8 @@ def test_training(tmp_path):
     config = tmp_path / "run.py"
     config.write_text(RUN)
     folder = tmp_path / "run"
-    command = ("train", config, "steps=6", "execution.parameters=sharded", "--output", folder)
+    settings = ("--steps", "6", "--execution.parameters", "sharded")
+    command = ("train", config, *settings, "--output", folder)
     assert start_together(*command) == [f"trained 6 steps: {folder / 'weights.safetensors'}", ""]
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]

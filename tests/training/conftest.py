@@ -146,7 +146,7 @@ def program(tmp_path_factory):
 def undisturbed(program, tmp_path_factory):
     """The folder of a whole run."""
     folder = tmp_path_factory.mktemp("runs") / "undisturbed"
-    code, out, err = program.run(folder, "reporting.pictures_every=20")
+    code, out, err = program.run(folder, "--reporting.pictures-every", "20")
     assert code == 0, err
     assert out == f"trained 20 steps: {folder / 'weights.safetensors'}\n"
     return folder

@@ -2,8 +2,8 @@
 
 import pytest
 
-from experiments.configs.debug import config
 from experiments.overfit import make_batch, overfit
+from sam_jax.configs.debug import config
 
 
 @pytest.mark.slow

@@ -51,7 +51,7 @@ def saved_states(folder):
 def test_killed_runs_end_like_undisturbed_ones(program, undisturbed, draw, tmp_path):
     folder = tmp_path / "run"
     for step, workers in ((draw.randint(1, 9), 1), (draw.randint(10, 16), 0)):
-        process = program.start(folder, f"execution.data_workers={workers}")
+        process = program.start(folder, "--execution.data-workers", str(workers))
         stop_at(process, folder, step, signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
     code, out, err = program.run(folder)
@@ -70,7 +70,7 @@ def test_ctrl_c_and_sigterm_save_and_stop(program, draw, tmp_path):
         (signal.SIGTERM, 128 + signal.SIGTERM, "terminated", 0),
         (signal.SIGINT, 130, "interrupted", 1),
     ):
-        process = program.start(folder, f"execution.data_workers={workers}")
+        process = program.start(folder, "--execution.data-workers", str(workers))
         out, err = stop_at(process, folder, reached + draw.randint(1, 4), number)
         assert process.returncode == code
         assert out == f"{word}: saved in {folder}; the same command goes on from there\n"

@@ -1,6 +1,6 @@
-"""The tiny model from random weights at its full size, with the paper's sessions: `sam-jax train tiny`.
+"""The small model from random weights, on drawn pictures, trained as the paper trains: `sam-jax train tiny`.
 
-The weights that come with this package were made by lessons instead, `tiny_1` to `tiny_28`.
+The weights that come with this package were trained in stages, on photos too: see their model card.
 """
 
 from sam_jax.data.augmentation import Augmentation

@@ -6,26 +6,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
-from sam_jax.cli.prompts import PhotoPrompts
+from sam_jax.cli.prompt_options import PhotoPrompts
 from sam_jax.data.images import write_image, write_mask
 from sam_jax.inference.overlay import draw_overlay
 from sam_jax.ops.boxes import mask_to_box_xywh
 from sam_jax.ops.rle import encode_rle
 from sam_jax.storage import files_together, write_json
-from sam_jax.types import InputError
 
 
-def check_folder(folder: Path) -> None:
-    """Refuse early what could not become the folder of the results.
-
-    Raises:
-        InputError: it is a file.
-    """
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"--output {folder} is a file; name a folder")
-
-
-def write_results(
+def write_prediction(
     folder: Path,
     photo: Path,
     image: UInt8[np.ndarray, "h w 3"],

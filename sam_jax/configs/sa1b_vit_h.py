@@ -1,29 +1,25 @@
-"""SAM of ViT-L from scratch, the paper's recipe: `sam-jax train sa1b_vit_l --multi-host`.
+"""SAM with ViT-H from scratch, the paper's recipe (appendix A): `sam-jax train sa1b_vit_h --multi-host`.
 
-128 images a step, 180,000 steps, on SA-1B as `sam-jax dataset build` leaves it in `data/sa1b`. The paper starts from an
-encoder that was pre-trained as a masked autoencoder; `start_from=FILE` names such weights. It gives no
-milestones for this length: they are ViT-H's, at twice the step.
+A step takes 256 images, and there are 90,000 steps. SA-1B is read from `data/sa1b`, where `sam-jax dataset build`
+leaves it. The paper starts from an encoder that was pre-trained as a masked autoencoder; `--start-from FILE` names
+such weights.
 """
 
 from dataclasses import replace
 
-from sam_jax.models import ON_ACCELERATOR, VIT_L
+from sam_jax.models import ON_ACCELERATOR, VIT_H
 from sam_jax.training.config import DataConfig, Execution, Reporting, Stored, TrainConfig
 from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import OptimiserConfig, StepDecay
 
 config = TrainConfig(
-    model=VIT_L,
-    data=DataConfig(
-        sources=(Stored(path="data/sa1b"),),
-        batch_size=128,
-        masks_per_image=64,
-    ),
-    steps=180_000,
+    model=VIT_H,
+    data=DataConfig(sources=(Stored(path="data/sa1b"),), batch_size=256, masks_per_image=64),
+    steps=90_000,
     optimiser=OptimiserConfig(
-        rate=4e-4,
+        rate=8e-4,
         warmup_steps=250,
-        decay=StepDecay(milestones=(120_000, 173_332)),
+        decay=StepDecay(milestones=(60_000, 86_666)),
         layer_decay=0.8,
     ),
     interaction=Interaction(),

@@ -1,17 +1,12 @@
-"""The official ViT-B trained on for nuclei, on a small machine: `sam-jax train finetune_bbbc038`.
+"""The official ViT-B fine-tuned to segment nuclei, on a small machine: `sam-jax train finetune_bbbc038`.
 
-Needs the weights here, `sam-jax download vit_b --output .`, and micrographs of BBBC038 in `data/bbbc038`, of which
-every fifth is held back. The encoder is frozen and its embeddings are kept: 4 MB an image.
+The run needs the official weights in the working folder, `sam-jax download vit_b --output .`, and the micrographs of
+BBBC038 in `data/bbbc038`, of which every fifth is held out. The encoder is frozen, and its image embeddings are cached
+on disk: 4 MB an image.
 """
 
 from sam_jax.models import VIT_B
-from sam_jax.training.config import (
-    DataConfig,
-    Execution,
-    Reporting,
-    Stored,
-    TrainConfig,
-)
+from sam_jax.training.config import DataConfig, Execution, Reporting, Stored, TrainConfig
 from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
 

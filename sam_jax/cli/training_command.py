@@ -19,7 +19,7 @@ TERMINATED = 128 + signal.SIGTERM
 _report_thread, _report_unraisable = threading.excepthook, sys.unraisablehook
 
 
-def train_and_tell(
+def train_and_report(
     config: TrainConfig,
     folder: Path,
     max_seconds: float | None,
@@ -36,16 +36,16 @@ def train_and_tell(
     _quieten_orbax()
     ending = train(config, folder, embeddings=embeddings, max_seconds=max_seconds, started=started)
     if ending is Ending.FINISHED:
-        _tell_once(f"trained {config.steps} steps: {folder / WEIGHTS}")
+        _print_once(f"trained {config.steps} steps: {folder / WEIGHTS}")
         return
-    _tell_once(f"{ending.value}: saved in {folder}; the same command goes on from there")
+    _print_once(f"{ending.value}: saved in {folder}; the same command goes on from there")
     if ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt
     if ending is Ending.TERMINATED:
         raise SystemExit(TERMINATED)
 
 
-def _tell_once(text: str) -> None:
+def _print_once(text: str) -> None:
     """Of several processes only the first does."""
     if jax.process_index() == 0:
         print(text)

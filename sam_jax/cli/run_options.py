@@ -1,0 +1,65 @@
+"""The options of `sam-jax train CONFIG`: where and how long to train, and every setting of that config."""
+
+import contextlib
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, arg
+
+from sam_jax.cli.run_configs import RunConfig
+from sam_jax.training.config import TrainConfig
+from sam_jax.types import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How one training run is started."""
+
+    output: Annotated[Path, arg(metavar="DIR")]
+    """Folder of the run, for weights, checkpoints, metrics and pictures."""
+    max_seconds: Annotated[float | None, arg(metavar="S")] = None
+    """Time in seconds after which the run is saved and stopped."""
+    multi_host: FlagCreatePairsOff[bool] = False
+    """This is one of several processes that train together (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
+    settings: Annotated[TrainConfig, arg(name="")]
+    """Training configuration of the run."""
+
+
+def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions:
+    """Read what follows CONFIG on the command line; the defaults are the settings of the config.
+
+    Raises:
+        InputError: The settings contradict each other or are out of range.
+        SystemExit: Help was asked for (code 0), or an option does not exist or cannot have the value (code 2).
+    """
+    with _input_errors_raised():
+        return tyro.cli(
+            RunOptions,
+            prog=f"sam-jax train {run.name}",
+            description=run.description,
+            args=arguments,
+            default=RunOptions(output=Path("runs") / run.name, settings=run.config),
+            config=(AvoidSubcommands,),
+        )
+
+
+@contextlib.contextmanager
+def _input_errors_raised() -> Iterator[None]:
+    """Raise the InputError for which tyro ends the process; tyro would print it in its own way."""
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(shown):
+            yield
+    except SystemExit as ended:
+        reason: BaseException | None = ended
+        while reason is not None:
+            if isinstance(reason, InputError):
+                raise reason from None
+            reason = reason.__context__
+        sys.stderr.write(shown.getvalue())
+        raise
