@@ -20,7 +20,7 @@ class Train:
     """
 
     config: Annotated[Positional[str], arg(metavar="CONFIG")]
-    """A Python file that defines `config`, or a name: debug, finetune_bbbc038, sa1b_vit_b, sa1b_vit_h, sa1b_vit_l, tiny."""
+    """A Python file that defines `config`, or debug, finetune_bbbc038, sa1b_vit_b, sa1b_vit_h, sa1b_vit_l, tiny."""
     options: Suppress[tuple[str, ...]] = ()
     """What follows CONFIG on the command line; it is read when the config is known."""
 

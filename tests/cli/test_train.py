@@ -97,7 +97,7 @@ def test_help_names_the_configs(capsys):
         main(["train", "--help"])
     assert ended.value.code == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert f"or a name: {', '.join(list_run_configs())}." in shown
+    assert f"or {', '.join(list_run_configs())}." in shown
 
 
 def test_data_that_is_not_there(tmp_path, complaint):
