@@ -1,1 +1,4 @@
-"""The command line, one file a sub-command. Options are plain dataclasses; what is slow to import waits for `run`."""
+"""The command line, one file for each sub-command.
+
+Options are plain dataclasses. Modules that are slow to import are imported when the sub-command runs.
+"""

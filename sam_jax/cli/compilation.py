@@ -1,4 +1,4 @@
-"""Compiled programs kept between starts."""
+"""The cache of compiled programs, which makes a second start fast."""
 
 import os
 from pathlib import Path
@@ -7,13 +7,13 @@ import platformdirs
 
 
 def compilation_cache_folder() -> Path:
-    """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, or the user's cache folder."""
+    """Folder of compiled programs: JAX_COMPILATION_CACHE_DIR, or one in the user's cache folder."""
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     return Path(chosen) if chosen else platformdirs.user_cache_path("sam_jax") / "compiled"
 
 
 def keep_compiled_programs() -> None:
-    """Have JAX store what it compiles, and look there first, so that a second start is fast."""
+    """Have JAX store the programs that it compiles, and look for stored ones first."""
     import jax
 
     jax.config.update("jax_compilation_cache_dir", str(compilation_cache_folder()))

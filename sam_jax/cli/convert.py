@@ -1,4 +1,4 @@
-"""`sam-jax convert`: weights from one format to another."""
+"""`sam-jax convert`: convert weights from one format to another."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,20 +11,22 @@ SHIPPED = "default"
 
 @dataclass(frozen=True, kw_only=True)
 class Convert:
-    """Convert weights: official .pth, Hugging Face folders and our .safetensors into .safetensors or official .pth."""
+    """Convert weights into a .safetensors file, or into an official .pth file.
+
+    Example: sam-jax convert sam_vit_b_01ec64.pth sam_vit_b.safetensors
+    """
 
     source: Annotated[Positional[str], arg(metavar="SRC")]
     """A .pth file, a .safetensors file, a Hugging Face folder, or `default` for the weights that come with sam-jax."""
     destination: Annotated[Positional[Path], arg(metavar="DST")]
-    """The file to write; its ending, .safetensors or .pth, says the format."""
+    """File to write; its ending, .safetensors or .pth, decides the format."""
     image_size: Annotated[int | tuple[int, int] | None, arg(metavar="SIDE | H W")] = None
-    """Size of the model's input in pixels, if it is to change: positional tables are interpolated."""
-
+    """New size of the model's input in pixels: the tables of positions are interpolated. The default keeps the size."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
-    """Of the file's numbers. Halves are for keeping: what loads them computes with float32 again."""
+    """Type of the numbers in the file. The 16-bit types save space; loaded weights are float32 again."""
 
     def run(self) -> None:
-        """Read, convert, write."""
+        """Read, convert and write the weights, and print what was written."""
         from sam_jax.checkpoints import SHIPPED_WEIGHTS, convert_checkpoint, name_variant
 
         source = SHIPPED_WEIGHTS if self.source == SHIPPED else self.source

@@ -1,4 +1,4 @@
-"""`sam-jax dataset`: training data from one form to another."""
+"""`sam-jax dataset`: convert training data from one form to another."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,20 +9,22 @@ from tyro.conf import Positional, arg
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """Build a TFDS data set (ArrayRecord, the schema of `segment_anything`) from photos with a .json each beside them.
+    """Build a TFDS data set (ArrayRecord, the schema of `segment_anything`) from a folder of photos and json files.
 
-    What cannot be read is skipped, counted, and named.
+    Photos that cannot be read are skipped, counted and listed.
+
+    Example: sam-jax dataset build sa1b_download --output data
     """
 
     action: Annotated[Positional[Literal["build"]], arg(metavar="build")]
-    """Read every photo and mask of the folder and write those that are whole."""
+    """Read all photos and masks of the folder, and write the undamaged ones."""
     folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
-    """Photos and, beside each, the json file of its masks, as SA-1B has them; folders in it are searched, too."""
+    """Folder of photos, each with the json file of its masks beside it, as in SA-1B. Subfolders are searched, too."""
     output: Annotated[Path, arg(metavar="DIR")]
-    """Folder for data sets: this one becomes DIR/segment_anything/1.0.0."""
+    """Folder of data sets; the new one becomes DIR/segment_anything/1.0.0."""
 
     def run(self) -> None:
-        """Build, showing progress, and say what was left out."""
+        """Build the data set, showing progress, and print which photos were skipped."""
         from sam_jax.cli.progress_bar import photo_progress
         from sam_jax.data.array_record_builder import build_array_record
 

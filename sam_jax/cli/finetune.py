@@ -1,4 +1,4 @@
-"""`sam-jax finetune`: training on, from existing weights, on data of one's own."""
+"""`sam-jax finetune`: fine-tune existing weights on your own data."""
 
 import dataclasses
 import math
@@ -13,52 +13,52 @@ if TYPE_CHECKING:
     from sam_jax.training.config import TrainConfig
 
 SMALLEST_BATCH = 4
-"""Where it is not given."""
+"""Smallest number of images a step where --batch-size is not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
-    """Train a model's mask decoder and prompt encoder on, on your own images and masks.
+    """Fine-tune a model's mask decoder and prompt encoder on your own images and masks.
 
-    The image encoder stays as it is, so every image is encoded once. Ctrl-C, SIGTERM and --max-seconds save and stop;
-    the same command goes on from there, and so it does after a crash.
+    The image encoder is frozen, so every image is encoded only once. Ctrl-C, SIGTERM and --max-seconds save and stop.
+    The same command goes on from there, also after a crash.
 
     Example: sam-jax finetune nuclei --checkpoint sam_vit_b_01ec64.pth --output runs/nuclei --hold-back 5
     """
 
     data: Annotated[Positional[str], arg(metavar="DATA")]
-    """Photos with SA-1B's .json beside them, a COCO or LVIS .json, images/ with labels/ or masks/, or TFDS."""
+    """Photos with .json files as in SA-1B, a COCO or LVIS .json, a folder with images/ and labels/ or masks/, TFDS."""
     checkpoint: Annotated[Path, arg(metavar="C")]
-    """Weights to start from: an official .pth, a Hugging Face folder, or our .safetensors."""
+    """Weights to start from: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax."""
     output: Annotated[Path, arg(metavar="DIR")]
-    """Folder of the run: weights, checkpoints, metrics, pictures."""
+    """Folder of the run, for weights, checkpoints, metrics and pictures."""
     steps: Annotated[int, arg(metavar="N")] = 1000
-    """How long to train."""
+    """Number of training steps."""
     rate: Annotated[float, arg(metavar="R")] = 1e-4
-    """Highest learning rate, after a tenth of the steps; it falls to 0 at the end."""
+    """Highest learning rate. It is reached after a tenth of the steps, and falls to 0 at the end."""
     batch_size: Annotated[int | None, arg(metavar="N")] = None
-    """Images a step, a multiple of the number of devices; the default is the smallest from 4."""
+    """Images a step, a multiple of the number of devices; the default is the smallest such number from 4 on."""
     masks: Annotated[int, arg(metavar="N")] = 8
-    """Masks an image, drawn anew each time."""
+    """Masks of an image in a step, drawn anew each time."""
     rounds: Annotated[int, arg(metavar="N")] = 4
-    """Prompts for a mask: a click or a box, then clicks where the answer before was wrong."""
+    """Prompts for a mask: first a click or a box, then clicks where the last prediction was wrong."""
     image_size: Annotated[int | tuple[int, int] | None, arg(metavar="SIDE | H W")] = None
-    """Size of the model's input in pixels; the default is the checkpoint's; smaller ones take less time and memory."""
+    """Size of the model's input in pixels; the default is the checkpoint's. Smaller sizes take less time and memory."""
     hold_back: Annotated[int, arg(metavar="N")] = 0
-    """Keep every Nth image, from the first on, out of training, for measuring; 0 keeps none."""
+    """Every Nth image, from the first on, is held out of training, for evaluation. 0 holds none out."""
     train_encoder: FlagCreatePairsOff[bool] = False
-    """Train the image encoder, too, which takes far more time and memory."""
+    """Train the image encoder, too. This takes far more time and memory."""
     cache_embeddings: bool = True
-    """Keep what the frozen encoder makes of the images on disk: 4 MB an image at the official size."""
+    """Cache the image embeddings on disk while the encoder is frozen: 4 MB an image at the official size."""
     embeddings: Annotated[Path | None, arg(metavar="DIR")] = None
-    """Folder for that, which runs can share; the default is in the run's."""
+    """Folder of cached image embeddings, which runs can share; the default is a subfolder of the run's folder."""
     seed: Annotated[int, arg(metavar="N")] = 0
-    """Of all that is drawn."""
+    """Seed of everything that is drawn at random."""
     max_seconds: Annotated[float | None, arg(metavar="S")] = None
-    """Save and stop after so many seconds."""
+    """Time in seconds after which the run is saved and stopped."""
 
     def run(self) -> None:
-        """Train."""
+        """Fine-tune the model, and print where the result is."""
         started = time.perf_counter()
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.training_command import train_and_report
@@ -108,7 +108,7 @@ class Finetune:
             frozen=() if self.train_encoder else ("image_encoder/*",),
             seed=self.seed,
             cache_embeddings=self.cache_embeddings and not self.train_encoder,
-            # One image at a time on each device: for small machines.
+            # One image at a time on each device, so that small machines have memory enough.
             execution=Execution(
                 compute=dataclasses.replace(
                     default_compute(training=True), remat=self.train_encoder

@@ -1,4 +1,4 @@
-"""`sam-jax generate`: masks for everything in photos."""
+"""`sam-jax generate`: find the masks of everything in photos."""
 
 import time
 from dataclasses import dataclass, field
@@ -10,50 +10,50 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Where to ask, and what to keep; the defaults are the official generator's."""
+    """Settings of the automatic mask generator; the defaults are those of the official one."""
 
     points_per_side: int = 32
-    """Points of the grid that the model is asked about, along each side."""
+    """Points along each side of the grid of prompts."""
     points_per_batch: int = 64
-    """Points decoded together: more need more memory."""
+    """Points that are decoded together. More points take more memory."""
     pred_iou_thresh: float = 0.88
-    """Masks of which the model expects no more go."""
+    """Masks whose predicted IoU is not above this threshold are dropped."""
     stability_score_thresh: float = 0.95
-    """Masks that are less stable than this when the threshold moves, from 0 to 1, go."""
+    """Masks whose stability score, from 0 to 1, is below this threshold are dropped."""
     stability_score_offset: float = 1.0
-    """How far the threshold moves."""
+    """The stability score is the IoU of the mask at a threshold higher by this offset with that at one lower by it."""
     box_nms_thresh: float = 0.7
-    """Of two masks whose boxes overlap more, the worse one goes."""
+    """Of two masks whose boxes have a higher IoU than this, the one of lower predicted IoU is dropped."""
     crop_n_layers: int = 0
-    """Layers of zoomed-in crops that are looked at, too."""
+    """Layers of crops that are searched as well: layer i has 2^i x 2^i crops of the photo."""
     crop_nms_thresh: float = 0.7
-    """As box-nms-thresh, between crops."""
+    """Threshold like --box-nms-thresh, between masks of different crops."""
     crop_overlap_ratio: float = 512 / 1500
-    """Overlap of crops, as a share of the photo's shorter side."""
+    """Overlap of neighbouring crops, as a share of the photo's shorter side."""
     crop_n_points_downscale_factor: int = 1
-    """Grids of crops have fewer points by this factor, for each layer."""
+    """Factor by which the points along a side of the grid decrease from one layer of crops to the next."""
     min_mask_region_area: int = 0
-    """Islands and holes of fewer pixels go."""
+    """Islands of fewer pixels than this are removed from masks, and holes of fewer pixels are filled."""
     max_area_share: float = 2.0
-    """Masks of this share of the photo go; above 1 for none."""
+    """Masks that cover this share of the photo or more are dropped. A share above 1 drops none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Generate:
     """Find the masks of everything in a photo, or in all photos of a folder.
 
-    Writes photos with a json file each, in SA-1B's form, to DIR/sa1b. Stopped or killed, the same command goes on with
-    what is missing.
+    The photos, each with a json file in SA-1B's form, are written to DIR/sa1b. After an interruption, the same command
+    goes on with the photos that are missing.
 
     Example: sam-jax generate photos --output masks --overlay
     """
 
     photos: Annotated[Positional[Path], arg(metavar="IMAGE_OR_FOLDER")]
-    """A photo, or a folder of them; folders in it are searched, too."""
+    """A photo, or a folder of photos, whose subfolders are searched, too."""
     output: Annotated[Path, arg(metavar="DIR")]
-    """Folder for the results."""
+    """Folder of the results."""
     checkpoint: Annotated[Path | None, arg(metavar="C")] = None
-    """Weights: an official .pth, a Hugging Face folder, or our .safetensors; the default comes with sam-jax."""
+    """Weights: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax; the default comes with it."""
     overlay: FlagCreatePairsOff[bool] = False
     """Also write pictures that show the masks on the photos, to DIR/overlays."""
     coco: FlagCreatePairsOff[bool] = False
@@ -61,18 +61,18 @@ class Generate:
     png: FlagCreatePairsOff[bool] = False
     """Also write each mask as a PNG file, to DIR/pngs, with a table of them."""
     sa1b: FlagCreatePairsOff[bool] = False
-    """Search as for SA-1B: two layers of crops, no specks, no holes, nothing as large as the photo."""
+    """Use the settings with which the paper made SA-1B. They include two layers of crops, so this takes longer."""
     images_per_batch: int = 1
-    """Photos, or crops of them, encoded together: more are faster on a GPU or TPU, and need more memory."""
+    """Photos, or crops of them, that are encoded together. More are faster on a GPU or TPU, and take more memory."""
     multi_host: FlagCreatePairsOff[bool] = False
     """This is one of several processes that share the photos (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
     grid: Annotated[OmitArgPrefixes[Grid], arg(name="")] = field(default_factory=Grid)
 
     def run(self) -> None:
-        """Find masks, showing progress, and say what was written and what could not be read.
+        """Find masks, showing progress, and print what was written.
 
         Raises:
-            InputError: nothing to do it for or with, or a photo could not be read.
+            InputError: An option is wrong, there is no photo, or a photo could not be read.
         """
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.output_folder import check_output_folder
@@ -151,7 +151,7 @@ class Generate:
 
 
 def _show_progress(run: Any) -> tuple[int, list[str]]:
-    """The number of masks found, and what went wrong."""
+    """Run, and return the number of masks that were found and the problems of photos without masks."""
     from sam_jax.cli.progress_bar import photo_progress
 
     masks, problems = 0, []

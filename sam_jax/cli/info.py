@@ -1,4 +1,4 @@
-"""`sam-jax info`: what a file of weights holds, and what it would run on."""
+"""`sam-jax info`: describe weights and the installation."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -10,13 +10,13 @@ from tyro.conf import Positional, arg
 
 @dataclass(frozen=True, kw_only=True)
 class Info:
-    """Show a checkpoint's variant and parameters, the devices, and where files are kept."""
+    """Show the variant and size of weights, the versions, the devices, and the folder of compiled programs."""
 
     checkpoint: Annotated[Positional[Path | None], arg(metavar="[CHECKPOINT]")] = None
-    """Weights to describe: an official .pth, a Hugging Face folder, or our .safetensors."""
+    """Weights to describe: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax."""
 
     def run(self) -> None:
-        """Print a table."""
+        """Print the description as a table."""
         from rich.console import Console
         from rich.table import Table
 

@@ -28,7 +28,7 @@ EXTRAS = {
     "tensorboardX": TRAIN,
     "tensorflow_datasets": TRAIN,
 }
-"""Which extra installs what is imported by these names."""
+"""Extra that installs the package of each of these import names."""
 
 Command = Predict | Generate | Train | Finetune | Evaluate | Dataset | Convert | Download | Info
 

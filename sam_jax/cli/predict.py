@@ -1,4 +1,4 @@
-"""`sam-jax predict`: prompts on a photo to masks in files."""
+"""`sam-jax predict`: segment objects in a photo by prompts."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -14,35 +14,35 @@ _MASKS_PER_OBJECT = tyro.conf.create_mutex_group(required=False, title="masks fo
 
 @dataclass(frozen=True, kw_only=True)
 class Predict:
-    """Segment what is clicked on, boxed in, or roughly masked in a photo.
+    """Segment the objects that clicks, boxes or rough masks mark in a photo.
 
-    Points, negative points, one box and one mask together describe one object. Several boxes, several masks, or equally
-    many of both, describe as many objects.
+    Points, negative points, one box and one mask together mark one object. Several boxes, several masks, or equally
+    many of both, mark as many objects.
 
     Example: sam-jax predict photo.jpg --point 320,240 --negative 40,60 --checkpoint sam_vit_b_01ec64.pth
     """
 
     image: Annotated[Positional[Path], arg(metavar="IMAGE")]
-    """The photo."""
+    """The photo to segment."""
     point: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y")] = ()
-    """A click on the object, in pixels from the upper left corner."""
+    """A click on the object, in pixels from the upper left corner of the photo. May be repeated."""
     negative: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y")] = ()
-    """A click beside the object."""
+    """A click beside the object. May be repeated."""
     box: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X0,Y0,X1,Y1")] = ()
-    """A box around an object: left, top, right, bottom."""
+    """A box around an object: left, top, right, bottom. May be repeated."""
     mask: Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="M.png")] = ()
-    """A rough mask of an object: an image of the photo's size, black where the object is not."""
+    """A rough mask of an object: an image of the photo's size, black outside the object. May be repeated."""
     checkpoint: Annotated[Path | None, arg(metavar="C")] = None
-    """Weights: an official .pth, a Hugging Face folder, or our .safetensors; the default comes with sam-jax."""
+    """Weights: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax; the default comes with it."""
     output: Annotated[Path, arg(metavar="DIR")] = Path("masks")
-    """Folder for the results: masks, an overlay picture, and a JSON file."""
+    """Folder of the results: masks, an overlay picture, and a JSON file."""
     multimask: Annotated[FlagCreatePairsOff[bool], _MASKS_PER_OBJECT] = False
-    """Three masks for each object (whole, part, subpart): what a single click gets anyway."""
+    """Write three masks for each object (whole, part, subpart), as for a single click by default."""
     single: Annotated[FlagCreatePairsOff[bool], _MASKS_PER_OBJECT] = False
-    """One mask for each object: what several prompts for it, a box, or a mask get anyway."""
+    """Write one mask for each object, as for several clicks, a box or a mask by default."""
 
     def run(self) -> None:
-        """Read, predict, write, and say what was written."""
+        """Predict masks, write them, and print a table of them."""
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.cli.prediction_files import write_prediction

@@ -1,4 +1,4 @@
-"""The files that `sam-jax predict` leaves: all of them or none."""
+"""The files that `sam-jax predict` writes: all of them or none."""
 
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,26 @@ def write_prediction(
     masks: Bool[np.ndarray, "n m h w"],
     scores: Float[np.ndarray, "n m"],
 ) -> list[dict[str, Any]]:
-    """Write masks (PNG), an overlay of each object's best mask (PNG), and a JSON file; return its annotations.
+    """Write the masks, a picture of the photo with the best mask of each object, and a JSON file.
 
-    The JSON has the fields of SA-1B's files, and for each mask also `file`, `object` (which of the prompted ones), and
-    `best` (whether the model expects more of it than of the object's other masks).
+    The JSON file has the fields of SA-1B's files. Each annotation also has `file` (name of the mask's PNG file),
+    `object` (index of the prompted object) and `best` (whether its predicted IoU is the highest among the object's
+    masks).
+
+    Args:
+        folder: Folder of the files.
+        photo: Path of the photo, after which the files are named.
+        image: Pixels of the photo.
+        prompts: Prompts that the masks answer.
+        masks: Predicted masks of each object.
+        scores: Predicted IoU of each mask.
+
+    Returns:
+        The annotations of the JSON file, one for each mask.
 
     Raises:
-        InputError: The folder cannot be written to. Nothing is left in it then, nor by the next error.
-        RunError: The disk is full or broken.
+        InputError: The folder cannot be written to; no file is left in it then.
+        RunError: The disk is full or broken; likewise.
     """
     best = scores.argmax(axis=1)
     annotations = [

@@ -1,11 +1,11 @@
-"""The bar of commands that go through photos."""
+"""The progress bar of commands that process photos."""
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 
 def photo_progress() -> Progress:
-    """A bar with the number of photos and the time left; on the error stream, and only where somebody watches."""
+    """Make a bar with the number of photos and the time left, which shows on the error stream if that is a terminal."""
     screen = Console(stderr=True)
     return Progress(
         *Progress.get_default_columns()[:2],

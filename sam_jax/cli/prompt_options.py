@@ -1,4 +1,4 @@
-"""What the options of `sam-jax predict` mean on a photo, checked before anything slow begins."""
+"""The prompts that the options of `sam-jax predict` give, checked before anything slow begins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from sam_jax.types import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoPrompts:
-    """What to segment in one photo; all coordinates are pixels of the photo.
+    """Prompts for one photo; all coordinates are in pixels of the photo.
 
     Attributes:
-        points: x, y of clicks, which all belong to one object.
-        labels: 1 for a click on the object, 0 for one beside it.
-        boxes: x0, y0, x1, y1 of one object each.
-        masks: rough masks of one object each.
+        points: Clicks as x, y, which all belong to one object.
+        labels: Labels of the clicks: 1 on the object, 0 beside it.
+        boxes: Boxes as x0, y0, x1, y1, each around one object.
+        masks: Rough masks, each of one object.
     """
 
     points: Float[np.ndarray, "p 2"]
@@ -31,13 +31,13 @@ class PhotoPrompts:
 
     @property
     def is_single_click(self) -> bool:
-        """Whether there is one point and nothing else, which can mean several things."""
+        """Whether the only prompt is one click, which is ambiguous."""
         return len(self.points) == 1 and len(self.boxes) + len(self.masks) == 0
 
     def predict(
         self, predictor: SamPredictor, *, multimask_output: bool
     ) -> tuple[Bool[np.ndarray, "n m h w"], Float[np.ndarray, "n m"]]:
-        """Masks of every object in the predictor's image, and the IoU that the model expects of each."""
+        """Predict the masks of every object in the predictor's image, with their predicted IoU."""
         frame = predictor.model.config.image_encoder.image_size
         logits = [mask_to_logits(mask, predictor.input_size, frame) for mask in self.masks]
         masks, scores, _ = predictor.predict_batch(
@@ -57,11 +57,18 @@ def read_prompts(
     masks: Sequence[Path],
     size: tuple[int, int],
 ) -> PhotoPrompts:
-    """Parse and check the prompts for a photo of a size (h, w).
+    """Parse the prompts and check that they fit the photo.
+
+    Args:
+        foreground: Clicks on the object, each as X,Y.
+        background: Clicks beside the object, each as X,Y.
+        boxes: Boxes, each as X0,Y0,X1,Y1.
+        masks: Image files of rough masks.
+        size: Height and width of the photo in pixels.
 
     Raises:
-        InputError: not numbers, not in the photo, an empty box, a mask of another size or without an object, or a
-            combination that does not say which object is meant.
+        InputError: A prompt is not made of numbers, is outside the photo or empty, a mask has another size than the
+            photo, or the prompts together do not tell which objects are meant.
     """
     _check_combination(len(foreground) + len(background), len(boxes), len(masks))
     clicks = [_read_point("--point", text, size) for text in foreground]
@@ -77,7 +84,7 @@ def read_prompts(
 def _check_combination(points: int, boxes: int, masks: int) -> None:
     if points + boxes + masks == 0:
         raise InputError(
-            "nothing says what to segment: add a click on it (--point 320,240), "
+            "no prompt: add a click on the object (--point 320,240), "
             "a box around it (--box 200,120,440,360), or a rough mask of it (--mask M.png)"
         )
     objects = max(boxes, masks)

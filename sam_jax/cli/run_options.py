@@ -1,4 +1,4 @@
-"""The options of `sam-jax train CONFIG`: where and how long to train, and every setting of that config."""
+"""The options of `sam-jax train CONFIG`: the folder and length of the run, and every setting of that config."""
 
 import contextlib
 import io
@@ -18,7 +18,7 @@ from sam_jax.types import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How one training run is started."""
+    """Options of one training run."""
 
     output: Annotated[Path, arg(metavar="DIR")]
     """Folder of the run, for weights, checkpoints, metrics and pictures."""
@@ -31,7 +31,11 @@ class RunOptions:
 
 
 def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions:
-    """Read what follows CONFIG on the command line; the defaults are the settings of the config.
+    """Read the options that follow CONFIG on the command line; the defaults are the settings of the config.
+
+    Args:
+        run: The config that CONFIG names.
+        arguments: The part of the command line that follows CONFIG.
 
     Raises:
         InputError: The settings contradict each other or are out of range.
@@ -50,7 +54,7 @@ def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions:
 
 @contextlib.contextmanager
 def _input_errors_raised() -> Iterator[None]:
-    """Raise the InputError for which tyro ends the process; tyro would print it in its own way."""
+    """Raise the InputError for which tyro would end the process after printing it over several lines."""
     shown = io.StringIO()
     try:
         with contextlib.redirect_stderr(shown):

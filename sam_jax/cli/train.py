@@ -25,7 +25,7 @@ class Train:
     """What follows CONFIG on the command line; it is read when the config is known."""
 
     def run(self) -> None:
-        """Train."""
+        """Train the model, and print where the result is."""
         started = time.perf_counter()
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.run_configs import find_run_config

@@ -1,4 +1,4 @@
-"""What `sam-jax train` and `sam-jax finetune` share: training, and the words and exit codes at its end."""
+"""The part that `sam-jax train` and `sam-jax finetune` share: training, the last message, and the exit code."""
 
 import logging
 import signal
@@ -26,12 +26,19 @@ def train_and_report(
     started: float,
     embeddings: Path | None = None,
 ) -> None:
-    """Train and print where the result is.
+    """Train, and print where the result is.
+
+    Args:
+        config: Training configuration of the run.
+        folder: Folder of the run.
+        max_seconds: Time in seconds, counted from `started`, after which the run is saved and stopped.
+        started: Time of `time.perf_counter` when the command started.
+        embeddings: Folder of cached image embeddings; the default is a subfolder of the run's folder.
 
     Raises:
-        InputError: the folder is a file, or as for `train`.
-        KeyboardInterrupt: Ctrl-C stopped it; all is saved.
-        SystemExit: SIGTERM did.
+        InputError: The folder is a file, or `train` raises it.
+        KeyboardInterrupt: Ctrl-C stopped the run; everything is saved.
+        SystemExit: SIGTERM stopped the run; everything is saved.
     """
     _quieten_orbax()
     ending = train(config, folder, embeddings=embeddings, max_seconds=max_seconds, started=started)
@@ -46,13 +53,13 @@ def train_and_report(
 
 
 def _print_once(text: str) -> None:
-    """Of several processes only the first does."""
+    """Print in the first of several processes only."""
     if jax.process_index() == 0:
         print(text)
 
 
 def _quieten_orbax() -> None:
-    """A checkpoint that cannot be written is one line; Orbax's threads would print pages of the same."""
+    """Keep Orbax's threads from printing pages about a checkpoint that cannot be written; one line tells of it."""
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
     threading.excepthook, sys.unraisablehook = _report_others, _report_other_unraisables

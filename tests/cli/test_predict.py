@@ -123,7 +123,7 @@ def test_mask_prompts(predict, predictor, tmp_path):
 
 
 BAD_PROMPTS = {
-    "nothing": ([], "nothing says what to segment.*--point 320,240"),
+    "nothing": ([], "no prompt: add a click on the object.*--point 320,240"),
     "point right of the image": (
         ["--point", "60,20"],
         "--point 60,20 is outside.* 60 wide and 40 high",
