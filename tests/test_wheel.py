@@ -1,0 +1,98 @@
+"""The wheel, installed into an empty environment outside the checkout: what a user of the package index gets."""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sam_jax.data.images import read_mask
+from tests.training.conftest import QUICK_AND_ALONE
+
+CHECKOUT = Path(__file__).parents[1]
+EXTRAS = "[train,evaluate]"
+
+
+def run(*command, folder):
+    """Run a command in a folder, where nothing of this process' Python is seen, and return what it prints."""
+    seen = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    ended = subprocess.run(
+        [str(part) for part in command],
+        cwd=folder,
+        env=seen | QUICK_AND_ALONE,
+        capture_output=True,
+        text=True,
+        timeout=1200,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def install(folder):
+    """Build the wheel, install it with the versions that are tested, and return the environment's programs."""
+    pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
+    run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, CHECKOUT, folder=folder)
+    (wheel,) = folder.glob("*.whl")
+    # One pip serves both environments, and modules are compiled when they are first imported: most never are.
+    venv.create(folder / "environment", symlinks=True)
+    programs = folder / "environment" / "bin"
+    options = ("--no-compile", "--constraint", CHECKOUT / "constraints.txt", f"{wheel}{EXTRAS}")
+    run(*pip, "--python", programs / "python", "install", *options, folder=folder)
+    return programs
+
+
+def draw_photos(folder):
+    """Photos 96 wide and 72 high of a red disc before a dark wall, with the maps of the discs; return the discs."""
+    discs = []
+    for name in ("images", "labels"):
+        (folder / name).mkdir(parents=True)
+    rows, columns = np.mgrid[:72, :96]
+    for number in range(2):
+        disc = np.hypot(rows - 36, columns - 40 - 10 * number) < 20
+        noise = np.random.default_rng(number).integers(0, 40, (72, 96, 3))
+        pixels = (noise + np.where(disc[:, :, None], (200, 30, 30), 20)).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"images/{number}.png")
+        Image.fromarray(disc.astype(np.uint8)).save(folder / f"labels/{number}.png")
+        discs.append(disc)
+    return discs
+
+
+@pytest.mark.slow
+def test_the_wheel_works_outside_the_checkout(tmp_path):
+    programs = install(tmp_path)
+    disc, _ = draw_photos(tmp_path / "discs")
+
+    def sam_jax(*arguments):
+        return run(programs / "sam-jax", *arguments, folder=tmp_path)
+
+    where = run(
+        programs / "python", "-c", "import sam_jax; print(*sam_jax.__path__)", folder=tmp_path
+    )
+    assert Path(where.strip()).is_relative_to(programs.parent)
+
+    sam_jax("predict", "discs/images/0.png", "--point", "40,36", "--single", "--output", "masks")
+    mask = read_mask(tmp_path / "masks" / "0_mask_0.png")
+    assert (mask & disc).sum() / (mask | disc).sum() > 0.9
+
+    assert (
+        sam_jax("train", "debug", "--steps", "6")
+        == "trained 6 steps: runs/debug/weights.safetensors\n"
+    )
+    metrics = (tmp_path / "runs/debug/metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in metrics] == [5, 6]
+
+    sam_jax("convert", "runs/debug/weights.safetensors", "debug.pth")
+    sam_jax("convert", "debug.pth", "again.safetensors")
+    weights = (tmp_path / "runs/debug/weights.safetensors").read_bytes()
+    assert (tmp_path / "again.safetensors").read_bytes() == weights
+
+    options = ("--clicks", "1", "--no-noc", "--pictures", "0", "--output", "points")
+    sam_jax("evaluate", "points", "discs=discs", *options)
+    (row,) = json.loads((tmp_path / "points" / "results.json").read_text())["tables"][0]["rows"]
+    assert (row["images"], row["masks"]) == (2, 2)
+    assert row["1 click"] > 0.9
