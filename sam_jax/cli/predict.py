@@ -25,13 +25,13 @@ class Predict:
     image: Annotated[Positional[Path], arg(metavar="IMAGE")]
     """The photo to segment."""
     point: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y")] = ()
-    """A click on the object, in pixels from the upper left corner of the photo. May be repeated."""
+    """A click on the object, in pixels from the upper left corner of the photo."""
     negative: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X,Y")] = ()
-    """A click beside the object. May be repeated."""
+    """A click beside the object."""
     box: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="X0,Y0,X1,Y1")] = ()
-    """A box around an object: left, top, right, bottom. May be repeated."""
+    """A box around an object: left, top, right, bottom."""
     mask: Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="M.png")] = ()
-    """A rough mask of an object: an image of the photo's size, black outside the object. May be repeated."""
+    """A rough mask of an object: an image of the photo's size, black outside the object."""
     checkpoint: Annotated[Path | None, arg(metavar="C")] = None
     """Weights: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax; the default comes with it."""
     output: Annotated[Path, arg(metavar="DIR")] = Path("masks")
