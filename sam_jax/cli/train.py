@@ -12,7 +12,7 @@ class Train:
     """Train a model, or go on where training stopped.
 
     CONFIG comes first. Options follow it; `sam-jax train CONFIG --help` lists them. Beside --output, --max-seconds and
-    --multi-host, every setting of the config is an option. Only a file can add a part that the config has not, such as
+    --multi-host, every setting of the config is an option. Only a file can add a part that the config lacks, such as
     a second data source.
 
     Ctrl-C, SIGTERM and --max-seconds save and stop. The same command goes on from there, also after a crash.
