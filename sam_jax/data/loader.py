@@ -283,6 +283,6 @@ def _fingerprint(
     for source, augmentation, weight, paster in ingredients:
         parts.append((len(source), augmentation, weight))
         if paster is not None:
-            parts.append((len(paster.things), replace(paster.pasting, path="")))
+            parts.append((len(paster.objects), replace(paster.pasting, path="")))
     text = repr((parts, config.frame, config.num_masks, config.seed, process_count))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

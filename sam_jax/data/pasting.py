@@ -1,6 +1,7 @@
-"""Copy-paste: things cut out of other photos stand in this one (Ghiasi et al. 2021, arXiv:2012.07177).
+"""Copy-paste augmentation (Ghiasi et al. 2021, https://arxiv.org/abs/2012.07177): objects cut out of other photos.
 
-So a thing is seen before many grounds, at many sizes, and what belongs to it is told from what surrounds it.
+An object is then seen in front of many backgrounds and at many sizes, which tells what belongs to it from what
+surrounds it.
 """
 
 from collections.abc import Sequence
@@ -18,53 +19,56 @@ from sam_jax.data.pixel_runs import Runs, draw_runs, find_runs
 from sam_jax.data.transforms import change_colours
 from sam_jax.types import InputError
 
+MOST_OBJECTS = 4
+"""Largest number of objects pasted into a photo; the smallest is one."""
+COLOUR = 0.3
+"""Strength of the colour jitter of each pasted object, as for `Augmentation.colour`."""
 SMALLEST_CUT = 400
-"""Pixels of the photo that a thing is cut from: smaller ones have no texture to show."""
+"""Smallest area of an object in its own photo, in pixels; smaller ones have no texture to show."""
 MARGIN = 3
-"""Pixels around a thing that are cut out with it, for its soft edge."""
+"""Width of the rim that is cut out around an object, in pixels; its edge is soft."""
 LARGEST_GROWTH = 2.5
-"""Things are enlarged by no more than this."""
+"""Largest factor by which an object is enlarged."""
 LEAST_WITHIN = 0.95
-"""Of a mask's pixels lie in a thing's mask, if it is of a part of the thing."""
+"""Smallest share of a mask that lies in an object's mask if it is the mask of a part of the object."""
 NEXT_OF_GROUP = (0.4, 1.0)
-"""Of a group, the sizes of later things over that of the first."""
+"""Range of the sizes of the later objects of a group over the size of the first."""
 LEAST_SEEN = 0.3
-"""Of a thing is seen, beside what stands in front of it or is cut off, if it has a mask."""
+"""Smallest visible share of an object that has a mask; the rest is covered, or cut off by the photo's sides."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pasting:
-    """Which things are pasted into a photo, and how."""
+    """Settings of copy-paste augmentation: one to four objects for each photo, later ones in front.
+
+    Attributes:
+        path: Data set of the objects, in any form that `sam_jax.data.sources` knows. Each of its masks is one.
+        sizes: Range of an object's longer side over the photo's shorter side; its logarithm is drawn uniformly.
+        area_power: Exponent of an object's area in its chance to be chosen among those of its photo; with 0, parts are
+            as likely as wholes.
+        together: Share of photos in which pasted objects stand over each other, like rider and horse, and have one mask
+            together beside their own.
+        turn: Largest rotation of an object in degrees, in either direction. What its photo cuts off is not rotated.
+        stretch: Largest factor by which the aspect ratio of an object changes, in either direction.
+    """
 
     path: str
-    """Data set of the things, in any form that `sam_jax.data.sources` knows; each of its masks is one."""
-    most: int = 4
-    """A photo gets from one thing up to so many, later ones in front."""
     sizes: tuple[float, float] = (0.15, 0.9)
-    """A thing's longer side over the photo's shorter side; its logarithm is drawn uniformly."""
-    colour: float = 0.3
-    """Things change their colours by themselves, as `Augmentation.colour` says."""
     area_power: float = 0.0
-    """A thing's chance among its photo's goes as its area to this power; with 0, parts come as often as wholes."""
     together: float = 0.0
-    """The share of photos whose pasted things stand over each other, like rider and horse, and are one whole, too."""
     turn: float = 0.0
-    """Things are turned by up to so many degrees, either way, unless their photo cuts them off."""
     stretch: float = 1.0
-    """The ratio of a thing's sides changes by up to this factor, either way."""
 
     def __post_init__(self) -> None:
-        if self.most < 1:
-            raise InputError(f"most {self.most}: give a whole number from 1; no pasting is None")
         smallest, largest = self.sizes
         if not 0 < smallest <= largest:
             raise InputError(
                 f"sizes {smallest:g} to {largest:g}: give two positive numbers, the smaller first, like 0.15 0.9"
             )
-        if not 0 <= self.colour < 1:
-            raise InputError(f"colour {self.colour:g}: give a number from 0 (none) to below 1")
         if self.area_power < 0:
-            raise InputError(f"area_power {self.area_power:g}: give 0 (all things alike) or more")
+            raise InputError(
+                f"area_power {self.area_power:g}: give 0 (all objects are equally likely) or more"
+            )
         if not 0 <= self.together <= 1:
             raise InputError(f"together {self.together:g}: give a share from 0 (never) to 1")
         if not 0 <= self.turn <= 180:
@@ -74,42 +78,42 @@ class Pasting:
 
 
 class Paster:
-    """Pastes things.
+    """Copy-paste augmentation with the objects of one data set.
 
     Args:
-        things: photos and the masks of the things in them.
-        pasting: how.
+        objects: Data set of photos and the masks of the objects in them.
+        pasting: Settings of copy-paste augmentation.
 
     Raises:
-        InputError: there are no things.
+        InputError: The data set is empty.
     """
 
-    def __init__(self, things: Source, pasting: Pasting) -> None:
-        if len(things) == 0:
-            raise InputError(f"{things.name} is empty: there is nothing to paste")
-        self.things = things
+    def __init__(self, objects: Source, pasting: Pasting) -> None:
+        if len(objects) == 0:
+            raise InputError(f"{objects.name} is empty: there is nothing to paste")
+        self.objects = objects
         self.pasting = pasting
 
     def paste(self, example: Example, rng: np.random.Generator) -> Example:
-        """Put things in front of a photo; its own masks lose what they cover, and theirs come first.
+        """Paste objects into a photo. Its own masks lose what is covered; those of the objects come first.
 
-        A thing that its photo cuts off at a side stands at that side here, too.
+        An object that its own photo cuts off at a side is placed at that side here, too.
 
         Args:
-            example: the photo and its masks.
-            rng: for all draws; the result depends on nothing else.
+            example: The photo and its masks.
+            rng: Source of all draws; the result depends on nothing else.
 
         Raises:
-            RecordError: a photo of things cannot be used.
+            RecordError: A photo of the data set of objects cannot be used.
         """
         image = example.image.copy()
         owner = np.zeros(image.shape[:2], np.uint16)
         together = rng.random() < self.pasting.together
         placed: list[_Placed] = []
-        for _ in range(int(rng.integers(1, self.pasting.most + 1))):
-            photo = self.things[int(rng.integers(len(self.things)))]
+        for _ in range(int(rng.integers(1, MOST_OBJECTS + 1))):
+            photo = self.objects[int(rng.integers(len(self.objects)))]
             before = placed[-1] if together and placed else None
-            cut = _cut_thing(photo, self.pasting.area_power, before is None, rng)
+            cut = _cut_object(photo, self.pasting.area_power, before is None, rng)
             if cut is None:
                 continue
             if before is None:
@@ -122,22 +126,22 @@ class Paster:
             placed.append(thing)
             owner[thing.window][thing.masks[0]] = len(placed)
         masks: list[Bool[np.ndarray, "h w"]] = []
-        seen_things = 0
+        visible_objects = 0
         for number, thing in enumerate(placed, 1):
             seen = owner[thing.window] == number
             if np.count_nonzero(seen) < LEAST_SEEN * thing.area:
                 continue
-            seen_things += 1
+            visible_objects += 1
             for part in thing.masks:
                 mask = np.zeros(owner.shape, bool)
                 mask[thing.window] = part & seen
                 masks.append(mask)
-        if together and seen_things > 1:
+        if together and visible_objects > 1:
             masks.insert(0, owner > 0)
         return Example(example.name, image, _PastedMasks(masks, example.masks, owner > 0))
 
     def _draw_size(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> float:
-        """A thing's longer side in pixels."""
+        """Draw the length of an object's longer side in pixels."""
         smallest, largest = np.log(self.pasting.sizes)
         return float(np.exp(rng.uniform(smallest, largest))) * min(image.shape[:2])
 
@@ -149,14 +153,14 @@ class Paster:
         image: UInt8[np.ndarray, "h w 3"],
         rng: np.random.Generator,
     ) -> "_Placed":
-        """Draws a thing into a photo, anywhere or over the one before."""
+        """Draw an object into a photo, anywhere or over the one before."""
         cut = _turn(cut, float(rng.uniform(-self.pasting.turn, self.pasting.turn)))
         stretch = float(self.pasting.stretch ** rng.uniform(-0.5, 0.5))
         extents = (stretch * _extent(cut.masks[0], 0), _extent(cut.masks[0], 1) / stretch)
         growth = min(longer_side / max(extents), LARGEST_GROWTH)
         height, width = cut.masks[0].shape
         size = (max(1, round(width * growth * stretch)), max(1, round(height * growth / stretch)))
-        colours = draw_colours(Augmentation(colour=self.pasting.colour), rng)
+        colours = draw_colours(Augmentation(colour=COLOUR), rng)
         photo = Image.fromarray(cut.image).resize(size, Image.Resampling.BILINEAR)
         pixels = np.asarray(change_colours(photo, colours))
         softness = float(rng.uniform(0.3, 1.0))
@@ -191,12 +195,12 @@ class Paster:
 
 
 class _Cut(NamedTuple):
-    """A thing's bounding box of its photo, with a margin.
+    """An object's bounding box in its own photo, with a margin.
 
     Attributes:
-        image: all of the box.
-        masks: of the thing, then of its parts.
-        at_sides: whether the thing reaches the photo's top, left, bottom and right.
+        image: All pixels of the box.
+        masks: Masks of the object, then of its parts.
+        at_sides: Whether the object reaches the photo's top, left, bottom and right.
     """
 
     image: UInt8[np.ndarray, "h w 3"]
@@ -205,13 +209,13 @@ class _Cut(NamedTuple):
 
 
 class _Placed(NamedTuple):
-    """A thing in its new photo.
+    """An object in its new photo.
 
     Attributes:
-        window: rows and columns of the photo.
-        masks: of the thing, then of its parts, inside the window.
-        area: of the thing in pixels, with what the photo's sides cut off.
-        size: of its longer side in pixels, likewise.
+        window: Rows and columns of the photo that the object lies in.
+        masks: Masks of the object, then of its parts, inside the window.
+        area: Area of the object in pixels, with what the photo's sides cut off.
+        size: Length of the object's longer side in pixels, with what the photo's sides cut off.
     """
 
     window: tuple[slice, slice]
@@ -221,7 +225,7 @@ class _Placed(NamedTuple):
 
 
 class _PastedMasks:
-    """Masks of pasted things, then those of the photo without what the things cover."""
+    """Masks of pasted objects, then those of the photo without what the objects cover."""
 
     def __init__(
         self,
@@ -242,14 +246,14 @@ class _PastedMasks:
         return self._below[index - len(self._pasted)] & ~self._cover
 
     def runs(self, index: int) -> Runs:
-        """A mask, as `HasRuns` asks."""
+        """The runs of a mask, as `HasRuns` wants them."""
         return self._pasted[index] if index < len(self._pasted) else find_runs(self[index])
 
 
-def _cut_thing(
+def _cut_object(
     example: Example, area_power: float, may_be_cut_off: bool, rng: np.random.Generator
 ) -> _Cut | None:
-    """One of a photo's things that is large enough and does not span the photo from side to side, if there is one."""
+    """Cut out one of a photo's objects that is large enough and does not reach from side to side, if there is one."""
     areas = [mask_runs(example.masks, k).area for k in range(len(example.masks))]
     # Adding Gumbel noise to log-weights and sorting draws without replacement (Vieira 2014).
     order = np.argsort(-(area_power * np.log(np.maximum(areas, 1)) + rng.gumbel(size=len(areas))))
@@ -281,7 +285,7 @@ def _cut_thing(
 
 
 def _turn(cut: _Cut, degrees: float) -> _Cut:
-    """A thing that stands whole in its photo, turned about its middle."""
+    """Rotate an object that its photo shows whole about its middle."""
     if degrees == 0 or any(cut.at_sides):
         return cut
     height, width = cut.masks[0].shape
@@ -298,14 +302,14 @@ def _turn(cut: _Cut, degrees: float) -> _Cut:
 
 
 def _extent(mask: Bool[np.ndarray, "h w"], axis: int) -> int:
-    """How many rows (axis 1) or columns (axis 0) it is from the first with a pixel to the last."""
+    """The number of rows (axis 1) or columns (axis 0) from the first to the last that has a pixel of the mask."""
     return int(np.ptp(np.flatnonzero(mask.any(axis=axis)))) + 1
 
 
 def _resize_mask(
     mask: Bool[np.ndarray, "h w"], size: tuple[int, int], softness: float
 ) -> Float32[np.ndarray, "new_h new_w"]:
-    """How much of each new pixel is object; at the edge, over a distance of `softness` pixels."""
+    """The share of each new pixel that the mask covers, with an edge softened over `softness` pixels."""
     method = cv2.INTER_AREA if size[0] < mask.shape[1] else cv2.INTER_LINEAR
     resized = cv2.resize(mask.astype(np.float32), size, interpolation=method)
     border = cv2.BORDER_REPLICATE  # what the photo's side cuts off goes on beyond it
@@ -315,7 +319,7 @@ def _resize_mask(
 def _draw_offset(
     rng: np.random.Generator, side: int, extent: int, at_start: bool, at_end: bool
 ) -> int:
-    """Where a thing begins along an axis: a fifth of it may be outside."""
+    """Draw where an object begins along an axis; a fifth of it may lie outside of the photo."""
     outside = extent // 5
     offset = int(rng.integers(min(-outside, side - extent), max(side - extent + outside, 0) + 1))
     return 0 if at_start else side - extent if at_end else offset
@@ -324,7 +328,7 @@ def _draw_offset(
 def _draw_corner_over(
     before: _Placed, extent: tuple[int, ...], rng: np.random.Generator
 ) -> list[int]:
-    """Where a thing begins whose middle is over a pixel of the thing before."""
+    """Draw where an object begins whose middle lies over a pixel of the object before."""
     pixels = np.argwhere(before.masks[0])
     pixel = pixels[int(rng.integers(len(pixels)))]
     starts = [side.start for side in before.window]

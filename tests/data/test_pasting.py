@@ -1,9 +1,11 @@
 import re
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, binary_erosion, label
 
+from sam_jax.data import pasting
 from sam_jax.data.example import Example, RecordError
 from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
 from sam_jax.data.pasting import Paster, Pasting
@@ -47,11 +49,11 @@ ALONE = paint((40, 60), (RED, slice(8, 32), slice(15, 45)), (BLUE, slice(12, 20)
 WHOLE = Example("below", np.full((*SIZE, 3), GREEN, np.uint8), [np.ones(SIZE, bool)])
 
 
-def paste(photo, seed=0, below=WHOLE, **settings):
-    settings = {"most": 1, "sizes": (0.5, 0.5), "colour": 0.0} | settings
-    return Paster(Photos(photo), Pasting(path="", **settings)).paste(
-        below, np.random.default_rng(seed)
-    )
+def paste(photo, seed=0, most=1, colour=0.0, **settings):
+    """By default one object, half as long as the photo's shorter side, in its own colours."""
+    paster = Paster(Photos(photo), Pasting(path="", **{"sizes": (0.5, 0.5)} | settings))
+    with patch.multiple(pasting, MOST_OBJECTS=most, COLOUR=colour):
+        return paster.paste(WHOLE, np.random.default_rng(seed))
 
 
 def is_colour(image, colour):
@@ -230,11 +232,9 @@ def test_things_change_their_colours_and_the_photo_keeps_its_own():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"most": 0}, "most 0: give a whole number from 1; no pasting is None"),
         ({"sizes": (0.5, 0.2)}, "sizes 0.5 to 0.2: give two positive numbers"),
         ({"sizes": (0.0, 0.2)}, "sizes 0 to 0.2: give two positive numbers"),
-        ({"colour": 1.0}, "colour 1: give a number from 0"),
-        ({"area_power": -1.0}, "area_power -1: give 0 (all things alike) or more"),
+        ({"area_power": -1.0}, "area_power -1: give 0 (all objects are equally likely) or more"),
         ({"turn": 200.0}, "turn 200: give degrees from 0 (none) to 180"),
         ({"stretch": 0.5}, "stretch 0.5: give a factor from 1 (none)"),
         ({"together": 1.5}, "together 1.5: give a share from 0 (never) to 1"),
@@ -261,7 +261,8 @@ def load(paster):
 
 
 def test_the_loader_pastes_other_things_every_time():
-    batch, _ = load(Paster(Photos(ALONE), Pasting(path="", most=1, colour=0.0)))
+    with patch.multiple(pasting, MOST_OBJECTS=1, COLOUR=0.0):
+        batch, _ = load(Paster(Photos(ALONE), Pasting(path="")))
     is_thing = ~is_colour(batch.images, GREEN) & (batch.images > 0).any(axis=-1)
     areas = is_thing.sum(axis=(1, 2))
     assert areas.min() > 100
@@ -271,7 +272,7 @@ def test_the_loader_pastes_other_things_every_time():
 
 
 def test_bad_photos_of_things_are_counted_and_named():
-    _, loader = load(Paster(Photos(ALONE, None), Pasting(path="", most=4)))
+    _, loader = load(Paster(Photos(ALONE, None), Pasting(path="")))
     assert list(loader.skipped) == ["photo 1 is bad"]
 
 
@@ -280,7 +281,7 @@ def test_a_state_with_other_pasting_is_refused():
         None,
         Paster(Photos(ALONE), Pasting(path="a")),
         Paster(Photos(ALONE, ALONE), Pasting(path="a")),
-        Paster(Photos(ALONE), Pasting(path="a", most=2)),
+        Paster(Photos(ALONE), Pasting(path="a", together=0.5)),
     ]
     for paster in pasters[1:]:
         state = Loader([Ingredient(Photos(WHOLE), paster=paster)], CONFIG).get_state()
