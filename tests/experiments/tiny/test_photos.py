@@ -1,14 +1,16 @@
 """Photos to learn from, of a small folder like `data`."""
 
 import json
+import lzma
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.lesson_photos import SEQUENCES, Options, main
+from experiments.tiny.photos import OUTLINES, SEQUENCES, write_photos
 from sam_jax.data.sources import open_source
-from sam_jax.ops.rle import encode_rle
+from sam_jax.ops.rle import decode_rle, encode_rle
+from sam_jax.types import InputError
 
 HEIGHT, WIDTH = 180, 300
 SKY, THING = (90, 140, 220), (150, 40, 30)
@@ -59,7 +61,7 @@ def folder(tmp_path, thing):
 
 
 def test_things_are_told_from_what_they_stand_before(folder, thing) -> None:
-    main(Options(folder, folder / "out"))
+    write_photos(folder, folder / "out")
     regions, surroundings = (
         open_source(folder / "out" / part) for part in ("regions", "surroundings")
     )
@@ -71,22 +73,26 @@ def test_things_are_told_from_what_they_stand_before(folder, thing) -> None:
             assert (largest != truth).mean() < 0.03
 
 
-def test_things_outlined_for_the_lessons_join_those_of_the_data_sets(folder, thing) -> None:
-    """On one photo at half its size, in two entries; on another beside the mask that it has."""
+def test_outlined_things_join_those_of_the_data_sets(folder, thing) -> None:
+    """On one photo at half its size; on another beside the mask that it has."""
     half = thing[::2, ::2]
     upper = half.copy()
     upper[50:] = False
-    drawn = [
-        ("photos/one.jpg", half),
-        ("photos/one.jpg", upper),
-        (f"davis2016/images/{SEQUENCES[0]}/00000.png", ~thing),
+    drawn = {
+        "photos/one.jpg": [half, upper],
+        f"davis2016/images/{SEQUENCES[0]}/00000.png": [~thing],
+    }
+    photos = [
+        {
+            "file": file,
+            "size": masks[0].shape,
+            "things": [encode_rle(mask, compress=True) for mask in masks],
+        }
+        for file, masks in drawn.items()
     ]
-    entries = [
-        {"file": file, "size": mask.shape, "things": [encode_rle(mask, compress=True)]}
-        for file, mask in drawn
-    ]
-    (folder / "masks.json").write_text(json.dumps({"photos": entries}))
-    main(Options(folder, folder / "out", masks=folder / "masks.json"))
+    outlines = folder / "outlines.json.xz"
+    outlines.write_bytes(lzma.compress(json.dumps({"photos": photos}).encode()))
+    write_photos(folder, folder / "out", outlines)
     things, objects = (open_source(folder / "out" / part) for part in ("things", "objects"))
     assert len(things) == 2
     assert len(objects) == len(SEQUENCES) + 2
@@ -101,10 +107,35 @@ def test_things_outlined_for_the_lessons_join_those_of_the_data_sets(folder, thi
 
 
 def test_what_is_not_free_is_held_back(folder) -> None:
-    main(Options(folder, folder / "out"))
+    write_photos(folder, folder / "out")
     assert len(open_source(folder / "out/objects")) == len(SEQUENCES) + 1
     held_back = json.loads((folder / "out/held_back/instances.json").read_text())
     assert [image["id"] for image in held_back["images"]] == [2]
     assert [annotation["image_id"] for annotation in held_back["annotations"]] == [2]
     credits = (folder / "out/credits.csv").read_text().splitlines()
     assert credits[1:] == ["1.png,CC BY,http://example.com/1"]
+
+
+def test_a_folder_that_is_complete_is_left_alone(folder) -> None:
+    write_photos(folder, folder / "out")
+    (folder / "out/objects/one.json").write_text("as it was")
+    write_photos(folder, folder / "out")
+    assert (folder / "out/objects/one.json").read_text() == "as it was"
+
+
+def test_missing_data_are_named(tmp_path) -> None:
+    with pytest.raises(InputError, match=r"no .*coco_tiny/instances\.json; .* must hold davis2016"):
+        write_photos(tmp_path, tmp_path / "out")
+
+
+def test_the_outlines_are_761_things_on_31_photos() -> None:
+    photos = json.loads(lzma.decompress(OUTLINES.read_bytes()))["photos"]
+    assert len({photo["file"] for photo in photos}) == len(photos) == 31
+    areas = []
+    for photo in photos:
+        for thing in photo["things"]:
+            mask = decode_rle({"size": photo["size"], "counts": thing["counts"]})
+            assert mask.shape == tuple(photo["size"])
+            areas.append(mask.sum())
+    assert len(areas) == 761
+    assert min(areas) > 0

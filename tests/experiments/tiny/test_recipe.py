@@ -1,0 +1,200 @@
+"""The driver on a table of moments: real training, killed and started again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from experiments.tiny.first_weights import make_first_weights
+from experiments.tiny.recipe import ADDED, add_layers, average, make_config, run_recipe
+from experiments.tiny.sources import Mixture, make_sources
+from experiments.tiny.stages import LIKE_SAM, NEW_LAYERS_FASTER, STAGES, Stage
+from sam_jax.checkpoints import load_checkpoint
+from sam_jax.models import (
+    TINY,
+    Model,
+    abstract_variables,
+    decode_masks,
+    encode_image,
+    encode_prompts,
+)
+from sam_jax.training.config import Stored, Synthetic
+from sam_jax.training.parameters import check_patterns
+from sam_jax.types import Prompts
+
+SMALL = replace(
+    TINY,
+    image_encoder=replace(
+        TINY.image_encoder,
+        width=72,
+        depth=2,
+        num_heads=2,
+        window_size=2,
+        global_blocks=(1,),
+    ),
+)
+ROW = Stage(
+    name="flat",
+    side=32,
+    steps=3,
+    rate=1e-3,
+    last_rate=0.1,
+    mixture=Mixture(flat=1.0),
+    masks=2,
+    warmup_steps=1,
+    model=replace(SMALL, fine=None),
+)
+ROWS = (
+    ROW,
+    replace(
+        ROW,
+        name="fine",
+        side=48,
+        iterations=2,
+        kept=0.25,
+        model=SMALL,
+        rate_factors=NEW_LAYERS_FASTER,
+    ),
+)
+RUN = """
+import sys
+from pathlib import Path
+from tests.experiments.tiny.test_recipe import ROWS, run_recipe
+
+if __name__ == "__main__":
+    run_recipe(ROWS, Path(sys.argv[1]), data=Path("data"), photos=Path("photos"), workers=0)
+"""
+
+
+def run(folder: Path) -> Path:
+    return run_recipe(ROWS, folder, data=Path("data"), photos=Path("photos"), workers=0)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert run(folder) == folder / "tiny.safetensors"
+    return folder
+
+
+def leaves(path):
+    return flatten_dict(load_checkpoint(path)[1], sep="/")
+
+
+@pytest.mark.slow
+def test_stages_follow_one_another(undisturbed):
+    for row in ROWS:
+        config, _ = load_checkpoint(undisturbed / f"{row.name}.safetensors")
+        assert config == row.model.with_image_size((row.side, row.side))
+    before = leaves(undisturbed / "first_weights.safetensors")
+    after = leaves(undisturbed / "flat.safetensors")
+    assert all(
+        (before[path] == leaf).all()
+        for path, leaf in leaves(undisturbed / "flat/start.safetensors").items()
+    )
+    moved = np.mean([(before[path] != after[path]).any() for path in after])
+    assert moved > 0.9
+    for path, leaf in leaves(undisturbed / "tiny.safetensors").items():
+        last = leaves(undisturbed / "fine.safetensors")[path]
+        np.testing.assert_array_equal(leaf, last.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.slow
+def test_a_stage_may_keep_a_share_of_what_it_started_from(undisturbed):
+    trained = leaves(undisturbed / "fine/weights.safetensors")
+    start = leaves(undisturbed / "fine/start.safetensors")
+    for path, leaf in leaves(undisturbed / "fine.safetensors").items():
+        np.testing.assert_allclose(leaf, 0.75 * trained[path] + 0.25 * start[path], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_killed_run_goes_on_and_ends_the_same(undisturbed, tmp_path):
+    script = tmp_path / "run.py"
+    script.write_text(RUN)
+    root = Path(__file__).parents[3]
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(root)},
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "fine" / "config.json").exists():
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "fine.safetensors").exists()
+    first = (tmp_path / "flat.safetensors").stat()
+    weights = run(tmp_path)
+    assert (tmp_path / "flat.safetensors").stat() == first
+    assert weights.read_bytes() == (undisturbed / "tiny.safetensors").read_bytes()
+
+
+def test_added_layers_change_nothing():
+    plain = replace(SMALL, fine=None).with_image_size((48, 80))
+    fine = SMALL.with_image_size((48, 80))
+    variables = make_first_weights(plain, seed=1)
+    pixels = jax.random.normal(jax.random.key(3), (1, 48, 80, 3))
+    prompts = Prompts(
+        np.full((1, 1, 1, 2), [[[[50.0, 21.0]]]], np.float32), np.ones((1, 1, 1), np.int32)
+    )
+
+    @jax.jit
+    def answer(model):
+        embeddings = encode_image(model, pixels)
+        return decode_masks(
+            model, embeddings, encode_prompts(model, prompts), multimask_output=True
+        )
+
+    before = answer(Model(plain, variables))
+    after = answer(Model(fine, add_layers(variables, fine)))
+    for one, other in zip(before, after, strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-5, atol=1e-5 * np.abs(one).max())
+
+
+def test_the_mean_is_by_shares():
+    new, old = {"a": np.full(3, 4.0)}, {"a": np.zeros(3)}
+    np.testing.assert_array_equal(average(new, old, 0.25)["a"], np.full(3, 3.0))
+
+
+def test_every_row_is_a_training_run():
+    """Sources that are read exist once the photos are written; what is drawn differs from row to row."""
+    seeds = []
+    for number, stage in enumerate(STAGES):
+        sources = make_sources(stage.mixture, seed=number, data=Path("data"), photos=Path("photos"))
+        config = make_config(stage, number, sources)
+        assert config.model.image_encoder.image_size == (stage.side, stage.side)
+        stored = {source.path for source in sources if isinstance(source, Stored)}
+        assert stored <= {"data/bbbc038"} | {
+            f"photos/{part}"
+            for part in ("objects", "things", "regions", "small_regions", "surroundings")
+        }
+        seeds += [
+            source.seed
+            for source in sources
+            if isinstance(source, Synthetic) and source.size == (384, 512)
+        ]
+    assert len(set(seeds)) == len(seeds)
+    assert len({stage.name for stage in STAGES}) == len(STAGES)
+    assert STAGES[-1].model == TINY
+    assert STAGES[-1].side == 512
+
+
+def test_patterns_fit_the_model():
+    params = abstract_variables(TINY)["params"]
+    check_patterns("rate_factors", [pattern for pattern, _ in NEW_LAYERS_FASTER], params)
+    paths = flatten_dict(dict(params), sep="/")
+    plain = flatten_dict(dict(abstract_variables(LIKE_SAM)["params"]), sep="/")
+    for layer in ADDED:
+        found = [path for path in paths if path.startswith(f"{layer}/")]
+        assert found
+        assert not set(found) & set(plain)
