@@ -1,4 +1,4 @@
-"""How photos are varied in training, and the draws that say how this one is."""
+"""Data augmentation: its settings, and the random draws for one photo."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,30 +11,35 @@ from sam_jax.ops.resize import fit_size
 from sam_jax.types import InputError
 
 LARGE_SCALE_JITTER = (0.1, 2.0)
-"""The range for `Augmentation.scale` with little data (App. A)."""
+"""The range of `Augmentation.scale` for small data sets (SAM, appendix A)."""
 
 HUE_DEGREES = 36
-"""Largest turn of the hue at a colour jitter of 1."""
+"""Largest rotation of the hue, in degrees, at a colour jitter of 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """What may happen to a photo and its masks; by default nothing, as on SA-1B (App. A)."""
+    """Settings of data augmentation; the default is none, as for SA-1B (SAM, appendix A).
+
+    Attributes:
+        flip_horizontally: Whether half of the photos are mirrored.
+        flip_vertically: Whether half of the photos are turned upside down, for images that have no up or down.
+        transpose: Whether rows and columns of half of the photos are exchanged, for images that have no up or down.
+        scale: Range of large-scale jitter. The size of a photo over the size that just fits into the frame is drawn
+            uniformly from it; what is larger than the frame is cropped.
+        colour: Strength of colour jitter, from 0 to below 1. Brightness, contrast and saturation change by up to this
+            share, the hue by up to this times 36 degrees.
+        min_cells: Smallest mask that is used, in cells of 4×4 pixels of the frame.
+        area_power: Exponent of a mask's area in its chance to be drawn; with 0, all masks are equally likely.
+    """
 
     flip_horizontally: bool = False
-    """Half of the photos are mirrored."""
     flip_vertically: bool = False
-    """Half are turned upside down: for micrographs, which have no up."""
     transpose: bool = False
-    """Half have rows and columns exchanged: likewise."""
     scale: tuple[float, float] = (1.0, 1.0)
-    """Large-scale jitter: a photo's size, drawn uniformly, over the one that just fits; larger ones are cropped."""
     colour: float = 0.0
-    """Brightness, contrast and saturation change by up to this share, the hue by up to this times 36 degrees."""
     min_cells: int = 1
-    """Masks of fewer cells of the truth, 4x4 pixels of the frame each, are left out."""
     area_power: float = 0.0
-    """A mask's chance to be drawn goes as its area to this power; with 0, small ones are as likely as large ones."""
 
     def __post_init__(self) -> None:
         smallest, largest = self.scale
@@ -47,7 +52,9 @@ class Augmentation:
         if self.min_cells < 1:
             raise InputError(f"min_cells {self.min_cells}: give a whole number from 1")
         if self.area_power < 0:
-            raise InputError(f"area_power {self.area_power:g}: give 0 (all masks alike) or more")
+            raise InputError(
+                f"area_power {self.area_power:g}: give 0 (all masks are equally likely) or more"
+            )
 
 
 MICROGRAPHS = Augmentation(
@@ -57,22 +64,22 @@ MICROGRAPHS = Augmentation(
     scale=LARGE_SCALE_JITTER,
     colour=0.4,
 )
-"""For pictures without up or down."""
+"""Augmentation for micrographs and other images that have no up or down."""
 
 PHOTOS = Augmentation(flip_horizontally=True, scale=LARGE_SCALE_JITTER, colour=0.4)
-"""For small sets of photos."""
+"""Augmentation for small data sets of photos."""
 
 
 class Placement(NamedTuple):
-    """Which part of a photo is shown, and how it lies in the frame.
+    """The part of a photo that is shown, and how it lies in the frame.
 
     Attributes:
-        box: x0, y0, x1, y1 of the part, in pixels of the photo.
-        flip_x: whether it is mirrored.
-        flip_y: whether it is upside down.
-        transpose: whether rows and columns are exchanged, after the flips.
-        fitted: (h, w) that it fills in the frame, from the upper left corner.
-        frame: (h, w) of the model's input.
+        box: The corners x0, y0, x1, y1 of the part, in pixels of the photo.
+        flip_x: Whether the part is mirrored.
+        flip_y: Whether the part is upside down.
+        transpose: Whether rows and columns are exchanged, after the flips.
+        fitted: The size (h, w) that the part fills in the frame, from the upper left corner.
+        frame: The size (h, w) of the model's input.
     """
 
     box: tuple[float, float, float, float]
@@ -84,10 +91,14 @@ class Placement(NamedTuple):
 
 
 def place_whole(size: tuple[int, int], frame: tuple[int, int]) -> Placement:
-    """Show a photo of a size (h, w) whole and as it is, as large as fits.
+    """Place a whole photo without augmentation, as large as fits.
+
+    Args:
+        size: The size (h, w) of the photo in pixels.
+        frame: The size (h, w) of the model's input.
 
     Raises:
-        InputError: it is so thin that a side would vanish.
+        InputError: The photo is so thin that a side would vanish.
     """
     return Placement(
         (0.0, 0.0, float(size[1]), float(size[0])),
@@ -105,10 +116,16 @@ def draw_placement(
     augmentation: Augmentation,
     rng: np.random.Generator,
 ) -> Placement:
-    """Draw flips, scale, and what is cropped away.
+    """Draw flips, scale and crop of a photo.
+
+    Args:
+        size: The size (h, w) of the photo in pixels.
+        frame: The size (h, w) of the model's input.
+        augmentation: Settings of data augmentation.
+        rng: Source of all draws.
 
     Raises:
-        InputError: a photo of this size is so thin that a side would vanish.
+        InputError: The photo is so thin that a side would vanish.
     """
     coins = rng.random(3) < 0.5
     scale = rng.uniform(*augmentation.scale)
@@ -138,10 +155,17 @@ def draw_placement(
 def draw_colours(
     augmentation: Augmentation, rng: np.random.Generator
 ) -> tuple[Float[np.ndarray, "3 3"], float]:
-    """Draw a linear change of colours: a matrix for (r, g, b), and how much of the photo's mean brightness to add.
+    """Draw a linear change of colours.
 
-    Saturation scales colours away from their brightness, hue turns them about the axis of greys, contrast scales
-    them away from the photo's mean brightness, and brightness scales everything.
+    Saturation scales colours away from their luma, hue rotates them about the axis of greys, contrast scales them away
+    from the photo's mean luma, and brightness scales everything.
+
+    Args:
+        augmentation: Settings of data augmentation, of which `colour` counts.
+        rng: Source of all draws.
+
+    Returns:
+        The matrix for (r, g, b), and the share of the photo's mean luma to add to each channel.
     """
     by = rng.uniform(-1, 1, 4) * augmentation.colour
     brightness, contrast, saturation = 1 + by[:3]

@@ -16,18 +16,19 @@ from sam_jax.types import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Synthetic:
-    """Pictures drawn by the computer.
+    """Source of pictures drawn by the computer (`sam_jax.data.synthetic`).
 
     Attributes:
-        weight: how often they are drawn, relative to the other sources.
-        augmentation: how they are varied.
-        pasting: of things into them.
-        seed: of the stream.
-        size: (h, w) of a picture in pixels.
-        textures: folder of photos whose pieces serve as textures.
-        plain: share of pictures that are nothing but flat shapes in plain colours.
-        plain_contrast: of textures that those shapes may have, as a share of their brightness.
-        repeat: draw so many pictures, keep them in memory, and use them again and again; None for no picture twice.
+        weight: How often an image is drawn from this source, relative to the other sources.
+        augmentation: Data augmentation of the pictures.
+        pasting: Copy-paste of objects into the pictures, or None.
+        seed: Seed of the pictures.
+        size: Height and width of a picture in pixels.
+        textures: Folder of photos whose pieces serve as textures beside the procedural ones, or None.
+        plain: Share of the pictures that show only flat shapes, between 0 and 1.
+        plain_contrast: Largest contrast of the textures of flat shapes, as a share of their brightness; 0 gives plain
+            colours.
+        repeat: Number of different pictures, which are kept in memory; None for a new picture every time.
     """
 
     weight: float = 1.0
@@ -43,14 +44,15 @@ class Synthetic:
 
 @dataclass(frozen=True, kw_only=True)
 class Stored:
-    """A data set on disk, in any form that `sam_jax.data.sources` knows.
+    """Source of images in a data set on disk, in any form that `sam_jax.data.sources` knows.
 
     Attributes:
-        path: where it is.
-        weight: how often its images are drawn, relative to the other sources.
-        augmentation: how they are varied.
-        pasting: of things into them.
-        hold_back: every so manieth image, from the first on, takes no part in training; 0 for none.
+        path: File or folder of the data set.
+        weight: How often an image is drawn from this source, relative to the other sources.
+        augmentation: Data augmentation of the images.
+        pasting: Copy-paste of objects into the images, or None.
+        hold_back: Interval of held-out images: with 5, the first image and every fifth after it take no part in
+            training. 0 holds out none.
     """
 
     path: str
@@ -66,13 +68,13 @@ class Stored:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Images and masks.
+    """Training data.
 
     Attributes:
-        sources: where they come from, mixed by weight.
-        batch_size: images of a step, over all devices.
-        masks_per_image: drawn of each.
-        seed: of the order of images and of all that is drawn about them.
+        sources: Sources of the images, mixed by weight.
+        batch_size: Number of images in a batch, over all devices.
+        masks_per_image: Number of masks drawn from each image.
+        seed: Seed of the order of images and of everything that is drawn about them.
     """
 
     sources: tuple[Synthetic | Stored, ...]

@@ -1,4 +1,4 @@
-"""Pictures drawn by the computer, with exact masks: the largest source of training data."""
+"""Synthetic training data: pictures drawn by the computer, with exact masks."""
 
 from sam_jax.data.synthetic.source import SyntheticSource
 

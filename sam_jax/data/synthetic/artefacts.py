@@ -44,7 +44,7 @@ def make_vehicle(rng: np.random.Generator) -> Thing:
 
 
 def make_cycle(rng: np.random.Generator) -> Thing:
-    """Two wheels with holes and a thin frame."""
+    """A bicycle or motorcycle: two wheels with holes and a thin frame."""
     radius, tyre = rng.uniform(0.32, 0.42), rng.uniform(0.03, 0.07)
     hubs = ((-0.55, 0.5), (0.55, 0.5))
     pieces = []
@@ -168,7 +168,7 @@ def make_box(rng: np.random.Generator) -> Thing:
 
 
 def make_disc(rng: np.random.Generator) -> Thing:
-    """Plates, clocks, wheels, targets, balls, rings: nested rounds, perhaps with a hole."""
+    """A plate, clock, wheel, target, ball or ring: nested rounds, perhaps with a hole."""
     squash = rng.uniform(0.35, 1) if rng.random() < 0.5 else 1.0
     radii = np.sort(rng.uniform(0.2, 0.9, int(rng.integers(0, 4))))[::-1]
     if rng.random() < 0.3:
@@ -223,7 +223,7 @@ def make_line(rng: np.random.Generator) -> Thing:
 
 
 def make_rock(rng: np.random.Generator) -> Thing:
-    """A stone, a loaf, a cushion: one piece, little else."""
+    """A stone, loaf or cushion: one piece without parts."""
     kind = rng.random()
     body = (
         blob(rng, rng.uniform(0.1, 0.4)) if kind < 0.7 else polygon(rng, int(rng.integers(5, 12)))

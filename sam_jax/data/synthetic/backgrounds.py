@@ -1,4 +1,4 @@
-"""What is behind things: skies, grounds, walls and floors that divide the whole frame."""
+"""Backgrounds: skies, grounds, walls and floors that divide the whole frame."""
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from sam_jax.data.synthetic.things import Piece
 
 
 def paint_landscape(rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces) -> float:
-    """Sky, ridges behind each other, ground, perhaps water and paths. Returns the horizon's row."""
+    """Paint sky, ridges behind each other, ground, perhaps water and paths. Returns the row of the horizon."""
     height, width = canvas.size
     horizon = rng.uniform(0.15, 0.7) * height
     regions = np.ones(canvas.size, np.uint8)
@@ -40,7 +40,7 @@ def paint_landscape(rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces
 
 
 def paint_room(rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces) -> float:
-    """Walls, floor, sometimes a ceiling, with pictures and windows. Returns the floor's edge."""
+    """Paint walls, a floor and sometimes a ceiling. Returns the row of the floor's edge."""
     height, width = canvas.size
     floor = rng.uniform(0.45, 0.9) * height
     regions = np.ones(canvas.size, np.uint8)
@@ -68,7 +68,7 @@ def paint_room(rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces) -> 
 
 
 def paint_patchwork(rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces) -> float:
-    """Organic or straight-edged regions that divide the frame: the largest of several smooth fields."""
+    """Paint regions that divide the frame by curved or straight edges, where the lowest of several fields changes."""
     height, width = canvas.size
     count = int(rng.integers(2, 9))
     coarse = (max(2, height // 4), max(2, width // 4))
@@ -96,7 +96,7 @@ def paint_patchwork(rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces
 
 
 def paint_backdrop(rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces) -> float:
-    """One surface, from studio paper to undergrowth; sometimes discs of light out of focus."""
+    """Paint one surface, from studio paper to undergrowth, and sometimes discs of light that are out of focus."""
     height, width = canvas.size
     contrast = rng.choice([0.2, 1.0, 1.6])
     materials = [sample_material(rng, surfaces, contrast=contrast)]
@@ -151,7 +151,7 @@ def _shade_downwards(
 def _paint_clouds(
     rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces, horizon: float, sky: int
 ) -> None:
-    """Clouds belong to the sky: colour without a mask of their own."""
+    """Paint clouds, which belong to the sky and have no masks."""
     height, width = canvas.size
     tile = surfaces.bank[CLOUDS][int(rng.integers(COPIES_OF_A_KIND))]
     pattern = np.array([[1.0, 0, rng.uniform(0, TILE)], [0, 2.5, rng.uniform(0, TILE)]])
@@ -170,7 +170,7 @@ def _paint_patch(
     place: tuple[float, float],
     reach: float,
 ) -> None:
-    """A pond, a rug, a path, a bed of flowers: a flat patch on the ground."""
+    """Paint a flat patch on the ground: a pond, rug, path or bed of flowers."""
     size = rng.uniform(0.4, 1.6) * reach * max(canvas.size)
     outline = blob(rng, 0.4) if rng.random() < 0.7 else ellipse(0, 0, 1)
     placement = np.array(

@@ -15,7 +15,7 @@ def light_scene(
     colours: Float[np.ndarray, "h w 3"],
     clouds: list[UInt8[np.ndarray, "side side"]],
 ) -> Float[np.ndarray, "h w 3"]:
-    """Uneven light over everything alike: a gradient, and the shadows of what stands outside the frame."""
+    """Light the whole scene unevenly: a gradient, and shadows of what stands outside of the frame."""
     height, width = colours.shape[:2]
     across = np.linspace(-1, 1, width, dtype=np.float32)
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
@@ -38,7 +38,7 @@ def light_scene(
 def take_photo(
     rng: np.random.Generator, colours: Float[np.ndarray, "h w 3"], *, is_metered: bool
 ) -> UInt8[np.ndarray, "h w 3"]:
-    """Expose (by the mean brightness where it is metered), blur, add noise, compress."""
+    """Make a photo of colours: exposure (by the mean brightness if metered), blur, noise, compression."""
     colours = _expose(rng, colours, is_metered)
     sharpness = (
         float(rng.uniform(0.3, 0.6)) if rng.random() < 0.85 else float(rng.uniform(0.6, 1.6))
@@ -61,7 +61,7 @@ def take_photo(
 def _expose(
     rng: np.random.Generator, colours: Float[np.ndarray, "h w 3"], is_metered: bool
 ) -> Float[np.ndarray, "h w 3"]:
-    """Colour of the light, exposure, haze, contrast curve; sometimes no colour at all."""
+    """Apply colour of the light, exposure, haze and contrast curve; sometimes the result is grey."""
     tint = np.exp(rng.normal(0, 0.06) * np.array([1, 0.1, -1.1]))
     gain = float(np.exp(rng.normal(0, 0.22)))
     if is_metered:
@@ -93,7 +93,7 @@ def _move(colours: np.ndarray, length: int, angle: float) -> np.ndarray:
 def _add_noise(
     rng: np.random.Generator, colours: Float[np.ndarray, "h w 3"]
 ) -> Float[np.ndarray, "h w 3"]:
-    """Noise of the sensor, as bright in all channels as in one, a little correlated with its neighbours."""
+    """Add the noise of a sensor, which is correlated between channels and, a little, between neighbouring pixels."""
     height, width = colours.shape[:2]
     strength = min(0.08, float(rng.lognormal(-5.1, 0.9)))
     # One field laid twice, mirrored, saves half of the drawing and is not seen.

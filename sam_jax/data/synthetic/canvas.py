@@ -1,4 +1,4 @@
-"""A picture under construction: colours, and for every pixel the one part that is seen there."""
+"""A picture under construction: its colours, and the part that is visible at each pixel."""
 
 from typing import NamedTuple
 
@@ -17,22 +17,22 @@ from sam_jax.data.synthetic.materials import (
 from sam_jax.data.synthetic.things import Thing
 
 ROOT = -1
-"""Parent of what belongs to nothing larger."""
+"""Parent of nodes that belong to nothing larger."""
 
 SUBPIXEL_BITS = 4
 
 
 class Look(NamedTuple):
-    """How a thing is lit and seen.
+    """How a thing is lit and rendered.
 
     Attributes:
-        relief: 0 is flat as a poster; 1 is a solid that shades off towards its edge.
-        bevel: how far from the edge the rounding reaches, as a share of the thing's thickness.
-        seams: the parts are rounded each by itself.
-        gloss: strength of highlights.
-        shadow: how much of the light its shadow takes from what is behind.
-        softness: blur of its edge in pixels (standard deviation).
-        raggedness: displacement of its outline in pixels: leaves, fur, torn paper.
+        relief: Strength of shading, from 0 (flat as a poster) to 1 (a solid that darkens towards its edge).
+        bevel: Distance from the edge that is rounded, as a share of the thing's thickness.
+        seams: Whether each part is rounded by itself.
+        gloss: Strength of highlights.
+        shadow: Share of the light that the shadow takes from what is behind.
+        softness: Standard deviation of the blur of the edge in pixels.
+        raggedness: Displacement of the outline in pixels, for leaves, fur and torn paper.
     """
 
     relief: float = 0.0
@@ -48,10 +48,10 @@ FLAT = Look()
 
 
 class Canvas:
-    """Things are painted from back to front; each claims its visible pixels whole.
+    """A picture that is painted from back to front.
 
-    Every part is a node in a forest: a mask is a node's pixels with those of all nodes below it. So
-    masks are exact, nested, and show what is seen, whatever the camera then does to the colours.
+    Every part is a node of a forest, and each pixel belongs to the node that is visible there. A mask is the pixels of
+    a node and of all nodes below it, so masks are exact and nested, whatever the camera then does to the colours.
     """
 
     def __init__(self, size: tuple[int, int], lighting: Lighting):
@@ -63,26 +63,26 @@ class Canvas:
         self.regions: list[int] = []
 
     def add_node(self, parent: int = ROOT) -> int:
-        """A new node; also a group, which owns no pixel itself."""
+        """Add a node, which may be a group that has no pixels of its own, and return its number."""
         self.parents.append(parent)
         return len(self.parents) - 1
 
     def average(self, x: float, y: float) -> Float[np.ndarray, "3"]:
-        """The colour around a place, for things that are hard to tell from what is behind."""
+        """The mean colour around a place, for things that are hard to tell from their background."""
         height, width = self.size
         row, column = int(np.clip(y, 0, height - 1)), int(np.clip(x, 0, width - 1))
         near = self.colours[max(row - 8, 0) : row + 8, max(column - 8, 0) : column + 8]
         return near.reshape(-1, 3).mean(axis=0)
 
     def blur(self, softness: float) -> None:
-        """Put everything so far out of focus; the masks stay where they are."""
+        """Blur all colours painted so far; masks stay as they are."""
         if softness > 0.3:
             self.colours = blur(self.colours, softness)
 
     def paint_regions(
         self, regions: UInt8[np.ndarray, "h w"], materials: list[Material], look: Look = FLAT
     ) -> list[int]:
-        """Fill areas that cover the frame: 1, 2, ... are the materials. Returns their nodes."""
+        """Paint regions that cover the frame, numbered from 1 in the order of their materials. Returns their nodes."""
         nodes = [self.add_node() for _ in materials]
         self.regions += nodes
         whole = (0, 0, *self.size)
@@ -100,18 +100,18 @@ class Canvas:
         wobble: UInt8[np.ndarray, "side side"],
         parent: int = ROOT,
     ) -> int | None:
-        """Put a thing in front of everything so far.
+        """Paint a thing in front of everything painted so far.
 
         Args:
-            thing: its pieces in the thing's unit.
-            materials: of its surfaces, by number.
-            placement: from the thing's unit to pixels.
-            look: how it is lit and seen.
-            wobble: tile of smooth noise that bends the outline where the look is ragged.
-            parent: the group it belongs to.
+            thing: Pieces of the thing, in its own unit.
+            materials: Materials by number of the surface.
+            placement: Affine map from the thing's unit to pixels.
+            look: Lighting and rendering of the thing.
+            wobble: Tile of smooth noise that displaces a ragged outline.
+            parent: Node of the group that the thing belongs to.
 
         Returns:
-            Its node, or None where nothing of it lies in the frame.
+            The node of the thing, or None if no pixel of it lies in the frame.
         """
         contours = [
             [outline @ placement[:, :2].T + placement[:, 2] for outline in piece.outlines]
@@ -174,7 +174,7 @@ class Canvas:
         below += alpha[..., None] * (colours - below)
 
     def _cast_shadow(self, box: Box, solid: Bool[np.ndarray, "h w"], strength: float) -> None:
-        """Darken what is behind, away from the light, softly: at a quarter of the resolution."""
+        """Darken the background on the side away from the light, at a quarter of the resolution."""
         height, width = self.size
         small = np.zeros((-(-height // 4), -(-width // 4)), np.float32)
         coarse = solid[::4, ::4]
@@ -195,7 +195,7 @@ class Canvas:
 
 
 def blur(colours: np.ndarray, softness: float) -> np.ndarray:
-    """Gaussian blur; a wide one is done at a lower resolution, where it looks the same."""
+    """Gaussian blur of a standard deviation in pixels; a wide one is computed at a lower resolution."""
     if softness < 3:
         return cv2.GaussianBlur(colours, (0, 0), softness)
     height, width = colours.shape[:2]
@@ -270,7 +270,7 @@ def _shade(
     look: Look,
     light: tuple[float, float],
 ) -> None:
-    """Light a thing as if it were inflated: its height grows with the distance from its edge."""
+    """Shade a thing as if it were inflated: its height grows with the distance from its edge."""
     solid = (parts > 0).astype(np.uint8)
     if look.seams:
         solid[:, 1:] &= (parts[:, 1:] == parts[:, :-1]).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""What surfaces look like: natural colours, texture laid in any size and direction, photo patches."""
+"""Materials of surfaces: natural colours, textures in any size and direction, pieces of photos."""
 
 import math
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 Box = tuple[int, int, int, int]
-"""Top, left, height, width of a piece of the image."""
+"""Top, left, height and width of a part of the image, in pixels."""
 
 _FAMILIES = (
     # weight, hue in degrees, its spread, saturation, its spread
@@ -22,18 +22,18 @@ _FAMILIES = (
 _WEIGHTS = np.cumsum([family[0] for family in _FAMILIES])
 
 SCENE_COLOURS = 5
-"""A scene has a palette: most of its surfaces are near one of so many colours."""
+"""Number of colours in the palette of a scene, which most of its surfaces are close to."""
 
 
 class Lighting(NamedTuple):
-    """What all surfaces of a scene share.
+    """Light and colours that all surfaces of a scene share.
 
     Attributes:
-        direction: unit vector (x, y) in the image that light comes from.
-        palette: colours that come back all over the scene.
-        saturation: how colourful the scene is as a whole.
-        contrast: how strong textures are as a whole.
-        scale: size of texture relative to its tile: pixels of the image to a pixel of the tile.
+        direction: Unit vector (x, y) in the image towards the light.
+        palette: Colours that most surfaces of the scene are close to, in [0, 1].
+        saturation: Factor of the saturation of all colours.
+        contrast: Factor of the contrast of all textures.
+        scale: Size of textures, in pixels of the image for each pixel of a tile.
     """
 
     direction: tuple[float, float]
@@ -44,27 +44,27 @@ class Lighting(NamedTuple):
 
 
 class Material(NamedTuple):
-    """A surface: two tiles laid by affine maps, and the colours of their mixed tones.
+    """A material: two tiles laid by affine maps, and the colours of their mixed tones.
 
     Attributes:
-        tile: grey, coloured through the ramp; or a colour photo, shifted and scaled by the ramp.
-        pattern: image coordinates to the tile's (2 × 3).
-        ramp: colour of every tone in [0, 255]; values around [0, 1].
-        detail: a second grey tile of another scale.
-        detail_pattern: image coordinates to the second tile's.
-        detail_weight: its share of the mixture.
+        tile: Grey tile that the ramp colours, or a colour photo that the ramp shifts and scales.
+        pattern: Affine map from coordinates of the image to those of the tile.
+        ramp: Colour of each tone from 0 to 255, in about [0, 1].
+        second_tile: Grey tile of another scale.
+        second_pattern: Affine map from coordinates of the image to those of the second tile.
+        second_weight: Share of the second tile in the mixture, between 0 and 1.
     """
 
     tile: UInt8[np.ndarray, "..."]
     pattern: Float[np.ndarray, "2 3"]
     ramp: Float[np.ndarray, "256 3"]
-    detail: UInt8[np.ndarray, "side side"]
-    detail_pattern: Float[np.ndarray, "2 3"]
-    detail_weight: float
+    second_tile: UInt8[np.ndarray, "side side"]
+    second_pattern: Float[np.ndarray, "2 3"]
+    second_weight: float
 
 
 class Surfaces(NamedTuple):
-    """Where materials of a scene come from: the bank of tiles, the user's photos, the light."""
+    """Sources of the materials of a scene: the bank of tiles, photos of the user, and the light."""
 
     bank: list[np.ndarray]
     photos: list[np.ndarray]
@@ -72,7 +72,7 @@ class Surfaces(NamedTuple):
 
 
 def sample_lighting(rng: np.random.Generator) -> Lighting:
-    """Light and palette of a scene."""
+    """Draw the light and the palette of a scene."""
     angle = rng.normal(-math.pi / 2, 0.8)  # from above, mostly
     saturation = math.exp(rng.normal(-0.1, 0.35))
     return Lighting(
@@ -85,7 +85,7 @@ def sample_lighting(rng: np.random.Generator) -> Lighting:
 
 
 def sample_colour(rng: np.random.Generator, lighting: Lighting) -> Float[np.ndarray, "3"]:
-    """A colour of the scene's palette, somewhat brighter or darker, or one from outside it."""
+    """Draw a colour close to the palette of the scene, or one outside of it."""
     if rng.random() < 0.35:
         return _sample_natural(rng, lighting.saturation)
     colour = lighting.palette[int(rng.integers(SCENE_COLOURS))]
@@ -93,7 +93,7 @@ def sample_colour(rng: np.random.Generator, lighting: Lighting) -> Float[np.ndar
 
 
 def _sample_natural(rng: np.random.Generator, saturation: float) -> Float[np.ndarray, "3"]:
-    """RGB in [0, 1] as photographs have them: mostly earth, leaves, sky and greys, few of them vivid."""
+    """Draw RGB in [0, 1] as in photos: mostly earth, leaves, sky and greys, few of them vivid."""
     draw = rng.random() * _WEIGHTS[-1]
     _, hue, spread, chroma, deviation = _FAMILIES[int(np.searchsorted(_WEIGHTS, draw))]
     hue = (rng.normal(hue, spread) % 360) / 60
@@ -110,22 +110,22 @@ def sample_material(
     contrast: float = 1.0,
     flatten: float = 1.0,
 ) -> Material:
-    """A surface drawn at random.
+    """Draw a material.
 
     Args:
-        rng: source of chance.
-        surfaces: tiles, photos and light.
-        near: a colour that the surface's own shall be close to (camouflage, or parts of one thing).
-        contrast: factor of the strength of texture.
-        flatten: factor by which texture is squeezed vertically, as on ground seen at a slant.
+        rng: Source of all draws.
+        surfaces: Sources of materials.
+        near: Colour that the material is close to, for camouflage and for parts of one thing.
+        contrast: Factor of the contrast of the texture.
+        flatten: Factor by which the texture is squeezed vertically, as on ground seen at a slant.
     """
     lighting = surfaces.lighting
     if near is None:
         base = sample_colour(rng, lighting)
     else:
         base = np.clip(near * math.exp(rng.normal(0, 0.12)) + rng.normal(0, 0.02, 3), 0.02, 1)
-    detail = surfaces.bank[int(rng.integers(len(surfaces.bank)))]
-    detail_pattern = _sample_pattern(rng, detail, math.exp(rng.uniform(-1.2, 0.9)), flatten)
+    second_tile = surfaces.bank[int(rng.integers(len(surfaces.bank)))]
+    second_pattern = _sample_pattern(rng, second_tile, math.exp(rng.uniform(-1.2, 0.9)), flatten)
     if surfaces.photos and rng.random() < 0.5:
         tile = surfaces.photos[int(rng.integers(len(surfaces.photos)))]
         tint = rng.normal(0, 0.05, 3) + rng.normal(0, 0.08)
@@ -136,7 +136,7 @@ def sample_material(
         ramp = _sample_ramp(rng, base, contrast, lighting)
         scale = lighting.scale * math.exp(rng.normal(-0.4, 0.6))
     pattern = _sample_pattern(rng, tile, scale, flatten)
-    return Material(tile, pattern, ramp, detail, detail_pattern, float(rng.uniform(0.1, 0.75)))
+    return Material(tile, pattern, ramp, second_tile, second_pattern, float(rng.uniform(0.1, 0.75)))
 
 
 def _sample_ramp(
@@ -179,34 +179,34 @@ def _sample_pattern(
 
 
 def mean_colour(material: Material) -> Float[np.ndarray, "3"]:
-    """About the colour that a surface has from afar."""
+    """The colour of a material from afar, approximately."""
     return material.ramp[128]
 
 
 def render_material(material: Material, box: Box) -> Float[np.ndarray, "h w 3"]:
-    """Colours of a surface inside a box, about [0, 1], before light and shade."""
+    """Render the colours of a material in a box, in about [0, 1], before light and shade."""
     tones = _lay(material.tile, material.pattern, box)
     if tones.ndim == 3:
         start, gain = material.ramp[0], material.ramp[-1] - material.ramp[0]
         return tones.astype(np.float32) * (gain / np.float32(255)) + start
-    weight = material.detail_weight
+    weight = material.second_weight
     if weight > 0.05 and box[2] * box[3] > SMALL_AREA:
-        detail = _lay(material.detail, material.detail_pattern, box)
+        finer = _lay(material.second_tile, material.second_pattern, box)
         # The mixture keeps the strength of its parts, which are independent.
         share = 1 / math.hypot(1 - weight, weight)
         first, second = share * (1 - weight), share * weight
-        tones = cv2.addWeighted(tones, first, detail, second, 128 * (1 - first - second))
+        tones = cv2.addWeighted(tones, first, finer, second, 128 * (1 - first - second))
     return np.take(material.ramp, np.asarray(tones, np.uint8), axis=0)
 
 
 SMALL_AREA = 600
-"""In a box of fewer pixels, detail isn't worth its time."""
+"""Area of a box in pixels up to which the second tile is left out, to save time."""
 
 
 def render_tones(
     tile: UInt8[np.ndarray, "side side"], pattern: Float[np.ndarray, "2 3"], box: Box
 ) -> Float[np.ndarray, "h w"]:
-    """A tile as a grey field around 0, of standard deviation about 1: for shapes and light, not colour."""
+    """Render a tile as a field of mean 0 and standard deviation 1, approximately, for shapes and light."""
     return cv2.LUT(_lay(tile, pattern, box), _STANDARD)
 
 

@@ -1,4 +1,4 @@
-"""Cells under a microscope: bright or dark blobs on a flat noisy ground, many of them touching."""
+"""Micrographs: bright or dark cells on a flat noisy background, many of them touching."""
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from sam_jax.data.synthetic.things import Piece
 
 
 def paint_micrograph(rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces) -> None:
-    """Fluorescence (bright on black), bright field (dark on bright), or stained tissue."""
+    """Paint a micrograph: fluorescence (bright on black), bright field (dark on bright), or stained tissue."""
     kind = int(rng.integers(3))
     ground, cell = _choose_colours(rng, kind)
     texture = rng.uniform(0.1, 0.6) if kind else rng.uniform(0, 0.15)
@@ -61,7 +61,7 @@ def _choose_colours(rng: np.random.Generator, kind: int) -> tuple[np.ndarray, np
 def _colour(
     rng: np.random.Generator, surfaces: Surfaces, colour: np.ndarray, contrast: float
 ) -> Material:
-    """A natural texture (one of the first kinds of the bank), in one colour."""
+    """Draw a natural texture in one colour."""
     material = sample_material(rng, surfaces._replace(photos=[]), contrast=0.0)
     tones = np.linspace(-1, 1, 256)[:, None] * contrast * 0.6
     ramp = (colour * (1 + tones)).astype(np.float32)

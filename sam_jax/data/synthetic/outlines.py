@@ -1,4 +1,4 @@
-"""Closed outlines of things: arrays of points (x, y), y down, in whatever unit they are given."""
+"""Closed outlines: arrays of points (x, y), with y pointing down, in any unit."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,11 +9,11 @@ from jaxtyping import Float
 Outline = Float[np.ndarray, "k 2"]
 
 Length = float | int
-"""In the unit of the outline; 0, 1 and 2 are common."""
+"""A coordinate or length, in the unit of the outline."""
 
 
 def at(x: Length, y: Length) -> Float[np.ndarray, "2"]:
-    """A place or a shift, to add to outlines."""
+    """A place or a shift, to be added to outlines."""
     return np.array([x, y], float)
 
 
@@ -27,7 +27,7 @@ def ellipse(
 
 
 def rotate(points: Outline, angle: float) -> Outline:
-    """Turn about the origin."""
+    """Rotate an outline about the origin by an angle in radians."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return points @ np.array([[cosine, sine], [-sine, cosine]])
 
@@ -55,7 +55,7 @@ def polygon(rng: np.random.Generator, corners: int, irregularity: float = 0.3) -
 def superellipse(
     x: Length, y: Length, radius_x: Length, radius_y: Length, power: Length = 4
 ) -> Outline:
-    """Between an ellipse (power 2) and a rectangle (infinite)."""
+    """A superellipse, from an ellipse (power 2) towards a rectangle (infinite power)."""
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     cosine, sine = np.cos(turn), np.sin(turn)
     unit = np.column_stack([np.sign(cosine), np.sign(sine)])
@@ -71,7 +71,7 @@ def rectangle(left: Length, top: Length, right: Length, bottom: Length) -> Outli
 def ribbon(
     points: Sequence[Any] | np.ndarray, radii: Sequence[float] | np.ndarray | float
 ) -> Outline:
-    """A limb, a branch, a wire: a smooth line through points, as wide as its radii, with round ends."""
+    """A limb, branch or wire: a smooth line through points, as wide as its radii, with round ends."""
     joints = np.asarray(points, float)
     thickness = np.broadcast_to(np.asarray(radii, float), len(joints))
     place = np.linspace(0, len(joints) - 1, 8 * (len(joints) - 1) + 1)
@@ -98,7 +98,7 @@ def smooth(points: np.ndarray, place: np.ndarray) -> Outline:
 
 
 def lathe(rng: np.random.Generator, height: Length = 1.0) -> Outline:
-    """A thing turned on a lathe, seen from the side: bottles, vases, cups, lamps, towers."""
+    """A thing turned on a lathe, seen from the side: a bottle, vase, cup, lamp or tower."""
     knots = int(rng.integers(3, 8))
     radii = np.exp(rng.normal(-1.0, 0.45, knots)) * height
     levels = np.sort(rng.uniform(-height, height, knots))
@@ -114,7 +114,7 @@ def lathe(rng: np.random.Generator, height: Length = 1.0) -> Outline:
 
 
 def leaf(length: Length, width: Length) -> Outline:
-    """A leaf, a petal, an eye, a fish's body: two arcs with pointed ends, from (0, 0) to (length, 0)."""
+    """A leaf, petal, eye or fish's body: two arcs with pointed ends, from (0, 0) to (length, 0)."""
     along = np.linspace(0, 1, 16)
     bulge = width * np.sin(np.pi * along**0.8)
     upper = np.column_stack([along * length, -bulge])

@@ -1,4 +1,4 @@
-"""Flat shapes in plain colours or one texture each: what belongs together looks alike, as a first lesson."""
+"""Flat shapes in plain colours or with one texture each: simple pictures for the start of training."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from sam_jax.data.synthetic.outlines import Outline, blob, ellipse, polygon, rot
 from sam_jax.data.synthetic.textures import TILE
 
 FEWEST, MOST = 3, 16
-"""Shapes of a picture."""
+"""Smallest and largest number of shapes in a picture."""
 
 
 def draw_plain(
@@ -17,14 +17,14 @@ def draw_plain(
     bank: list[UInt8[np.ndarray, "side side"]],
     contrast: float,
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Integer[np.ndarray, "h w"]]:
-    """A picture, and the region that each pixel belongs to; a shape that others cut in two is two regions.
+    """Draw a picture, and the region that each pixel belongs to; a shape that others cut in two is two regions.
 
     Args:
-        rng: for all draws.
-        size: (h, w) in pixels.
-        bank: of textures.
-        contrast: of the strongest texture, as a share of its shape's brightness; pictures are drawn between that and
-            none at all.
+        rng: Source of all draws.
+        size: Height and width of the picture in pixels.
+        bank: Tiles of texture.
+        contrast: Contrast of the strongest texture, as a share of the brightness of its shape; each picture draws its
+            own between 0 and this.
     """
     height, width = size
     regions = np.zeros(size, np.int32)
@@ -90,7 +90,7 @@ def _outline(rng: np.random.Generator) -> Outline:
 
 
 def _split(regions: Integer[np.ndarray, "h w"]) -> Integer[np.ndarray, "h w"]:
-    """Number connected pieces."""
+    """Number connected components."""
     pieces = np.zeros(regions.shape, np.int32)
     count = 0
     for region in range(regions.max() + 1):

@@ -1,4 +1,4 @@
-"""What stands where: subjects, crowds on the ground, heaps, rows, riders, things in front of things."""
+"""Compositions of scenes: subjects, crowds on the ground, heaps, rows, riders, things in front of things."""
 
 from collections.abc import Callable, Iterable
 
@@ -68,14 +68,14 @@ _ORGANIC: tuple[Maker, ...] = (make_animal, make_bird, make_plant, make_rock, ma
 _RIDDEN: tuple[Maker, ...] = (make_cycle, make_animal, make_vehicle)
 
 ALL_SURFACES = range(6)
-"""Numbers of the surfaces that a thing can have."""
+"""Numbers that the surfaces of a thing can have."""
 
 Dress = dict[int, Material]
-"""Materials of a thing's surfaces."""
+"""Materials of a thing, by number of the surface."""
 
 
-class Stage:
-    """Puts things on a canvas with what a scene gives them: its surfaces, its light, its focus."""
+class Scene:
+    """A canvas together with the surfaces, the light and the focus that all things of its scene share."""
 
     def __init__(self, rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces):
         self.rng = rng
@@ -85,12 +85,12 @@ class Stage:
         self.softness = float(rng.choice([0.35, 0.45, 0.65]))
 
     def choose(self) -> Maker:
-        """A kind of thing."""
+        """Draw a kind of thing."""
         weights = np.array([weight for _, weight in _MAKERS])
         return _MAKERS[int(self.rng.choice(len(_MAKERS), p=weights / weights.sum()))][0]
 
     def dress(self, x: float, y: float, numbers: Iterable[int] = ALL_SURFACES) -> Dress:
-        """Surfaces of one thing; often alike, sometimes like what is behind it."""
+        """Draw the materials of one thing, which are often alike and sometimes like the background."""
         rng = self.rng
         main = sample_colour(rng, self.surfaces.lighting)
         if rng.random() < 0.25:
@@ -107,7 +107,7 @@ class Stage:
         }
 
     def look(self, size: float) -> Look:
-        """How one thing is lit."""
+        """Draw the look of a thing whose size is given in pixels."""
         rng = self.rng
         return Look(
             relief=rng.uniform(0.3, 1) if rng.random() < 0.65 else 0.0,
@@ -130,7 +130,7 @@ class Stage:
         tilt: float = 0.1,
         materials: Dress | None = None,
     ) -> int | None:
-        """Put one thing with its centre at a place; its size is half of its extent, in pixels."""
+        """Paint one thing with its centre at (x, y); `size` is half of its extent in pixels. Returns its node."""
         rng = self.rng
         angle, aspect = rng.normal(0, tilt), np.exp(rng.normal(0, 0.1))
         flip = rng.choice([-1, 1])
@@ -149,120 +149,120 @@ class Stage:
 
 
 def compose_scene(rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces) -> None:
-    """A background, things in it, and now and then something in front of them all."""
-    stage = Stage(rng, canvas, surfaces)
+    """Paint a background, things in it, and now and then something in front of them all."""
+    scene = Scene(rng, canvas, surfaces)
     paint = (paint_landscape, paint_room, paint_patchwork, paint_backdrop)
     horizon = paint[int(rng.choice(4, p=[0.4, 0.18, 0.22, 0.2]))](rng, canvas, surfaces)
     if rng.random() < 0.45:
         canvas.blur(rng.exponential(2.5))
     arrange = (_crowd, _subject, _heap, _clutter, _row, _riders)
-    arrange[int(rng.choice(6, p=[0.24, 0.34, 0.12, 0.12, 0.08, 0.10]))](stage, horizon)
+    arrange[int(rng.choice(6, p=[0.24, 0.34, 0.12, 0.12, 0.08, 0.10]))](scene, horizon)
     if rng.random() < 0.12:
-        _obstruct(stage)
+        _obstruct(scene)
 
 
 def add_thing(rng: np.random.Generator, canvas: Canvas, surfaces: Surfaces) -> None:
-    """One more thing, for pictures that came out with too little in them."""
+    """Paint one more thing, for pictures with too few masks."""
     height, width = canvas.size
-    stage = Stage(rng, canvas, surfaces)
+    scene = Scene(rng, canvas, surfaces)
     size = rng.uniform(0.08, 0.2) * min(height, width)
-    stage.place(stage.choose(), rng.uniform(0, width), rng.uniform(0, height), size)
+    scene.place(scene.choose(), rng.uniform(0, width), rng.uniform(0, height), size)
 
 
-def _subject(stage: Stage, horizon: float) -> None:
-    """One to three things that fill much of the frame, over smaller ones out of focus."""
-    rng, (height, width) = stage.rng, stage.canvas.size
+def _subject(scene: Scene, horizon: float) -> None:
+    """Place one to three things that fill much of the frame, over smaller ones that are out of focus."""
+    rng, (height, width) = scene.rng, scene.canvas.size
     for _ in range(int(rng.integers(0, 5))):
         size = rng.uniform(0.05, 0.2) * height
-        stage.place(stage.choose(), rng.uniform(0, width), rng.uniform(0.2, 1) * height, size)
+        scene.place(scene.choose(), rng.uniform(0, width), rng.uniform(0.2, 1) * height, size)
     if rng.random() < 0.2:
-        stage.canvas.blur(rng.uniform(0, 3))
-    maker = stage.choose()
+        scene.canvas.blur(rng.uniform(0, 3))
+    maker = scene.choose()
     for _ in range(int(rng.choice([1, 2, 3], p=[0.6, 0.27, 0.13]))):
         size = rng.uniform(0.22, 0.62) * min(height, width)
         x, y = rng.normal(0.5, 0.2) * width, rng.normal(0.55, 0.13) * height
-        stage.place(maker, x, y, size)
+        scene.place(maker, x, y, size)
         if rng.random() < 0.5:
-            maker = stage.choose()
+            maker = scene.choose()
 
 
-def _crowd(stage: Stage, horizon: float) -> None:
-    """Things that stand on the ground, nearer ones lower and larger."""
-    rng, (height, width) = stage.rng, stage.canvas.size
-    kinds = [stage.choose() for _ in range(int(rng.integers(1, 5)))]
+def _crowd(scene: Scene, horizon: float) -> None:
+    """Place things on the ground, nearer ones lower and larger."""
+    rng, (height, width) = scene.rng, scene.canvas.size
+    kinds = [scene.choose() for _ in range(int(rng.integers(1, 5)))]
     near = rng.uniform(0.25, 0.5) * height
     for foot in np.sort(rng.uniform(horizon, height * 1.15, int(rng.integers(3, 13)))):
         depth = 0.15 + 0.85 * (foot - horizon) / max(1.15 * height - horizon, 1)
         size = near * depth * np.exp(rng.normal(0, 0.2))
         maker = kinds[int(rng.integers(len(kinds)))]
-        stage.place(maker, rng.uniform(-0.05, 1.05) * width, foot - 0.9 * size, size, tilt=0.05)
+        scene.place(maker, rng.uniform(-0.05, 1.05) * width, foot - 0.9 * size, size, tilt=0.05)
 
 
-def _heap(stage: Stage, horizon: float) -> None:
-    """Many of a kind over each other: fruit, stones, bricks, books. The heap is a mask too."""
-    rng, (height, width) = stage.rng, stage.canvas.size
+def _heap(scene: Scene, horizon: float) -> None:
+    """Place many of a kind over each other, like fruit or stones. The heap has a mask, too."""
+    rng, (height, width) = scene.rng, scene.canvas.size
     maker = _SMALL[int(rng.integers(len(_SMALL)))]
-    heap = stage.canvas.add_node()
+    heap = scene.canvas.add_node()
     size = rng.uniform(0.05, 0.16) * max(height, width)
     spread = rng.uniform(0.12, 0.45, 2) * (width, height)
     centre = rng.uniform(0.3, 0.7, 2) * (width, height)
-    wardrobe = [stage.dress(*centre) for _ in range(int(rng.integers(1, 5)))]
+    wardrobe = [scene.dress(*centre) for _ in range(int(rng.integers(1, 5)))]
     count = int(np.clip(2.5 * spread[0] * spread[1] / size**2, 5, 45))
     places = centre + spread * rng.uniform(-1, 1, (count, 2))
     for x, y in places[np.argsort(places[:, 1])]:
         clothes = wardrobe[int(rng.integers(len(wardrobe)))]
         grown = size * np.exp(rng.normal(0, 0.15))
-        stage.place(maker, x, y, grown, parent=heap, tilt=1.0, materials=clothes)
+        scene.place(maker, x, y, grown, parent=heap, tilt=1.0, materials=clothes)
 
 
-def _clutter(stage: Stage, horizon: float) -> None:
-    """Things of all sizes everywhere; the large ones first."""
-    rng, (height, width) = stage.rng, stage.canvas.size
+def _clutter(scene: Scene, horizon: float) -> None:
+    """Place things of all sizes anywhere, the large ones first."""
+    rng, (height, width) = scene.rng, scene.canvas.size
     sizes = np.sort(rng.pareto(1.6, int(rng.integers(8, 26))) + 1)[::-1]
     for size in np.clip(sizes * 0.05, 0, 0.4) * max(height, width):
         x, y = rng.uniform(0, width), rng.uniform(0, height)
-        stage.place(stage.choose(), x, y, size, tilt=0.3)
+        scene.place(scene.choose(), x, y, size, tilt=0.3)
 
 
-def _row(stage: Stage, horizon: float) -> None:
-    """Like things side by side, as on a shelf, at a window, on parade. The row is a mask too."""
-    rng, (height, width) = stage.rng, stage.canvas.size
-    maker = stage.choose()
+def _row(scene: Scene, horizon: float) -> None:
+    """Place similar things side by side, as on a shelf. The row has a mask, too."""
+    rng, (height, width) = scene.rng, scene.canvas.size
+    maker = scene.choose()
     columns, rows = int(rng.integers(3, 9)), int(rng.integers(1, 4))
-    group = stage.canvas.add_node()
+    group = scene.canvas.add_node()
     size = rng.uniform(0.35, 0.6) * min(width / columns, height / rows / 1.2)
-    clothes = stage.dress(width / 2, height / 2) if rng.random() < 0.4 else None
+    clothes = scene.dress(width / 2, height / 2) if rng.random() < 0.4 else None
     for y in np.linspace(0.5, rows - 0.5, rows) / rows * height:
         for x in np.linspace(0.5, columns - 0.5, columns) / columns * width:
             shake = rng.normal(0, 0.1 * size, 2)
-            stage.place(
+            scene.place(
                 maker, x + shake[0], y + shake[1], size, parent=group, tilt=0.04, materials=clothes
             )
 
 
-def _riders(stage: Stage, horizon: float) -> None:
-    """A person on, in or with something: one mask for both, and one for each."""
-    rng, (height, width) = stage.rng, stage.canvas.size
+def _riders(scene: Scene, horizon: float) -> None:
+    """Place a person on, in or beside something: one mask for both, and one for each."""
+    rng, (height, width) = scene.rng, scene.canvas.size
     for _ in range(int(rng.integers(1, 4))):
         size = rng.uniform(0.15, 0.4) * min(height, width)
         x, y = rng.uniform(0.15, 0.85) * width, rng.uniform(0.45, 0.8) * height
-        group = stage.canvas.add_node()
+        group = scene.canvas.add_node()
         ridden = _RIDDEN[int(rng.integers(len(_RIDDEN)))]
         if rng.random() < 0.5:
-            stage.place(make_person, x, y - 0.7 * size, size * 0.8, parent=group)
-            stage.place(ridden, x, y, size, parent=group)
+            scene.place(make_person, x, y - 0.7 * size, size * 0.8, parent=group)
+            scene.place(ridden, x, y, size, parent=group)
         else:
-            stage.place(ridden, x, y, size, parent=group)
-            stage.place(make_person, x, y - 0.6 * size, size * 0.8, parent=group)
+            scene.place(ridden, x, y, size, parent=group)
+            scene.place(make_person, x, y - 0.6 * size, size * 0.8, parent=group)
     if rng.random() < 0.5:
-        _crowd(stage, horizon)
+        _crowd(scene, horizon)
 
 
-def _obstruct(stage: Stage) -> None:
-    """A pole, fence, branch or tuft close to the camera: it cuts what is behind it in two."""
-    rng, (height, width) = stage.rng, stage.canvas.size
+def _obstruct(scene: Scene) -> None:
+    """Place a pole, fence, branch or tuft close to the camera, which cuts what is behind it in two."""
+    rng, (height, width) = scene.rng, scene.canvas.size
     maker: Maker = (make_line, make_grid, make_plant)[int(rng.integers(3))]
-    stage.softness = rng.uniform(0.6, 2.5)
+    scene.softness = rng.uniform(0.6, 2.5)
     for _ in range(int(rng.integers(1, 3))):
         size = rng.uniform(0.4, 0.9) * height
-        stage.place(maker, rng.uniform(0, width), rng.uniform(0.3, 1) * height, size)
+        scene.place(maker, rng.uniform(0, width), rng.uniform(0.3, 1) * height, size)

@@ -7,15 +7,15 @@ from jaxtyping import Bool, Integer
 from sam_jax.data.synthetic.canvas import ROOT
 
 MIN_PIXELS = 40
-"""Smaller masks are left out: nobody would click on them."""
+"""Smallest area of a mask in pixels; nobody would click on smaller ones."""
 
 
 class NodeMasks:
-    """Masks of nodes, drawn on access: a node's pixels with those of all nodes below it.
+    """Masks of nodes, drawn on access: the pixels of a node and of all nodes below it.
 
     Args:
-        labels: the node that each pixel belongs to.
-        members: which nodes make up each mask.
+        labels: Node that each pixel belongs to.
+        members: Nodes that make up each mask.
     """
 
     def __init__(self, labels: Integer[np.ndarray, "h w"], members: Bool[np.ndarray, "m k"]):
@@ -32,10 +32,9 @@ class NodeMasks:
 def split_regions(
     labels: Integer[np.ndarray, "h w"], parents: list[int], regions: list[int]
 ) -> None:
-    """Give the pieces that things cut a background region into nodes of their own, below the region's.
+    """Add nodes for the pieces that things cut a region of the background into, below the node of the region.
 
-    Both readings are right: a person calls the sky left and
-    right of a tower one sky, or two pieces.
+    Both readings are right: the sky to the left and right of a tower is one sky, or two pieces.
     """
     for region in regions:
         here = labels == region
@@ -54,7 +53,7 @@ def choose_masks(
     at_most: int,
     rng: np.random.Generator,
 ) -> NodeMasks:
-    """All nodes that are visible and different from each other, or a draw from them, large ones preferred."""
+    """Choose visible nodes with different masks: all of them, or a draw in which large ones are preferred."""
     count = len(parents)
     members = np.eye(count, dtype=bool)
     # A node comes after its parent, so the descendants of each are complete when it is reached.

@@ -1,4 +1,4 @@
-"""An endless, seeded stream of pictures with exact masks."""
+"""A data set of drawn pictures with exact masks."""
 
 import functools
 from pathlib import Path
@@ -23,26 +23,27 @@ cv2.setNumThreads(1)
 
 MIN_MASKS, MAX_MASKS = 5, 40
 MICROGRAPHS = 0.08
-"""Share of pictures that are micrographs."""
+"""Share of the pictures that are micrographs."""
 
 PHOTO_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 LONGEST_PHOTO_SIDE = 768
 
 
 class SyntheticSource:
-    """Textured things over each other, as a random-access data set: example i depends on seed and i only.
+    """Drawn scenes as a random-access data set: example i depends on the seed and on i only.
 
     Args:
-        seed: of the textures and of every example.
-        length: number of examples.
-        size: (h, w) of the pictures.
-        textures: a folder of photos whose pieces are used as textures beside the procedural ones.
-        plain: share of pictures that are nothing but flat shapes in plain colours.
-        plain_contrast: of textures that those shapes may have, as a share of their brightness.
-        remember: keep what was drawn, about 2 bytes a pixel and channel, for the next time that it is asked for.
+        seed: Seed of the textures and of every example.
+        length: Number of examples.
+        size: Height and width of a picture in pixels.
+        textures: Folder of photos whose pieces serve as textures beside the procedural ones.
+        plain: Share of the pictures that show only flat shapes, between 0 and 1.
+        plain_contrast: Largest contrast of the textures of flat shapes, as a share of their brightness; 0 gives plain
+            colours.
+        remember: Whether drawn examples are kept in memory, at about 2 bytes for each pixel and channel.
 
     Raises:
-        InputError: a seed below 0, a size below 64, a share that is none, or a folder without photos.
+        InputError: The seed is below 0, a side below 64 pixels, `plain` not a share, or the folder holds no photos.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class SyntheticSource:
                 f"not seed {seed}, length {length}, size {size}"
             )
         if not 0 <= plain <= 1:
-            raise InputError(f"plain is a share from 0 to 1, not {plain:g}")
+            raise InputError(f"plain must be a share from 0 to 1, not {plain:g}")
         self.seed = seed
         self.plain, self.plain_contrast = plain, plain_contrast
         self.length = length
@@ -71,7 +72,7 @@ class SyntheticSource:
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """The name of the data set in messages."""
         return f"synthetic-{self.seed}"
 
     def __len__(self) -> int:

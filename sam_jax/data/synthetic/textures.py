@@ -1,4 +1,4 @@
-"""A bank of grey texture tiles with the statistics of natural surfaces, made from a seed."""
+"""Grey tiles of texture with the statistics of natural surfaces."""
 
 import functools
 from collections.abc import Callable
@@ -8,22 +8,22 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 TILE = 512
-"""Side of a tile in pixels; every tile is periodic, so it can be laid without seams."""
+"""Side of a tile in pixels. Every tile is periodic, so that it can be laid without seams."""
 
 COPIES_OF_A_KIND = 4
 
 CLOUDS = slice(0, COPIES_OF_A_KIND)
-"""Where in the bank smooth noise is: it bends outlines and dapples light."""
+"""Tiles of the bank with smooth noise, which bends outlines and dapples light."""
 
 Tile = Float[np.ndarray, "side side"]
 
 
 @functools.lru_cache(maxsize=2)
 def texture_bank(seed: int) -> list[UInt8[np.ndarray, "side side"]]:
-    """Tiles of every kind of surface: mean 128, standard deviation about 45.
+    """Tiles of every kind of surface, with mean 128 and a standard deviation of about 45.
 
-    The bank is made once a process (a second or two) and shared by every example; materials lay
-    pieces of its tiles in any size, direction and colour.
+    The bank is made once for each process, in a second or two, and shared by all examples. Materials lay pieces of its
+    tiles in any size, direction and colour.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
     return [_as_bytes(kind(rng)) for kind in _KINDS for _ in range(COPIES_OF_A_KIND)]
@@ -33,10 +33,10 @@ def fractal(rng: np.random.Generator, slope: float, stretch: float = 1.0, size: 
     """Periodic noise whose amplitude falls as 1/f^slope; photographs have a slope near 1.
 
     Args:
-        rng: where the phases come from.
-        slope: of the amplitude spectrum.
-        stretch: how much longer than wide its features are (grain of wood, fur, ripples).
-        size: side in pixels.
+        rng: Source of all draws.
+        slope: Exponent of the amplitude spectrum.
+        stretch: Ratio of length to width of the features, for grain of wood, fur and ripples.
+        size: Side in pixels.
 
     Returns:
         Noise of mean 0 and standard deviation 1.
@@ -60,7 +60,7 @@ def _as_bytes(tile: Tile) -> UInt8[np.ndarray, "side side"]:
 
 
 def _warp(tile: Tile, rng: np.random.Generator, pixels: float, slope: float = 1.8) -> Tile:
-    """Displace by smooth noise: straight things become natural ones (domain warping)."""
+    """Displace a tile by smooth noise of a strength in pixels (domain warping), which makes it look natural."""
     rows, columns = np.mgrid[:TILE, :TILE].astype(np.float32)
     rows += pixels * fractal(rng, slope)
     columns += pixels * fractal(rng, slope)
@@ -92,7 +92,7 @@ def _marble(rng: np.random.Generator) -> Tile:
 
 
 def _patches(rng: np.random.Generator) -> Tile:
-    """Soft-edged patches of a few tones, like camouflage, lichen or a cow's hide."""
+    """Soft-edged patches of a few tones, like camouflage, lichen or cowhide."""
     steps = sum(
         np.tanh(rng.uniform(3, 15) * (fractal(rng, rng.uniform(1.2, 2.0)) - rng.normal(0, 0.6)))
         for _ in range(rng.integers(1, 4))
@@ -155,7 +155,7 @@ def _spots(rng: np.random.Generator) -> Tile:
 
 
 def _dead_leaves(rng: np.random.Generator) -> Tile:
-    """Leaves over leaves, sizes by a power law: occlusion gives photographs their spectrum."""
+    """Leaves over leaves, sized by a power law: occlusion gives photos their spectrum (dead leaves model)."""
     tile = np.zeros((TILE, TILE), np.float32)
     thinness = rng.uniform(0.15, 1)
     smallest, largest = rng.uniform(2, 6), rng.uniform(20, 60)
@@ -205,7 +205,7 @@ def _stamp(
     angle: float,
     tone: float,
 ) -> None:
-    """Draw an ellipse, once more beyond each edge that it crosses, so that the tile stays periodic."""
+    """Draw an ellipse, and again beyond each edge that it crosses, so that the tile stays periodic."""
     reach = max(radii)
     axes = (max(1, round(radii[0])), max(1, round(radii[1])))
     for down in (0, TILE) if row < reach else (0, -TILE) if row > TILE - reach else (0,):

@@ -1,4 +1,4 @@
-"""Things made of parts made of subparts: animals, people, plants, and shapes of no name."""
+"""Things made of parts and subparts: animals, people, plants, and abstract shapes."""
 
 from typing import NamedTuple
 
@@ -20,14 +20,14 @@ from sam_jax.data.synthetic.outlines import (
 
 
 class Piece(NamedTuple):
-    """One area of a thing, painted over the pieces before it.
+    """A piece of a thing, painted over the pieces before it.
 
     Attributes:
-        outlines: contours filled by the even-odd rule, so that a contour inside another is a hole.
-        part: where it belongs, from the whole down: () the whole itself, (2,) its third part,
+        outlines: Contours that are filled by the even-odd rule, so that a contour inside another is a hole.
+        part: Part that the piece belongs to, from the whole down: () is the whole itself, (2,) its third part,
             (2, 0) a subpart of that. Pieces of one part may lie apart (two shoes).
-        surface: which of the thing's surfaces it has.
-        inside: it is seen only on the part it belongs to (a marking, a window, an eye).
+        surface: Number of the surface that the piece has.
+        inside: Whether the piece is visible only on its part, like a marking, a window or an eye.
     """
 
     outlines: tuple[Outline, ...]
@@ -37,7 +37,7 @@ class Piece(NamedTuple):
 
 
 Thing = list[Piece]
-"""In its own unit: from about (-1, -1) to (1, 1), upright, y down."""
+"""Pieces in the unit of the thing: from about (-1, -1) to (1, 1), upright, with y pointing down."""
 
 
 def make_shape(rng: np.random.Generator) -> Thing:
