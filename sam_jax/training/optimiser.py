@@ -56,20 +56,16 @@ class CosineDecay:
 
     Attributes:
         last_share: Share of the full rate that is left at the end, in [0, 1].
-        steps: The step at which the cosine ends; None for the last step of the run.
 
     Raises:
-        InputError: A value is out of its range.
+        InputError: The share is out of its range.
     """
 
     last_share: float = 0.0
-    steps: int | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.last_share <= 1:
             raise InputError(f"last_share is between 0 and 1, not {self.last_share}")
-        if self.steps is not None and self.steps < 1:
-            raise InputError(f"decay.steps is at least 1, not {self.steps}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,7 +133,7 @@ def make_schedule(config: OptimiserConfig, steps: int) -> optax.Schedule:
     """The learning rate as a function of the step, for a run of `steps` steps."""
     warmup = config.warmup_steps
     if isinstance(config.decay, CosineDecay):
-        falling = max((config.decay.steps or steps) - warmup, 1)
+        falling = max(steps - warmup, 1)
         after = optax.cosine_decay_schedule(config.rate, falling, config.decay.last_share)
     else:
         falls = {milestone - warmup: config.decay.factor for milestone in config.decay.milestones}

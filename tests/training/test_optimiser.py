@@ -87,14 +87,6 @@ def test_a_cosine_ends_at_its_last_share():
     )
 
 
-def test_a_run_can_end_before_its_cosine_does():
-    config = OptimiserConfig(
-        rate=2.0, warmup_steps=10, decay=CosineDecay(last_share=0.1, steps=110)
-    )
-    rate = make_schedule(config, steps=60)
-    np.testing.assert_allclose([float(rate(step)) for step in (10, 60)], [2.0, 1.1], rtol=1e-5)
-
-
 def test_without_warmup_the_first_step_has_the_full_rate():
     config = OptimiserConfig(rate=2.0, warmup_steps=0, decay=CosineDecay())
     assert float(make_schedule(config, steps=10)(0)) == pytest.approx(2.0)
