@@ -45,7 +45,7 @@ from sam_jax.ops.rle import decode_rle, encode_rle
 from sam_jax.types import InputError
 
 SEQUENCES = ("blackswan", "breakdance", "camel", "car-shadow", "dance-twirl")
-"""Sequences of DAVIS 2016 to learn from; its other five are held back."""
+"""Sequences of DAVIS 2016 to learn from; its other five are held out."""
 FREE_LICENCES = (4, 7)
 """COCO's numbers of CC BY 2.0 and of no known restrictions."""
 OUTLINES = Path(__file__).with_name("outlines.json.xz")
