@@ -143,7 +143,10 @@ def test_options_become_settings(photos, weights, tmp_path):
     assert settings["data"]["masks_per_image"] == 3
     assert settings["data"]["sources"][0]["path"] == str(photos)
     assert settings["data"]["sources"][0]["hold_back"] == 3
-    assert (settings["interaction"]["iterations"], settings["interaction"]["refine_iterations"]) == (8, 2)
+    assert (
+        settings["interaction"]["iterations"],
+        settings["interaction"]["refine_iterations"],
+    ) == (8, 2)
     assert settings["interaction"]["box_jitter_limit"] == 20 * 64 / 1024
     assert settings["execution"]["micro_batches"] == 2
     assert not (tmp_path / "embeddings").exists()
