@@ -20,7 +20,7 @@ from sam_jax.data.framing import normalise
 from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.data.transforms import CELL, frame_example
 from sam_jax.distributed import device_mesh
-from sam_jax.evaluation.clicks import find_centre
+from sam_jax.evaluation.points.annotator import find_centre
 from sam_jax.losses import hard_iou
 from sam_jax.models import TINY, Model, SamConfig, decode_masks, encode_image, encode_prompts
 from sam_jax.training.config import DataConfig, Synthetic, TrainConfig

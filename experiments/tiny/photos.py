@@ -40,7 +40,7 @@ from sam_jax.data.coco import CocoJson
 from sam_jax.data.example import Example
 from sam_jax.data.images import read_image
 from sam_jax.data.sources import open_source
-from sam_jax.evaluation.classical import FELZENSZWALB_SCALES
+from sam_jax.evaluation.graph_segments import FELZENSZWALB_SCALES
 from sam_jax.ops.rle import decode_rle, encode_rle
 from sam_jax.types import InputError
 

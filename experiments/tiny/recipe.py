@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from sam_jax.cli.training import train_and_tell
+from sam_jax.cli.training_command import train_and_tell
 
 from experiments.tiny.first_weights import make_first_weights
 from experiments.tiny.sources import make_sources

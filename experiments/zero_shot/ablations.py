@@ -4,18 +4,18 @@
         --stored BBBC038=data/bbbc038
 
 Short runs from random weights, each measured by one click at the centre of objects: of drawn pictures that no run
-has seen, and of any data sets named. A short run can learn flat shapes, so sizes and numbers are compared on those.
+has seen, and of any data sets named. A short run can learn flat shapes, so sizes of encoders and
+numbers of images are compared on those.
 Draws the three plots (ablations.html) as the runs end. Stopped or killed, the same command goes on. The paper's full
 sweep needs its data; this one takes an hour of two cores at 400 steps a run, and shows the slope, not the plateau.
 `--steps 20 --images 4` shows in minutes that all works.
 """
 
-import html
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import tyro
 from rich.progress import track
@@ -23,15 +23,16 @@ from rich.progress import track
 from sam_jax import SamPredictor, load
 from sam_jax.data.augmentation import PHOTOS, Augmentation
 from sam_jax.data.synthetic import SyntheticSource
-from sam_jax.evaluation.click_results import mean_curve
-from sam_jax.evaluation.datasets import Split, open_splits
-from sam_jax.evaluation.interactive import InteractiveConfig, Picker, measure_image
-from sam_jax.evaluation.methods import SamMethod
-from sam_jax.evaluation.report import write_report
-from sam_jax.evaluation.results import Cell, Table, print_table
+from sam_jax.evaluation.plots import COLOURS, figure_to_svg, new_plot
+from sam_jax.evaluation.points.segmenters import SamClickSegmenter
+from sam_jax.evaluation.points.sessions import Picker, PointsConfig, click_objects
+from sam_jax.evaluation.points.summary import mean_curve
+from sam_jax.evaluation.report import format_report
+from sam_jax.evaluation.splits import Split, open_splits
+from sam_jax.evaluation.tables import Cell, Table, print_table
 from sam_jax.inference.settings import keep_settings
 from sam_jax.models import TINY
-from sam_jax.storage import write_json
+from sam_jax.storage import write_json, write_text
 from sam_jax.training.config import (
     DataConfig,
     Execution,
@@ -45,17 +46,21 @@ from sam_jax.training.loop import WEIGHTS, Ending, train
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
 from sam_jax.types import InputError
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 ENCODERS = {"width 96": (96, 4, 3), "width 192": (192, 8, 6), "width 384": (384, 8, 12)}
-"""Width, depth and heads."""
+"""Width, depth and number of heads of each encoder."""
 SOURCES = "source of data"
-"""The plot whose values have no order."""
+"""Name of the plot whose values have no order."""
 NUMBERS = (10, 100, 1000)
-"""Of different training images."""
+"""Numbers of different training images."""
 ENLARGED = replace(PHOTOS, scale=(0.8, 3.0), min_cells=4)
-"""Of stored photos: at a small side, objects are only seen when enlarged."""
+"""Augmentation of stored photos: on a small input, objects are only visible when they are enlarged."""
 DRAWN_SEED = 1_000_003
-"""Of the pictures that no run has seen."""
-ONE_CLICK = InteractiveConfig(clicks=1, noc_thresholds=(), masks_per_image=5, min_area=64)
+"""Seed of the drawn pictures to measure on, which no run has seen."""
+ONE_CLICK = PointsConfig(clicks=1, noc_thresholds=(), masks_per_image=5, min_area=64)
+"""How objects are clicked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,26 +68,26 @@ class Options:
     """Repeat the ablations on a small scale."""
 
     output: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("runs/ablations")
-    """Folder of the runs and plots."""
+    """Folder of the runs and the plots."""
     splits: tuple[str, ...] = ()
     """Data sets to measure on beside drawn pictures, as NAME=PLACE or NAME=PLACE@EVERY."""
     stored: tuple[str, ...] = ()
-    """Data sets to train on, as NAME=PLACE, as sources beside drawn pictures; every fifth image is held back."""
+    """Data sets to train on as further sources, as NAME=PLACE; every fifth image is held out."""
     steps: int = 400
-    """Of each run."""
+    """Training steps of each run."""
     side: int = 128
-    """Of the model's input in pixels."""
+    """Side of the model's input in pixels."""
     images: int = 40
-    """Measured of each data set."""
+    """Images of each data set to measure."""
 
 
 class Run(NamedTuple):
     """One point of a plot.
 
     Attributes:
-        sweep: which plot it is in.
-        value: what is different about it.
-        config: how it trains.
+        sweep: The plot that the run belongs to.
+        value: What is different about the run.
+        config: Training configuration of the run.
     """
 
     sweep: str
@@ -91,7 +96,7 @@ class Run(NamedTuple):
 
 
 def plan_runs(options: Options) -> Iterator[Run]:
-    """All runs; what differs is one thing in each plot."""
+    """All runs; the runs of one plot differ in one thing."""
     flat = Synthetic(
         size=(options.side, options.side * 4 // 3),
         plain=1.0,
@@ -118,7 +123,13 @@ def plan_runs(options: Options) -> Iterator[Run]:
 def make_config(
     options: Options, encoder: tuple[int, int, int], *sources: Synthetic | Stored
 ) -> TrainConfig:
-    """A run with an encoder of this width, depth and number of heads."""
+    """The configuration of a run.
+
+    Args:
+        options: Options of the command.
+        encoder: Width, depth and number of heads of the encoder.
+        *sources: Training data.
+    """
     width, depth, heads = encoder
     official = dataclasses.replace(TINY, fine=None)
     model = replace(
@@ -152,18 +163,22 @@ def make_config(
 
 
 def measure(run: Run, folder: Path, splits: Sequence[Split]) -> dict[str, float]:
-    """Train what isn't yet, and mIoU by data set."""
+    """The mIoU of a run by data set; trains and measures the run first if that is not done yet.
+
+    Raises:
+        InputError: A data set has no object that is large enough.
+    """
     result = folder / "result.json"
     if result.exists():
         return json.loads(result.read_text())
     if train(run.config, folder) is not Ending.FINISHED:
         raise KeyboardInterrupt
-    method = SamMethod(SamPredictor(load(folder / WEIGHTS)))
+    segmenter = SamClickSegmenter(SamPredictor(load(folder / WEIGHTS)))
     means = {}
     for split in splits:
         label = f"{run.sweep}: {run.value}, on {split.name}"
         records = [
-            measure_image(method, split.source[index], index, ONE_CLICK)
+            click_objects(segmenter, split.source[index], index, ONE_CLICK)
             for index in track(split.indices, label, transient=True)
         ]
         curve = mean_curve(records, Picker.TRUSTED, 1)
@@ -176,43 +191,24 @@ def measure(run: Run, folder: Path, splits: Sequence[Split]) -> dict[str, float]
     return means
 
 
-def draw_plot(sweep: str, points: dict[str, dict[str, float]]) -> str:
-    """MIoU by value as SVG: the points of each data set, joined by a line where the values have an order."""
-    width, height, left, top = 420, 300, 50, 36
-    names = list(next(iter(points.values())))
-    step = (width - left - 90) / max(len(points) - 1, 1)  # the last label has room to the right
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height + 24 * len(names)}" '
-        'font-family="sans-serif" font-size="12" fill="#222">',
-        f'<text x="{left}" y="20" font-size="14">mIoU of one click by {html.escape(sweep)}</text>',
-    ]
+def plot_sweep(sweep: str, points: dict[str, dict[str, float]]) -> "Figure":
+    """A plot of mIoU by value: the points of each data set, joined by a line where the values have an order.
 
-    def place(position: int, iou: float) -> tuple[float, float]:
-        return left + 20 + position * step, top + (height - top - 50) * (1 - iou)
-
-    for tenth in range(0, 11, 2):
-        x, y = place(0, tenth / 10)
-        parts.append(f'<path d="M{left} {y:.1f}H{width - 10}" stroke="#ddd"/>')
-        parts.append(f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{tenth / 10}</text>')
-    for position, value in enumerate(points):
-        x, y = place(position, 0)
-        lower = 18 + 14 * (position % 2)
-        parts.append(
-            f'<text x="{x:.1f}" y="{y + lower:.1f}" text-anchor="middle">{html.escape(value)}</text>'
-        )
-    for number, name in enumerate(names):
-        colour = f"hsl({number * 137.5 % 360:.0f} 65% 42%)"
-        line = [place(position, means[name]) for position, means in enumerate(points.values())]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in line)
-        if sweep != SOURCES:
-            parts.append(
-                f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
-            )
-        parts.append(
-            "".join(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4" fill="{colour}"/>' for x, y in line)
-            + f'<text x="{left + 20}" y="{height + 16 + 22 * number}" fill="{colour}">{html.escape(name)}</text>'
-        )
-    return "".join([*parts, "</svg>"])
+    Args:
+        sweep: Name of the plot.
+        points: MIoU by value and data set.
+    """
+    figure, axes = new_plot(6.0, 4.0)
+    style = "o" if sweep == SOURCES else "o-"
+    for place, name in enumerate(next(iter(points.values()))):
+        means = [of_value[name] for of_value in points.values()]
+        axes.plot(list(points), means, style, color=COLOURS[place % len(COLOURS)], label=name)
+    axes.margins(x=0.1)
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("mIoU")
+    axes.set_title(f"mIoU of one click by {sweep}", loc="left")
+    figure.legend(loc="outside lower left", ncols=2, frameon=False)
+    return figure
 
 
 def main() -> None:
@@ -236,13 +232,14 @@ def main() -> None:
         plots.setdefault(run.sweep, {})[run.value] = measure(run, folder, splits)
         tables = [tabulate(sweep, points) for sweep, points in plots.items()]
         print_table(tables[-1])
-        curves = [draw_plot(sweep, points) for sweep, points in plots.items()]
-        write_report(options.output / "ablations.html", "Ablations", tables, curves=curves)
+        drawings = [figure_to_svg(plot_sweep(sweep, points)) for sweep, points in plots.items()]
+        page = format_report("Ablations", tables, plots=drawings)
+        write_text(options.output / "ablations.html", page)
     print(f"wrote {options.output / 'ablations.html'}")
 
 
 def tabulate(sweep: str, points: dict[str, dict[str, float]]) -> Table:
-    """MIoU by value and data set."""
+    """A table of mIoU by value and data set."""
     names = tuple(next(iter(points.values())))
     rows: list[tuple[Cell, ...]] = [
         (value, *(means[name] for name in names)) for value, means in points.items()

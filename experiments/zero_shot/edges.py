@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import tyro
 
 from sam_jax.cli.evaluate import Edges
+from sam_jax.evaluation.edges.experiment import EDGE_METHODS
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperEdges(Edges):
     """Find edges, with every method."""
 
-    methods: tuple[str, ...] = ("sam", "canny", "sobel")
+    methods: tuple[str, ...] = EDGE_METHODS
 
 
 if __name__ == "__main__":

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 import tyro
 
 from sam_jax.cli.evaluate import Proposals
+from sam_jax.evaluation.proposals.proposers import PROPOSAL_METHODS
 
 
 @dataclass(frozen=True, kw_only=True)
 class PaperProposals(Proposals):
     """Propose objects, with every method."""
 
-    methods: tuple[str, ...] = ("sam", "sam-single", "felzenszwalb")
+    methods: tuple[str, ...] = PROPOSAL_METHODS
 
 
 if __name__ == "__main__":

@@ -1,17 +1,92 @@
 """`sam-jax evaluate`: the paper's zero-shot experiments."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg
 
-from sam_jax.cli.evaluation_options import MODEL, Common
+if TYPE_CHECKING:
+    from sam_jax.evaluation import Findings
+    from sam_jax.models import Model
+
+MODEL = "sam"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options of every experiment."""
+
+    output: Annotated[Path, arg(metavar="DIR")]
+    """Folder for tables, a page with pictures, and a record of each image, from which the same command goes on."""
+    checkpoint: Annotated[Path | None, arg(metavar="C")] = None
+    """Weights: an official .pth, a Hugging Face folder, or our .safetensors; the default comes with sam-jax."""
+    image_size: Annotated[int | None, arg(metavar="SIDE")] = None
+    """Side of the model's input in pixels, if not the checkpoint's own."""
+    images: Annotated[int | None, arg(metavar="N")] = None
+    """The most images of a data set to measure, spread evenly over it."""
+    pictures: Annotated[int, arg(metavar="N")] = 3
+    """The most best, median and worst cases to show on the page."""
+    multi_host: FlagCreatePairsOff[bool] = False
+    """Share the images with other processes (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
+
+    def start(self) -> None:
+        """Check the folder and join the other processes, before anything else touches a device."""
+        from sam_jax.cli.compilation import keep_compiled_programs
+        from sam_jax.cli.output_folder import check_output_folder
+        from sam_jax.distributed import join_processes
+
+        check_output_folder(self.output)
+        keep_compiled_programs()
+        if self.multi_host:
+            join_processes()
+
+    def load_model(self) -> "Model":
+        """The model that the options name."""
+        from sam_jax.inference.loading import load
+
+        return load(self.checkpoint, image_size=self.image_size)
+
+    def load_model_for(self, methods: Sequence[str]) -> "Model | None":
+        """The model that the options name if one of the methods needs it."""
+        return self.load_model() if any(name.startswith(MODEL) for name in methods) else None
+
+    def show(self, findings: "Findings") -> None:
+        """Print the tables, and say where everything is; of several processes only the first one does.
+
+        Raises:
+            InputError: Some images could not be measured.
+        """
+        import jax
+
+        from sam_jax.evaluation.report import PAGE, RESULTS, SPREADSHEET
+        from sam_jax.evaluation.tables import print_table
+        from sam_jax.types import InputError
+
+        if jax.process_index() == 0:
+            for table in findings.tables:
+                print_table(table)
+            print(f"wrote {self.output / RESULTS}, {SPREADSHEET} and {PAGE}")
+        if findings.problems:
+            raise InputError(
+                f"{len(findings.problems)} images have no results: " + "; ".join(findings.problems)
+            )
+
+
+def show_progress(
+    outcomes: Iterable[Any], total: int, done_before: int, label: str
+) -> Iterator[Any]:
+    """The bar of commands that go through photos, as `sam_jax.evaluation` wants it."""
+    from sam_jax.cli.progress_bar import photo_progress
+
+    with photo_progress() as progress:
+        yield from progress.track(outcomes, total, completed=done_before, description=label)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Points(Common):
-    """Click objects again and again (§7.1): mIoU by number of clicks, and clicks to an IoU of 85 and 90 %.
+    """Click objects again and again (§7.1): mIoU by number of clicks, and clicks to reach an IoU of 85 and 90 %.
 
     Example: sam-jax evaluate points BSDS500=BSDS500/images/val --output runs/points --methods sam felzenszwalb
     """
@@ -21,35 +96,38 @@ class Points(Common):
     methods: tuple[str, ...] = (MODEL,)
     """What to measure: sam, otsu, felzenszwalb, grabcut, disc."""
     clicks: int = 9
-    """Up to so many are counted in the mIoU."""
+    """The most clicks that the mIoU is given for."""
     first: Literal["centre", "random"] = "centre"
-    """The first click: at the mask's centre, or at any of its pixels."""
+    """The first click: at the mask's centre, or at a random pixel of it."""
     masks_per_image: Annotated[int | None, arg(metavar="N")] = None
-    """At most so many objects of an image, drawn at random."""
+    """The most objects of an image, drawn at random."""
     min_area: int = 1
-    """Smallest object in pixels."""
+    """Area in pixels of the smallest objects."""
     noc: bool = True
-    """Also count the clicks that an IoU of 85 and 90 % takes, up to 20."""
+    """Also count the clicks to reach an IoU of 85 and 90 %, up to 20."""
     seed: int = 0
-    """Of what is drawn at random."""
+    """Seed of all random numbers."""
 
     def run(self) -> None:
-        """Measure, and tell."""
-        from sam_jax.cli.evaluate_points import evaluate_points
-        from sam_jax.evaluation.interactive import InteractiveConfig
+        """Measure, and show the results."""
+        from sam_jax.evaluation import PointsConfig, evaluate_points, open_splits, point_methods
+        from sam_jax.evaluation.experiment import check_method_names
+        from sam_jax.evaluation.points.segmenters import POINT_METHODS
 
-        more: dict[str, Any] = {} if self.noc else {"noc_thresholds": ()}
-        evaluate_points(
-            self,
-            InteractiveConfig(
-                clicks=self.clicks,
-                first=self.first,
-                masks_per_image=self.masks_per_image,
-                min_area=self.min_area,
-                seed=self.seed,
-                **more,
-            ),
+        check_method_names(self.methods, POINT_METHODS)
+        config = PointsConfig(
+            clicks=self.clicks,
+            first=self.first,
+            noc_thresholds=PointsConfig.noc_thresholds if self.noc else (),
+            masks_per_image=self.masks_per_image,
+            min_area=self.min_area,
+            seed=self.seed,
         )
+        self.start()
+        splits = open_splits(self.splits, self.images)
+        methods = point_methods(self.methods, self.load_model_for(self.methods))
+        more: dict[str, Any] = {"pictures": self.pictures, "track": show_progress}
+        self.show(evaluate_points(splits, methods, config, self.output, **more))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +142,21 @@ class Edges(Common):
     methods: tuple[str, ...] = (MODEL,)
     """What to measure: sam, canny, sobel."""
     points_per_side: int = 16
-    """Points of the grid that the model is asked about, along each side."""
+    """Points along each side of the grid that the model is prompted with."""
 
     def run(self) -> None:
-        """Measure, and tell."""
-        from sam_jax.cli.evaluate_edges import evaluate_edges
+        """Measure, and show the results."""
+        from sam_jax.evaluation import EdgeConfig, edge_methods, evaluate_edges, open_edge_data
+        from sam_jax.evaluation.edges.experiment import EDGE_METHODS
+        from sam_jax.evaluation.experiment import check_method_names
 
-        evaluate_edges(self)
+        check_method_names(self.methods, EDGE_METHODS)
+        config = EdgeConfig(points_per_side=self.points_per_side)
+        self.start()
+        data = open_edge_data(self.photos, self.images)
+        methods = edge_methods(self.methods, self.load_model_for(self.methods), config)
+        more: dict[str, Any] = {"pictures": self.pictures, "track": show_progress}
+        self.show(evaluate_edges(data, methods, self.output, **more))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,15 +169,28 @@ class Proposals(Common):
     splits: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME=PLACE")]
     """COCO or LVIS .json files, or data sets in any form that can be trained on; NAME=PLACE@5 is every fifth image."""
     points_per_side: int = 64
-    """Points of the grid that the model is asked about, along each side."""
+    """Points along each side of the grid that the model is prompted with."""
     methods: tuple[str, ...] = (MODEL,)
     """What to measure: sam (three masks a point), sam-single (one mask a point), felzenszwalb."""
 
     def run(self) -> None:
-        """Measure, and tell."""
-        from sam_jax.cli.evaluate_masks import evaluate_proposals
+        """Measure, and show the results."""
+        from sam_jax.evaluation import (
+            ProposalConfig,
+            evaluate_proposals,
+            open_splits,
+            proposal_methods,
+        )
+        from sam_jax.evaluation.experiment import check_method_names
+        from sam_jax.evaluation.proposals.proposers import PROPOSAL_METHODS
 
-        evaluate_proposals(self)
+        check_method_names(self.methods, PROPOSAL_METHODS)
+        config = ProposalConfig(points_per_side=self.points_per_side)
+        self.start()
+        splits = open_splits(self.splits, self.images)
+        methods = proposal_methods(self.methods, self.load_model_for(self.methods), config)
+        more: dict[str, Any] = {"pictures": self.pictures, "track": show_progress}
+        self.show(evaluate_proposals(splits, methods, self.output, **more))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,17 +201,41 @@ class Instances(Common):
     """
 
     truth: Annotated[Positional[Path], arg(metavar="JSON")]
-    """The truth in COCO's or LVIS' form, with its photos where training would look for them."""
+    """The truth in COCO's or LVIS' format, with its photos where training would look for them."""
     boxes: Annotated[Path | None, arg(metavar="JSON")] = None
-    """A detector's results in COCO's form; the default are the boxes of the truth."""
+    """A detector's results in COCO's format; the default are the boxes of the truth."""
     refine: FlagCreatePairsOff[bool] = True
     """Feed the first mask back together with the box."""
 
     def run(self) -> None:
-        """Measure, and tell."""
-        from sam_jax.cli.evaluate_masks import evaluate_instances
+        """Measure, and show the results."""
+        from sam_jax.evaluation import (
+            InstanceConfig,
+            evaluate_instances,
+            instance_method,
+            read_detections,
+            read_truth,
+            truth_detections,
+        )
 
-        evaluate_instances(self)
+        self.start()
+        truth = read_truth(self.truth)
+        detections = (
+            truth_detections(truth) if self.boxes is None else read_detections(self.boxes, truth)
+        )
+        findings = evaluate_instances(
+            truth,
+            detections,
+            instance_method(self.load_model()),
+            InstanceConfig(refine=self.refine),
+            self.output,
+            most=self.images,
+            pictures=self.pictures,
+            track=show_progress,
+        )
+        if detections.skipped:
+            print(f"left out {detections.skipped} boxes without width or height")
+        self.show(findings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,8 +246,8 @@ class Evaluate:
     """
 
     experiment: OmitSubcommandPrefixes[Points | Edges | Proposals | Instances]
-    """Which one."""
+    """The experiment."""
 
     def run(self) -> None:
-        """Run it."""
+        """Run the experiment."""
         self.experiment.run()

@@ -21,6 +21,7 @@ EXTRAS = {
     "cv2": TRAIN,
     "faster_coco_eval": EVALUATE,
     "grain": TRAIN,
+    "matplotlib": EVALUATE,
     "optax": TRAIN,
     "orbax": TRAIN,
     "pycocotools": TRAIN,

@@ -1,21 +1,30 @@
-"""A page of results that can be mailed: tables, curves and pictures in one HTML file."""
+"""The report of an experiment: tables, plots and pictures in one HTML file that can be mailed, and the same as data."""
 
 import base64
 import html
 import io
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from sam_jax.evaluation.results import Table, show_cell
-from sam_jax.storage import write_text
+from sam_jax.evaluation.plots import figure_to_svg
+from sam_jax.evaluation.tables import Table, describe_table, format_csv, show_cell
+from sam_jax.storage import write_json, write_text
+from sam_jax.types import RunError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 PICTURE_SIDE = 360
-"""Longest side of a picture on the page, in pixels."""
+"""Longest side of a picture in the report, in pixels."""
+
+RESULTS, SPREADSHEET, PAGE = "results.json", "results.csv", "report.html"
+"""The files that findings are written to."""
 
 _STYLE = """
 :root { color-scheme: light dark; }
@@ -36,8 +45,8 @@ class Case(NamedTuple):
     """One image that is worth a look.
 
     Attributes:
-        caption: what it is and how well it went.
-        pictures: side by side, such as answer and truth.
+        caption: What it is and how well it went.
+        pictures: Pictures to be shown side by side, such as answer and truth.
     """
 
     caption: str
@@ -48,7 +57,9 @@ class Ranks(NamedTuple):
     """Positions in a list of scores.
 
     Attributes:
-        best, median, worst: of the highest, the middle and the lowest scores.
+        best: Positions of the highest scores, the highest first.
+        median: Positions of scores in the middle.
+        worst: Positions of the lowest scores, the lowest first.
     """
 
     best: list[int]
@@ -56,8 +67,63 @@ class Ranks(NamedTuple):
     worst: list[int]
 
 
+class Findings(NamedTuple):
+    """What an experiment found out.
+
+    Attributes:
+        title: What was measured.
+        tables: Tables of results.
+        plots: Plots, by the name of their file without its ending.
+        documents: Further results as JSON can hold them, by the name of their file.
+        cases: Pictures under headings.
+        settings: What the results were made with, as JSON can hold it.
+        problems: Why images have no results, a line for each.
+    """
+
+    title: str
+    tables: Sequence[Table]
+    plots: Mapping[str, "Figure"]
+    documents: Mapping[str, Any]
+    cases: Mapping[str, Sequence[Case]]
+    settings: Mapping[str, Any]
+    problems: Sequence[str]
+
+    def write(self, output: Path) -> None:
+        """Write results.json, results.csv, report.html, and a file for each plot and document.
+
+        Args:
+            output: Folder of the files, which exists.
+
+        Raises:
+            RunError: The files cannot be written.
+        """
+        results = {"settings": self.settings, "tables": [*map(describe_table, self.tables)]}
+        plots = {name: figure_to_svg(plot) for name, plot in self.plots.items()}
+        try:
+            for name, document in self.documents.items():
+                write_json(output / name, document)
+            write_text(output / RESULTS, json.dumps(results, indent=1) + "\n")
+            write_text(output / SPREADSHEET, format_csv(self.tables, self.settings))
+            for name, plot in plots.items():
+                write_text(output / f"{name}.svg", plot)
+            page = format_report(
+                self.title,
+                self.tables,
+                plots=plots.values(),
+                cases=self.cases,
+                settings=json.dumps(self.settings, indent=2),
+            )
+            write_text(output / PAGE, page)
+        except OSError as error:
+            raise RunError(f"cannot write to {output}: {error.strerror or error}") from error
+
+
 def pick_cases(scores: Sequence[float], most: int) -> Ranks:
-    """The best, the median and the worst, up to so many of each, and none twice."""
+    """Pick the best, the median and the worst scores, at most `most` of each, and none twice.
+
+    >>> pick_cases([0.5, 0.9, 0.1], 1)
+    Ranks(best=[1], median=[0], worst=[2])
+    """
     order = np.argsort(-np.asarray(scores, np.float64), kind="stable").tolist()
     most = min(most, -(-len(order) // 3))
     best = order[:most]
@@ -67,38 +133,37 @@ def pick_cases(scores: Sequence[float], most: int) -> Ranks:
     return Ranks(best, between[start : start + most], worst[::-1])
 
 
-def write_report(
-    path: Path,
+def format_report(
     title: str,
     tables: Iterable[Table],
     *,
-    curves: Iterable[str] = (),
+    plots: Iterable[str] = (),
     cases: Mapping[str, Sequence[Case]] | None = None,
     settings: str = "",
-) -> None:
-    """Write the page.
+) -> str:
+    """A page with everything in it, as the text of an HTML file.
 
     Args:
-        path: of the HTML file.
-        title: what was measured.
-        tables: of results.
-        curves: drawings as SVG text.
-        cases: pictures under headings.
-        settings: what the results were made with, shown as it is at the end.
+        title: What was measured.
+        tables: Tables of results.
+        plots: Plots as the text of SVG files.
+        cases: Pictures under headings.
+        settings: What the results were made with, shown as it is at the end.
     """
     heading = html.escape(title)
-    parts = [f"<h1>{heading}</h1>", *map(_format_table, tables), *curves]
+    # What comes before <svg> makes a file of it, and has no place inside of a page.
+    drawings = (plot[plot.index("<svg") :] for plot in plots)
+    parts = [f"<h1>{heading}</h1>", *map(_format_table, tables), *drawings]
     for name, some in (cases or {}).items():
         figures = "".join(map(_format_case, some))
         parts.append(f'<h2>{html.escape(name)}</h2><div class="cases">{figures}</div>')
     if settings:
         parts.append(f"<h2>Made with</h2><pre>{html.escape(settings)}</pre>")
-    page = (
+    return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
         f"<title>{heading}</title><style>{_STYLE}</style>{''.join(parts)}</html>\n"
     )
-    write_text(path, page)
 
 
 def _format_table(table: Table) -> str:

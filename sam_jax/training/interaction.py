@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Key, PyTree
 
-from sam_jax.data.clicks import draw_box, draw_correction, draw_point
+from sam_jax.data.simulated_clicks import sample_box, sample_error_point, sample_point
 from sam_jax.data.transforms import CELL
 from sam_jax.losses import SamLosses, sam_mask_loss
 from sam_jax.models import Model, decode_masks, encode_prompts
@@ -175,7 +175,7 @@ def simulate_session(
     first = answer(Prompts(points, labels), multimask_output=True)
 
     idle = jax.vmap(jax.vmap(lambda key: _idle_iteration(key, interaction)))(of_masks(key_idle))
-    one = functools.partial(draw_correction, cell=CELL, centre_share=interaction.centre_share)
+    one = functools.partial(sample_error_point, cell=CELL, centre_share=interaction.centre_share)
     correct = jax.vmap(jax.vmap(one, (0, 0, 0, None)))
 
     def iterate(state: _State, index: Int[Array, ""]) -> tuple[_State, tuple[Array, SamLosses]]:
@@ -238,9 +238,9 @@ def _first_prompt(
 ) -> tuple[Float[Array, "2 2"], Int[Array, "2"]]:
     """A point and the padding point, or a box's corners."""
     key_kind, key_point, key_box = jax.random.split(key, 3)
-    place = draw_point(key_point, mask, CELL, interaction.centre_share)
+    place = sample_point(key_point, mask, CELL, interaction.centre_share)
     point = jnp.stack([place, jnp.zeros(2)])
-    box = draw_box(key_box, mask, CELL, interaction.box_jitter, interaction.box_jitter_limit)
+    box = sample_box(key_box, mask, CELL, interaction.box_jitter, interaction.box_jitter_limit)
     is_box = jax.random.bernoulli(key_kind, interaction.box_share)
     labels = jnp.where(
         is_box,

@@ -10,7 +10,7 @@ from sam_jax.data.simulated_clicks import (
     sample_point,
     squared_depth,
 )
-from sam_jax.evaluation.clicks import find_centre, next_click
+from sam_jax.evaluation.points.annotator import find_centre, next_click
 from sam_jax.types import PointLabel
 
 REGION = np.zeros((5, 7), bool)

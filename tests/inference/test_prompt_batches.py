@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sam_jax import TINY, Model, Sam
+from sam_jax import TINY, Model
 from sam_jax.data.framing import frame_image
 from sam_jax.inference.predictor import embed_images, predict_masks
 from sam_jax.inference.prompt_batches import decode_in_batches
@@ -15,7 +15,7 @@ from sam_jax.models import init_variables
 @pytest.mark.parametrize(("sizes", "batches"), [((1, 2, 4), [4, 1]), ((3,), [3, 2])])
 def test_batches_give_what_all_prompts_at_once_give(sizes, batches):
     config = replace(TINY, image_encoder=replace(TINY.image_encoder, image_size=(128, 128)))
-    model = Model(Sam(config), init_variables(config, seed=0))
+    model = Model(config, init_variables(config, seed=0))
     image = np.random.default_rng(0).integers(0, 256, (40, 60, 3), np.uint8)
     framed, framing = frame_image(image, (128, 128))
     features = embed_images(model, framed[None], np.array([framing.fitted], np.int32))

@@ -14,37 +14,38 @@ from jaxtyping import Bool, Float
 
 from sam_jax.evaluation.edges.matching import (
     BENCHMARK_DISTANCE,
-    Truth,
+    AnnotatedEdges,
     match_annotators,
     prepare_truth,
 )
-from sam_jax.evaluation.results import Table
-from sam_jax.evaluation.runs import Record
+from sam_jax.evaluation.image_records import ImageRecord
+from sam_jax.evaluation.tables import Table
 from sam_jax.types import InputError
 
 THRESHOLDS = 99
-"""At k / 100; an edge is where the strength is at least that."""
+"""Number of thresholds, k / 100 each; an edge is where the strength is at least the threshold."""
 
 BETWEEN = 100
-"""Places at which F is tried from one threshold to the next, both ends included."""
+"""Points from one threshold to the next at which the F-measure is interpolated, both ends included."""
 
 COUNTS = ("cntR", "sumR", "cntP", "sumP")
+"""Keys of an image's record, named as in the benchmark's own files; see `count_matches`."""
 
 
 class EdgeScores(NamedTuple):
     """Measures of one method on a data set.
 
     Attributes:
-        ods: best F-measure with one threshold for all images, interpolated between thresholds.
-        ods_threshold: where that is.
-        ois: F-measure with the best threshold of each image.
-        ap: precision averaged over recall 0, 0.01, ..., 1; zero for recall outside of the curve. The benchmark sums
-            those 101 values and divides by 100, so we do; a curve of a single recall has no AP there, so 0.
-        r50: recall where precision is one half; where precision is never so low, at the lowest one, and 0 where it is
-            never so high.
-        recall: at each threshold.
-        precision: at each threshold; 0 where nothing was detected.
-        images: how many.
+        ods: Best F-measure with one threshold for all images (ODS), interpolated between thresholds.
+        ods_threshold: The threshold of the ODS.
+        ois: F-measure with the best threshold of each image (OIS).
+        ap: Precision averaged over recall 0, 0.01, ..., 1, with zero for recall outside of the curve. As in the
+            benchmark, the sum of these 101 values is divided by 100, and a curve with a single recall has AP 0.
+        r50: Recall where precision is one half. Where precision is always higher, the recall at the lowest precision;
+            where it is always lower, 0.
+        recall: Recall at each threshold.
+        precision: Precision at each threshold; 0 where nothing was detected.
+        images: Number of images.
     """
 
     ods: float
@@ -57,26 +58,27 @@ class EdgeScores(NamedTuple):
     images: int
 
 
-def measure_image(
+def count_matches(
     edges: Float[np.ndarray, "h w"],
     boundaries: Bool[np.ndarray, "a truth_h truth_w"],
     *,
     thresholds: int = THRESHOLDS,
     max_distance: float = BENCHMARK_DISTANCE,
-) -> Record:
-    """Counts of one image at each threshold, under the names that the benchmark's files give them.
-
-    `cntR`: pixels of truth that were found, summed over annotators; `sumR`: all pixels of truth, likewise; `cntP`:
-    detected pixels that some annotator has; `sumP`: all detected pixels.
+) -> ImageRecord:
+    """Match the edges of one image with the truth, and count matched pixels at each threshold.
 
     Args:
-        edges: strengths from 0 to 1.
-        boundaries: thin edges, by annotator.
-        thresholds: how many; the k-th is k / (thresholds + 1).
-        max_distance: between pixels that belong together, as a share of the diagonal.
+        edges: Strengths of edges, from 0 to 1.
+        boundaries: Thin edges drawn by each annotator.
+        thresholds: Number of thresholds; the k-th is k / (thresholds + 1).
+        max_distance: Largest distance between matched pixels, as a share of the image's diagonal.
+
+    Returns:
+        Four counts for each threshold. `cntR`: pixels of truth that were found, summed over annotators; `sumR`: all
+        pixels of truth, likewise; `cntP`: detected pixels that some annotator has; `sumP`: all detected pixels.
 
     Raises:
-        InputError: strengths outside of 0 to 1, no annotator, or truth of another size.
+        InputError: Strengths are outside of 0 to 1, there is no annotator, or the truth has another size.
     """
     from skimage.morphology import thin
 
@@ -89,7 +91,7 @@ def measure_image(
         )
     if not ((edges >= 0) & (edges <= 1)).all():
         raise InputError("edge strengths are from 0 to 1: normalise them")
-    record: Record = {name: [] for name in COUNTS}
+    record: ImageRecord = {name: [] for name in COUNTS}
     truth = prepare_truth(boundaries, max_distance)
     last, counts = None, (0, 0, 0, 0)
     for threshold in np.arange(1, thresholds + 1) / (thresholds + 1):
@@ -101,14 +103,14 @@ def measure_image(
     return record
 
 
-def summarise(records: Sequence[Record]) -> EdgeScores:
-    """Measures of all images together.
+def score_edges(records: Sequence[ImageRecord]) -> EdgeScores:
+    """Measures over all images together.
 
     Args:
-        records: from `measure_image`, all with as many thresholds.
+        records: Records of `count_matches`, all with the same number of thresholds.
 
     Raises:
-        InputError: no records, or some with other thresholds.
+        InputError: There are no records, or some have other thresholds.
     """
     if not records:
         raise InputError("no image was measured: nothing to summarise")
@@ -131,19 +133,19 @@ def summarise(records: Sequence[Record]) -> EdgeScores:
     )
 
 
-def tabulate(scores: dict[str, EdgeScores], data: str) -> Table:
-    """Methods by name, in the order given, with their measures.
+def tabulate_edges(scores: dict[str, EdgeScores], data: str) -> Table:
+    """A table with a row of measures for each method, in the order given.
 
     Args:
-        scores: of each method.
-        data: what they were measured on.
+        scores: Measures by the method's name.
+        data: Name of the data set.
     """
     rows = [(name, s.ods, s.ois, s.ap, s.r50, s.images) for name, s in scores.items()]
     return Table(f"Edges, {data}", ("method", "ODS", "OIS", "AP", "R50", "images"), tuple(rows))
 
 
-def _count(detected: Bool[np.ndarray, "h w"], truth: Truth) -> tuple[int, int, int, int]:
-    """In the order of `COUNTS`."""
+def _count(detected: Bool[np.ndarray, "h w"], truth: AnnotatedEdges) -> tuple[int, int, int, int]:
+    """The counts at one threshold, in the order of `COUNTS`."""
     matchings = match_annotators(detected, truth)
     correct = np.any([matching.detected for matching in matchings], axis=0)
     return (
@@ -157,7 +159,7 @@ def _count(detected: Bool[np.ndarray, "h w"], truth: Truth) -> tuple[int, int, i
 def _recall_and_precision(
     counts: Float[np.ndarray, "*images 4 t"],
 ) -> tuple[Float[np.ndarray, "*images t"], Float[np.ndarray, "*images t"]]:
-    """Zero where there is nothing to find, or nothing was found."""
+    """Recall and precision from counts; zero where there is nothing to find, or nothing was found."""
     found, truth, correct, detected = np.moveaxis(counts, -2, 0)
     return found / np.maximum(truth, 1), correct / np.maximum(detected, 1)
 
@@ -172,7 +174,7 @@ def _f_measure(
 def _best_f(
     recall: Float[np.ndarray, " t"], precision: Float[np.ndarray, " t"]
 ) -> tuple[float, float]:
-    """The best F on the lines between neighbouring thresholds, and the threshold there; the first of equals."""
+    """The best F-measure on the lines between neighbouring thresholds, and its threshold; of equal ones the first."""
     steps = np.arange(1, len(recall) + 1)
     at = np.linspace(1, len(recall), (len(recall) - 1) * (BETWEEN - 1) + 1)
     f = _f_measure(np.interp(at, steps, recall), np.interp(at, steps, precision))
@@ -191,10 +193,10 @@ def _average_precision(
 
 
 def _recall_at_half(recall: Float[np.ndarray, " t"], precision: Float[np.ndarray, " t"]) -> float:
-    """Thresholds at which next to nothing is found have no say: their precision is chance."""
-    has_say = recall >= 1e-3
-    if not has_say.any():
+    """R50, without the thresholds at which next to nothing is found, where precision is chance."""
+    is_known = recall >= 1e-3
+    if not is_known.any():
         return 0.0
-    ascending, first = np.unique(precision[has_say], return_index=True)
+    ascending, first = np.unique(precision[is_known], return_index=True)
     at = max(0.5, ascending[0])
-    return float(np.interp(at, ascending, recall[has_say][first], right=0))
+    return float(np.interp(at, ascending, recall[is_known][first], right=0))

@@ -1,4 +1,4 @@
-"""Edges from masks of a grid of points (SAM, section 7.2 and appendix D.2), and two detectors of the past."""
+"""Edges from masks of a grid of points (SAM, section 7.2 and appendix D.2), and two classical detectors."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from scipy.special import expit
 
 from sam_jax.data.framing import Framing, frame_image
 from sam_jax.inference.crops import make_point_grid
-from sam_jax.inference.predictor import embed_images, predict_masks
-from sam_jax.inference.prompts import make_prompts, pad_prompts, take_prompts
+from sam_jax.inference.predictor import embed_images
+from sam_jax.inference.prompt_batches import decode_in_batches
+from sam_jax.inference.prompts import make_prompts
 from sam_jax.inference.survivors import draw_stable_masks
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits
 from sam_jax.models import Model
@@ -21,14 +22,16 @@ from sam_jax.ops.nms import box_nms
 from sam_jax.types import InputError
 
 UPSCALED_AT_ONCE = 16
+"""Masks that are brought to the image's size together."""
+
 STEP_RESPONSE = 4.0
-"""Of a Sobel filter to a step of 1; gradients are divided by it."""
+"""Response of a Sobel filter to a step of 1; gradients are divided by it."""
 
 TIE = 1e-5
-"""Strengths that differ by less are equal: they may come from the two sides of one edge, rounded differently."""
+"""Relative difference below which strengths count as equal: the two sides of one edge are rounded differently."""
 
 CANNY_SIGMA = 2.0
-"""In pixels."""
+"""Standard deviation in pixels of the Gaussian that Canny's detector smooths with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,9 +39,12 @@ class EdgeConfig:
     """How masks are found whose borders are the edges.
 
     Attributes:
-        points_per_side: of the grid; three masks come of each point.
-        box_nms_thresh: of two masks whose boxes' IoU is above it, the one of lower predicted IoU goes.
-        points_per_batch: decoded at once: more need more memory.
+        points_per_side: Points along each side of the grid; each point gives three masks.
+        box_nms_thresh: IoU of two masks' boxes, 0 to 1, above which the mask of lower predicted IoU is dropped.
+        points_per_batch: Points that are decoded together; more need more memory.
+
+    Raises:
+        InputError: A number is out of range.
     """
 
     points_per_side: int = 16
@@ -58,12 +64,12 @@ def detect_edges(
     """Thin edges of an image, of strength 0 to 1.
 
     Args:
-        model: with its weights.
-        image: RGB.
-        config: of the masks; the paper's if None.
+        model: Model with its weights.
+        image: RGB image.
+        config: How masks are found; None for the paper's configuration.
 
     Raises:
-        InputError: the image is too thin for the model.
+        InputError: The image is too thin for the model.
     """
     probabilities = _find_masks(model, image, config or EdgeConfig())
     return trace_masks(probabilities, (image.shape[0], image.shape[1]))
@@ -75,13 +81,13 @@ def trace_masks(
     """Edges along the borders of masks; holds one mask at a time.
 
     Each mask (where its probability is above one half) has an edge on its outermost pixels, those with a neighbour
-    outside of the mask to the left, right, above or below. Its strength is the magnitude of the probability's Sobel
-    gradient. Of all masks the strongest counts; strengths are brought linearly to 0 to 1 and thinned across the
-    gradient of the mask that counted. Nothing is known beyond the image, so there is no edge along its frame.
+    outside of the mask to the left, right, above or below. The edge's strength is the magnitude of the probability's
+    Sobel gradient. In each pixel the strongest edge of all masks counts; strengths are scaled linearly to 0 to 1 and
+    thinned across the gradient of the mask that counted. There is no edge along the frame of the image.
 
     Args:
-        probabilities: of masks, at the image's size.
-        image_size: (h, w).
+        probabilities: Probabilities of each mask, at the image's size.
+        image_size: Height and width of the image.
 
     Returns:
         Strengths from 0 to 1; all zero if no mask has a border.
@@ -107,15 +113,15 @@ def thin_across(
     down: Float[np.ndarray, "h w"],
     across: Float[np.ndarray, "h w"],
 ) -> Float[np.ndarray, "h w"]:
-    """Non-maximum suppression of edges: strengths that are higher than beside the edge stay, others become 0.
+    """Non-maximum suppression of edges: strengths that are higher than on both sides stay, others become 0.
 
-    Compared are the two places one pixel away along the gradient, interpolated bilinearly (after Canny, "A
+    A pixel is compared with the two places one pixel away along the gradient, interpolated bilinearly (after Canny, "A
     computational approach to edge detection", TPAMI 8(6), 1986). Of two equal pixels side by side one stays.
 
     Args:
-        strength: of edges.
-        down: the gradient's part from row to row.
-        across: the gradient's part from column to column.
+        strength: Strengths of edges.
+        down: Component of the gradient from row to row.
+        across: Component of the gradient from column to column.
     """
     rows, columns = np.nonzero(strength)
     here = strength[rows, columns]
@@ -138,7 +144,11 @@ def thin_across(
 
 
 def sobel_edges(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-    """Magnitude of the Sobel gradient of the brightness, thinned; 1 is a step from black to white."""
+    """Magnitude of the Sobel gradient of the brightness, thinned; 1 is a step from black to white.
+
+    Args:
+        image: RGB image.
+    """
     gradient = _sobel(_brightness(image))
     return thin_across(np.minimum(np.hypot(*gradient), 1), *gradient)
 
@@ -148,11 +158,12 @@ def canny_edges(
 ) -> Float[np.ndarray, "h w"]:
     """Canny's edges before hysteresis, so that a benchmark can choose the threshold.
 
-    Magnitude of the gradient of the brightness, smoothed by a Gaussian, thinned; 1 is a step from black to white.
+    The strength is the magnitude of the gradient of the brightness, smoothed by a Gaussian and thinned; 1 is a step
+    from black to white.
 
     Args:
-        image: RGB.
-        sigma: of the Gaussian, in pixels.
+        image: RGB image.
+        sigma: Standard deviation of the Gaussian in pixels.
     """
     brightness = _brightness(image)
     of_a_step = 1 / (np.sqrt(2 * np.pi) * sigma)
@@ -166,7 +177,7 @@ def canny_edges(
 def _find_masks(
     model: Model, image: UInt8[np.ndarray, "h w 3"], config: EdgeConfig
 ) -> Iterator[Float[np.ndarray, "h w"]]:
-    """Probabilities of the masks of a grid of points, without those whose boxes a better one covers."""
+    """Probabilities of the masks of a grid of points, after non-maximum suppression of their boxes."""
     framed, framing = frame_image(image, model.config.image_encoder.image_size)
     features = embed_images(model, framed[None], np.array([framing.fitted], np.int32))
     points = make_point_grid(config.points_per_side) * np.array(framing.original[::-1])
@@ -175,20 +186,17 @@ def _find_masks(
         point_coords=points[:, None],
         point_labels=np.ones((len(points), 1), np.int32),
     )
-    all_logits, all_expected, all_boxes = [], [], []
-    for start in range(0, len(points), config.points_per_batch):
-        batch = take_prompts(prompts, slice(start, start + config.points_per_batch))
-        count = batch.labels.shape[1]
-        batch = pad_prompts(batch, config.points_per_batch)
-        logits, expected = predict_masks(model, features, batch, multimask_output=True)
-        logits = logits.reshape(-1, *logits.shape[3:])
-        expected = np.asarray(expected[0, :count]).ravel()
-        every = np.arange(len(expected))
+    sizes = (config.points_per_batch,)
+    all_logits, all_ious, all_boxes = [], [], []
+    for batch in decode_in_batches(model, features, prompts, sizes, multimask_output=True):
+        logits = batch.logits.reshape(-1, *batch.logits.shape[2:])
+        ious = np.asarray(batch.iou).ravel()
+        every = np.arange(len(ious))
         drawn = draw_stable_masks(logits, every, framing, offset=1.0, threshold=0.0)
-        all_logits.append(np.asarray(logits)[: len(expected)])
-        all_expected.append(expected)
+        all_logits.append(np.asarray(logits)[: len(ious)])
+        all_ious.append(ious)
         all_boxes.append(drawn.boxes)
-    kept = box_nms(np.concatenate(all_boxes), np.concatenate(all_expected), config.box_nms_thresh)
+    kept = box_nms(np.concatenate(all_boxes), np.concatenate(all_ious), config.box_nms_thresh)
     yield from _upscale(np.concatenate(all_logits), kept, framing)
 
 
@@ -206,7 +214,7 @@ def _upscale(
 
 
 def _around(mask: Bool[np.ndarray, "h w"]) -> tuple[slice, slice]:
-    """The mask's box and a pixel more on each side, as far as the image goes."""
+    """The rows and columns of the mask's box, extended by a pixel on each side as far as the image goes."""
     x0, y0, x1, y1 = mask_to_box_xyxy(mask).tolist()
     return slice(max(y0 - 1, 0), y1 + 2), slice(max(x0 - 1, 0), x1 + 2)
 
@@ -226,5 +234,5 @@ def _sobel(
 
 
 def _brightness(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w"]:
-    """Luma, 0 to 1."""
+    """Luma of ITU-R BT.601, from 0 to 1."""
     return (measure_luma(image) / 255).astype(np.float32)

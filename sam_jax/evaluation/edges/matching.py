@@ -30,22 +30,22 @@ from scipy.sparse import csgraph
 from sam_jax.types import InputError
 
 BENCHMARK_DISTANCE = 0.0075
-"""How far apart two pixels of one edge may be, as a share of the image's diagonal."""
+"""Largest distance between matched pixels, as a share of the image's diagonal."""
 
 TILE = 12
-"""Side of the tiles that make the first groups, in pixels. Smaller ones are joined more often."""
+"""Side in pixels of the tiles that make the first groups. Smaller tiles are joined more often."""
 
 DENSE = 2**17
-"""Groups whose matrix of costs has more entries are matched by a solver for sparse ones, which bounds the memory."""
+"""Groups whose matrix of costs has more entries are matched by a solver for sparse matrices, to bound the memory."""
 
 
 class Matching(NamedTuple):
     """Pixels of two edge maps that belong together.
 
     Attributes:
-        detected: those of the first map that have a partner.
-        truth: those of the second map that have one; as many.
-        distance: sum over the pairs, in pixels.
+        detected: Pixels of the first map that have a partner.
+        truth: Pixels of the second map that have a partner; as many as in `detected`.
+        distance: Sum of the distances of all pairs, in pixels.
     """
 
     detected: Bool[np.ndarray, "h w"]
@@ -53,13 +53,13 @@ class Matching(NamedTuple):
     distance: float
 
 
-class Truth(NamedTuple):
-    """Edge maps by several people, made ready to be matched with any number of others.
+class AnnotatedEdges(NamedTuple):
+    """Edge maps by several annotators, made ready to be matched with any number of detected maps.
 
     Attributes:
-        edges: by person.
-        pairs: a row for each pixel that a detector could find, person by person; a column for each edge pixel that they
-            drew; entries are distances plus 1 where they are near enough.
+        edges: The edge map of each annotator.
+        pairs: Matrix of possible pairs, with a row for each pixel that a detector could find, annotator by annotator,
+            and a column for each edge pixel that was drawn. Entries are distances plus 1 where they are small enough.
     """
 
     edges: Bool[np.ndarray, "a h w"]
@@ -74,24 +74,24 @@ def match_edges(
     """Match two edge maps.
 
     Args:
-        detected: one map.
-        truth: the other.
-        max_distance: of a pair, as a share of the image's diagonal.
+        detected: One map.
+        truth: The other map.
+        max_distance: Largest distance of a pair, as a share of the image's diagonal.
 
     Raises:
-        InputError: the maps differ in size.
+        InputError: The maps differ in size.
     """
     return match_annotators(detected, prepare_truth(truth[None], max_distance))[0]
 
 
 def prepare_truth(
     edges: Bool[np.ndarray, "a h w"], max_distance: float = BENCHMARK_DISTANCE
-) -> Truth:
-    """Find all pairs that there could be.
+) -> AnnotatedEdges:
+    """Find all possible pairs.
 
     Args:
-        edges: by person.
-        max_distance: of a pair, as a share of the image's diagonal.
+        edges: The edge map of each annotator.
+        max_distance: Largest distance of a pair, as a share of the image's diagonal.
     """
     _, height, width = edges.shape
     radius = max_distance * float(np.hypot(height, width))
@@ -107,18 +107,18 @@ def prepare_truth(
     pairs = sparse.coo_array(
         (costs, (places, np.nonzero(is_inside)[0])), shape=(edges.size, len(row))
     )
-    return Truth(edges, pairs.tocsr())
+    return AnnotatedEdges(edges, pairs.tocsr())
 
 
-def match_annotators(detected: Bool[np.ndarray, "h w"], truth: Truth) -> list[Matching]:
-    """Match an edge map with those of several people, each for itself.
+def match_annotators(detected: Bool[np.ndarray, "h w"], truth: AnnotatedEdges) -> list[Matching]:
+    """Match a detected edge map with that of each annotator, independently of the others.
 
     Args:
-        detected: the map.
-        truth: theirs.
+        detected: The detected map.
+        truth: The annotators' maps.
 
     Raises:
-        InputError: the maps differ in size.
+        InputError: The maps differ in size.
     """
     people, *size = truth.edges.shape
     if detected.shape != tuple(size):
@@ -167,8 +167,8 @@ def _match_somehow(
     """The column of each row in a largest matching, whatever its distances; -1 for none.
 
     Args:
-        pairs: of all people.
-        bounds: at which row and column each person begins, and the end. It is faster for one person at a time.
+        pairs: Possible pairs of all annotators.
+        bounds: First row and column of each annotator, and the ends; one annotator at a time is faster.
     """
     height, _ = pairs.shape  # pyright: ignore[reportGeneralTypeIssues]
     matched = np.full(height, -1)
@@ -190,7 +190,7 @@ def _match_somehow(
 
 
 def _sort(numbers: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """The order of small numbers, equal ones as they come; NumPy is many times faster if they have at most 16 bits."""
+    """The stable order of small numbers; NumPy sorts numbers of at most 16 bits many times faster."""
     return np.argsort(numbers.astype(np.min_scalar_type(numbers.max(initial=0))), kind="stable")
 
 
@@ -224,11 +224,11 @@ def _find_wishes(pairs: sparse.csr_array, matched: Int[np.ndarray, " r"]) -> spa
 
 
 def _assign(wishes: sparse.csr_array, group: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """The partners of all that have wishes, of the smallest sum of costs; -1 for others.
+    """The partners of all seekers with the smallest sum of costs; -1 for the pixels that seek none.
 
     Args:
-        wishes: costs.
-        group: number of the group with which each begins.
+        wishes: Costs of the pairs that a seeker (row) may form.
+        group: Number of the group that each pixel belongs to at first.
     """
     partner = np.full(len(group), -1)
     seekers = np.flatnonzero(np.diff(wishes.indptr) > 0)
@@ -255,11 +255,11 @@ def _assign(wishes: sparse.csr_array, group: Int[np.ndarray, " n"]) -> Int[np.nd
 
 
 def _match_groups(wishes: sparse.csr_array, group: Int[np.ndarray, " r"]) -> Int[np.ndarray, " r"]:
-    """The column of each row in the best matching of each group of rows, as if there was no other group.
+    """The column of each row in the best matching of each group of rows, as if there were no other group.
 
     Args:
-        wishes: costs; rows of one group follow one another.
-        group: of each row.
+        wishes: Costs of possible pairs; the rows of one group follow one another.
+        group: Number of each row's group.
     """
     _, total = wishes.shape  # pyright: ignore[reportGeneralTypeIssues]
     is_first = np.diff(group, prepend=-1) != 0

@@ -1,11 +1,10 @@
 import json
-import xml.etree.ElementTree as ElementTree
 
 import numpy as np
 import pytest
 
-from sam_jax.evaluation.edges.benchmark import measure_image, summarise, tabulate
-from sam_jax.evaluation.edges.curve import draw_curves
+from sam_jax.evaluation.edges.benchmark import count_matches, score_edges, tabulate_edges
+from sam_jax.evaluation.edges.curve import plot_precision_recall
 from sam_jax.types import InputError
 
 
@@ -18,15 +17,15 @@ def outline(height=90, width=120):
 
 
 def ods_of(edges, truth):
-    return summarise([measure_image(edges.astype(float), truth)]).ods
+    return score_edges([count_matches(edges.astype(float), truth)]).ods
 
 
 def test_truth_is_right():
     truth = outline()
-    record = measure_image(truth.astype(float), truth[None])
+    record = count_matches(truth.astype(float), truth[None])
     pixels = np.count_nonzero(truth)
     assert record == dict.fromkeys(("cntR", "sumR", "cntP", "sumP"), [pixels] * 99)
-    scores = summarise([record])
+    scores = score_edges([record])
     assert (scores.ods, scores.ois, scores.r50, scores.images) == (1, 1, 1, 1)
 
 
@@ -41,18 +40,18 @@ def test_annotators():
     first, second, both = np.zeros((3, 100, 60), bool)
     first[10:30, 10] = second[50:90, 40] = True
     both = first | second
-    record = measure_image(both.astype(float), np.stack([first, second]))
+    record = count_matches(both.astype(float), np.stack([first, second]))
     assert [record[name][0] for name in ("cntR", "sumR", "cntP", "sumP")] == [60, 60, 60, 60]
-    record = measure_image(first.astype(float), np.stack([second, both, both]))
+    record = count_matches(first.astype(float), np.stack([second, both, both]))
     assert [record[name][0] for name in ("cntR", "sumR", "cntP", "sumP")] == [40, 160, 20, 20]
-    assert summarise([record]).ods == pytest.approx(2 * 0.25 / 1.25)
+    assert score_edges([record]).ods == pytest.approx(2 * 0.25 / 1.25)
 
 
 def test_a_wrong_edge_costs_precision_once_however_many_annotators():
     truth = outline()
     edges = truth.copy()
     edges[75, 30:50] = True
-    record = measure_image(edges.astype(float), np.stack([truth] * 3))
+    record = count_matches(edges.astype(float), np.stack([truth] * 3))
     pixels = np.count_nonzero(truth)
     assert record["cntR"][0] == record["sumR"][0] == 3 * pixels
     assert (record["cntP"][0], record["sumP"][0]) == (pixels, pixels + 20)
@@ -64,7 +63,7 @@ def test_thresholds_and_thinning():
     edges[60, 10:30] = 0.2
     truth = edges > 0
     truth[[20, 22]] = False
-    record = measure_image(edges, truth[None])
+    record = count_matches(edges, truth[None])
     assert np.argmin(record["sumP"]) == 50  # 0.51 is the first threshold above all
     assert record["sumP"][49] == pytest.approx(50, abs=2)
     assert record["sumP"][19] - record["sumP"][20] == 20
@@ -75,10 +74,10 @@ def test_records_are_json_and_their_order_makes_no_difference():
     rng = np.random.default_rng(0)
     truth = outline()
     records = [
-        measure_image(truth * rng.random(truth.shape), truth[None], thresholds=9) for _ in range(3)
+        count_matches(truth * rng.random(truth.shape), truth[None], thresholds=9) for _ in range(3)
     ]
     again = json.loads(json.dumps(records))[::-1]
-    for one, other in zip(summarise(records), summarise(again), strict=True):
+    for one, other in zip(score_edges(records), score_edges(again), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -91,7 +90,7 @@ def test_measures_by_hand():
     one = record_of((80, 50), (100, 100), (60, 40), (150, 50))
     # recall 0.6, 0.1; precision 1, 1
     other = record_of((60, 10), (100, 100), (50, 5), (50, 5))
-    scores = summarise([one, other])
+    scores = score_edges([one, other])
     recall, precision = np.array([140 / 200, 60 / 200]), np.array([110 / 200, 45 / 55])
     np.testing.assert_allclose(scores.recall, recall)
     np.testing.assert_allclose(scores.precision, precision)
@@ -114,46 +113,48 @@ def test_measures_by_hand():
 
 def test_recall_at_half_precision():
     # precision 0.25, 0.75 at recall 0.9, 0.5
-    scores = summarise([record_of((90, 50), (100, 100), (25, 75), (100, 100))])
+    scores = score_edges([record_of((90, 50), (100, 100), (25, 75), (100, 100))])
     assert scores.r50 == pytest.approx(0.7)
-    never = summarise([record_of((90, 50), (100, 100), (25, 30), (100, 100))])
+    never = score_edges([record_of((90, 50), (100, 100), (25, 30), (100, 100))])
     assert never.r50 == 0
-    nothing = summarise([record_of((0, 0), (100, 100), (0, 0), (0, 0))])
+    nothing = score_edges([record_of((0, 0), (100, 100), (0, 0), (0, 0))])
     assert (nothing.ods, nothing.ois, nothing.ap, nothing.r50) == (0, 0, 0, 0)
 
 
 def test_bad_input():
     truth = outline()[None]
     with pytest.raises(InputError, match="normalise"):
-        measure_image(2.0 * truth[0], truth)
+        count_matches(2.0 * truth[0], truth)
     with pytest.raises(InputError, match="normalise"):
-        measure_image(np.full((90, 120), np.nan), truth)
+        count_matches(np.full((90, 120), np.nan), truth)
     with pytest.raises(InputError, match="the truth is 120 wide and 90 high, but the edges are 90"):
-        measure_image(np.zeros((120, 90)), truth)
+        count_matches(np.zeros((120, 90)), truth)
     with pytest.raises(InputError, match="no annotator"):
-        measure_image(np.zeros((90, 120)), truth[:0])
+        count_matches(np.zeros((90, 120)), truth[:0])
     with pytest.raises(InputError, match="no image"):
-        summarise([])
-    short = measure_image(np.zeros((90, 120)), truth, thresholds=9)
+        score_edges([])
+    short = count_matches(np.zeros((90, 120)), truth, thresholds=9)
     with pytest.raises(InputError, match="thresholds"):
-        summarise([short, measure_image(np.zeros((90, 120)), truth)])
+        score_edges([short, count_matches(np.zeros((90, 120)), truth)])
 
 
 def test_table_and_curve():
     truth = outline()
     soft = truth * np.random.default_rng(1).random(truth.shape)
     scores = {
-        "soft <1>": summarise([measure_image(soft, truth[None], thresholds=9)]),
-        "truth": summarise([measure_image(truth.astype(float), truth[None])]),
-        "nothing": summarise([measure_image(np.zeros(truth.shape), truth[None])]),
+        "soft <1>": score_edges([count_matches(soft, truth[None], thresholds=9)]),
+        "truth": score_edges([count_matches(truth.astype(float), truth[None])]),
+        "nothing": score_edges([count_matches(np.zeros(truth.shape), truth[None])]),
     }
-    table = tabulate(scores, "a frame")
+    table = tabulate_edges(scores, "a frame")
     assert table.columns == ("method", "ODS", "OIS", "AP", "R50", "images")
     assert [row[0] for row in table.rows] == list(scores)
     assert table.rows[1] == ("truth", 1.0, 1.0, 0.0, 1.0, 1)
-    picture = ElementTree.fromstring(draw_curves(scores))
-    texts = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
-    named = [text for text in texts if text and text.startswith("[")]
-    assert named[0] == "[F=1.000] truth"
-    assert named[1].endswith("soft <1>")
-    assert len(list(picture.iter("{http://www.w3.org/2000/svg}circle"))) == 2
+    (axes,) = plot_precision_recall(scores).axes
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names[0] == "[F=1.000] truth"
+    assert names[1].endswith("soft <1>")
+    curve, dot, *_ = axes.lines[9:]  # after the lines of equal F
+    np.testing.assert_array_equal(curve.get_xydata(), np.ones((99, 2)))
+    np.testing.assert_array_equal(dot.get_xydata(), [[1, 1]])
+    assert len(axes.lines) == 9 + 2 + 2 + 1  # where nothing was detected, there is no dot

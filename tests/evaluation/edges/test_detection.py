@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from sam_jax.evaluation.edges.benchmark import measure_image, summarise
+from sam_jax.evaluation.edges.benchmark import count_matches, score_edges
 from sam_jax.evaluation.edges.detection import (
     EdgeConfig,
     canny_edges,
@@ -86,7 +86,7 @@ def test_a_step_has_an_edge_as_strong_as_it_is_high(method):
     truth = np.zeros((1, 60, 90), bool)
     truth[0, :, 39] = True
     tenth = 0.02  # of the diagonal: two pixels of this small image
-    assert summarise([measure_image(edges, truth, max_distance=tenth)]).ods == 1
+    assert score_edges([count_matches(edges, truth, max_distance=tenth)]).ods == 1
 
 
 def test_canny_hears_less_noise_than_sobel():
@@ -97,7 +97,7 @@ def test_canny_hears_less_noise_than_sobel():
     truth = np.zeros((1, 60, 90), bool)
     truth[0, :, 44] = True
     sobel, canny = (
-        summarise([measure_image(method(noisy), truth, max_distance=0.02)]).ods
+        score_edges([count_matches(method(noisy), truth, max_distance=0.02)]).ods
         for method in (sobel_edges, canny_edges)
     )
     assert canny > 0.9 > sobel

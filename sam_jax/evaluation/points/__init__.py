@@ -1,0 +1,1 @@
+"""Segmenting by clicks (SAM, section 7.1 and appendix D.1)."""
