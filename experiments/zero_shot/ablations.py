@@ -198,7 +198,7 @@ def plot_sweep(sweep: str, points: dict[str, dict[str, float]]) -> "Figure":
         sweep: Name of the plot.
         points: MIoU by value and data set.
     """
-    figure, axes = new_plot(6.0, 4.0)
+    figure, axes = new_plot(max(6.0, 1.5 * len(points)), 4.0)
     style = "o" if sweep == SOURCES else "o-"
     for place, name in enumerate(next(iter(points.values()))):
         means = [of_value[name] for of_value in points.values()]

@@ -4,20 +4,12 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from sam_jax import InputError
-from sam_jax.data.coco import CocoJson
 from sam_jax.data.example import Example
-from sam_jax.evaluation.coco_truth import (
-    ObjectTruth,
-    has_frequencies,
-    is_lvis,
-    list_objects,
-    read_truth,
-)
+from sam_jax.evaluation.coco_truth import ObjectTruth
 from sam_jax.evaluation.proposals.proposers import RankedMasks
 from sam_jax.evaluation.proposals.recall import (
     LIMITS,
@@ -243,61 +235,3 @@ def test_wrong_sizes():
         count_found(found, example)
     with pytest.raises(InputError, match="has 1 masks, but areas or frequencies for 0"):
         count_found(found, example, [])
-
-
-def write_lvis(folder):
-    Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(folder / "photo.png")
-    size = {"height": HEIGHT, "width": WIDTH, "file_name": "photo.png"}
-    square = [[0, 0, 20, 0, 20, 30, 0, 30]]
-    annotations = [
-        {"image_id": image, "category_id": category, "iscrowd": crowd, "area": area}
-        for image, category, crowd, area in [
-            (9, 1, 0, 10.5),
-            (7, 2, 0, 20),
-            (9, 2, 1, 30),
-            (9, 3, 0, 40),
-        ]
-    ]
-    document = {
-        "images": [{"id": 7, **size}, {"id": 8, **size}, {"id": 9, **size}],
-        "annotations": [
-            {**entry, "id": number, "segmentation": square}
-            for number, entry in enumerate(annotations)
-        ],
-        "categories": [
-            {"id": 1, "frequency": "f"},
-            {"id": 2, "frequency": "c"},
-            {"id": 3, "frequency": "r"},
-        ],
-    }
-    path = folder / "lvis.json"
-    path.write_text(json.dumps(document))
-    return path
-
-
-def test_areas_and_frequencies_follow_the_order_of_the_masks(tmp_path):
-    path = write_lvis(tmp_path)
-    truth, source = read_truth(path), CocoJson(path)
-    objects = list_objects(truth)
-    assert objects == [[ObjectTruth(20, "c")], [ObjectTruth(10.5, "f"), ObjectTruth(40, "r")]]
-    assert [len(source[i].masks) for i in range(len(source))] == [len(some) for some in objects]
-    assert has_frequencies(truth)
-    assert not is_lvis(truth)
-    groups = count_found(RankedMasks([], np.zeros(0)), source[1], objects[1])["groups"]
-    assert {name: group["masks"] for name, group in groups.items() if group["masks"]} == {
-        "all": 2,
-        "small": 2,
-        "frequent": 1,
-        "rare": 1,
-    }
-
-
-def test_coco_has_no_frequencies(tmp_path):
-    path = write_lvis(tmp_path)
-    document = json.loads(path.read_text())
-    document["categories"] = [{"id": 1}, {"id": 2}, {"id": 3}]
-    del document["annotations"][0]["area"]
-    path.write_text(json.dumps(document))
-    truth = read_truth(path)
-    assert not has_frequencies(truth)
-    assert list_objects(truth)[1] == [ObjectTruth(None, None), ObjectTruth(40, None)]
