@@ -7,6 +7,7 @@ Both implementations hold the same random weights and answer the same prompts ab
 import argparse
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 

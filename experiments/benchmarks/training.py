@@ -8,7 +8,7 @@ clipping, AdamW. PyTorch is given its points; ours finds them.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import numpy as np

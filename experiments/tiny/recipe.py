@@ -9,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from sam_jax.cli.training_command import train_and_tell
 
 from experiments.tiny.first_weights import make_first_weights
 from experiments.tiny.sources import make_sources
 from experiments.tiny.stages import Stage
 from sam_jax.checkpoints import convert_checkpoint, load_checkpoint, save_checkpoint
+from sam_jax.cli.training_command import train_and_report
 from sam_jax.models import SamConfig, init_variables
 from sam_jax.training.config import DataConfig, Execution, Reporting, Stored, Synthetic, TrainConfig
 from sam_jax.training.interaction import Interaction
@@ -91,7 +91,7 @@ def _run_stage(config: TrainConfig, start: Path, end: Path, kept: float) -> None
     first = folder / "start.safetensors"
     save_checkpoint(first, config.model, variables)
     began = time.perf_counter()
-    train_and_tell(replace(config, start_from=str(first)), folder, None, began)
+    train_and_report(replace(config, start_from=str(first)), folder, None, began)
     _, trained = load_checkpoint(folder / WEIGHTS)
     save_checkpoint(end, config.model, average(trained, variables, kept))
 

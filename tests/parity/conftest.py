@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from experiments.parity import Pair, make_pair
