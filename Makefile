@@ -5,12 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-CODE := sam_jax tests experiments
+CODE := sam_jax tests experiments docs
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-fast lint format bench clean
+.PHONY: help demo test test-fast lint format docs bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,11 +35,15 @@ format: $(VENV)/.lint ## put the code into the house style
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
+docs: $(VENV)/.docs ## build the documentation into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	@echo "open site/index.html, or serve it with search: $(BIN)/python -m mkdocs serve"
+
 bench: $(VENV)/.test ## measure speed against PyTorch
 	$(BIN)/python -m experiments.benchmarks.against_pytorch
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) demo .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo site .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.made: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -57,6 +61,10 @@ $(VENV)/.demo: $(VENV)/.made
 $(VENV)/.test: $(VENV)/.made
 	@echo "Installing into $(VENV), PyTorch for comparison included; this takes a few minutes, once."
 	@$(PIP_INSTALL) --editable '.[test]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.made
+	@$(PIP_INSTALL) --editable '.[docs]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made

@@ -1,0 +1,41 @@
+"""Griffe extension: the shape in an annotation such as `Float[Array, "n"]` stays a text."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import griffe
+
+
+class Shapes(griffe.Extension):
+    """Puts back the quotes around shapes of one axis, which Griffe takes for the name of a type."""
+
+    def on_function(self, *, func: griffe.Function, **kwargs: Any) -> None:
+        """Mend the annotations of a function."""
+        for annotation in (func.returns, *(parameter.annotation for parameter in func.parameters)):
+            _quote_shapes(annotation)
+
+    def on_attribute(self, *, attr: griffe.Attribute, **kwargs: Any) -> None:
+        """Mend the annotation of a field or a property."""
+        _quote_shapes(attr.annotation)
+
+
+def _quote_shapes(annotation: griffe.Expr | str | None) -> None:
+    for array in _find_arrays(annotation):
+        kind, shape = array.slice.elements
+        if isinstance(shape, griffe.Expr):
+            array.slice.elements = [kind, repr(str(shape))]
+
+
+def _find_arrays(annotation: griffe.Expr | str | None) -> Iterator[Any]:
+    """Subscripts of jaxtyping's names, such as `Float`."""
+    if not isinstance(annotation, griffe.Expr):
+        return
+    if isinstance(annotation, griffe.ExprSubscript):
+        pair = (
+            isinstance(annotation.slice, griffe.ExprTuple) and len(annotation.slice.elements) == 2
+        )
+        if pair and annotation.left.canonical_path.startswith("jaxtyping."):
+            yield annotation
+    for part in annotation.iterate(flat=False):
+        if part is not annotation:  # a name is its own only part
+            yield from _find_arrays(part)
