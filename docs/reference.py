@@ -6,6 +6,7 @@ card and the changelog.
 
 import contextlib
 import io
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,10 +21,13 @@ from sam_jax.cli.main import main
 ROOT = Path(__file__).parents[1]
 PACKAGE = "sam_jax"
 API = "API"
+HELP_WIDTH = 90
+"""Characters of a line of help, whatever terminal the documentation is built in."""
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("predict",),
     ("generate",),
     ("train",),
+    ("train", "debug"),
     ("finetune",),
     ("evaluate", "points"),
     ("evaluate", "edges"),
@@ -134,7 +138,7 @@ def _tabulate(title: str, names: list[tuple[str, griffe.Object]]) -> str:
     if not names:
         return ""
     rows = [f"| [`{name}`][{target.path}] | {_first_sentence(target)} |" for name, target in names]
-    return "\n".join([f"## {title}", "", "| | |", "|---|---|", *rows, "", ""])
+    return "\n".join([f"## {title}", "", "| name | what it is |", "|---|---|", *rows, "", ""])
 
 
 def _first_sentence(target: griffe.Object) -> str:
@@ -153,12 +157,14 @@ def _write_index(package: griffe.Module) -> str:
 
 
 def _write_commands() -> str:
+    os.environ["COLUMNS"] = str(HELP_WIDTH)
     parts = ["# Command line", "", "What `sam-jax COMMAND --help` says."]
     for command in COMMANDS:
         text = io.StringIO()
         with contextlib.redirect_stdout(text), contextlib.suppress(SystemExit):
             main([*command, "--help"])
-        parts += ["", f"## {' '.join(command)}", "", "```text", text.getvalue().strip(), "```"]
+        lines = [line.rstrip() for line in text.getvalue().strip().splitlines()]
+        parts += ["", f"## {' '.join(command)}", "", "```text", *lines, "```"]
     return "\n".join([*parts, ""])
 
 

@@ -50,16 +50,29 @@ class QuietHandler(SimpleHTTPRequestHandler):
         pass
 
 
+def draw_sure_weights():
+    """Random weights whose masks have sharp edges and a high predicted IoU, so that filters let some through."""
+    rng = np.random.default_rng(0)
+    variables = jax.tree.map(
+        lambda leaf: rng.normal(0, 0.5, leaf.shape).astype(np.float32),
+        abstract_variables(SMALL_VIT),
+    )
+    decoder = variables["params"]["mask_decoder"]
+    decoder["iou_prediction_head"]["layers_2"] = {
+        "kernel": np.zeros((32, 4), np.float32),
+        "bias": np.ones(4, np.float32),
+    }
+    for number in range(4):
+        decoder[f"output_hypernetworks_mlps_{number}"]["layers_2"]["kernel"] *= 1000
+    return variables
+
+
 @pytest.fixture(scope="module")
 def official_home(tmp_path_factory):
     """A local server of a small model under the official name: its address, and the folder of its files."""
     folder = tmp_path_factory.mktemp("home")
     path = folder / "sam_vit_b_01ec64.pth"
-    rng = np.random.default_rng(0)
-    variables = jax.tree.map(
-        lambda leaf: rng.normal(0, 0.2, leaf.shape).astype(np.float32),
-        abstract_variables(SMALL_VIT),
-    )
+    variables = draw_sure_weights()
     save_checkpoint(path, SMALL_VIT, variables)
     save_checkpoint(path.with_suffix(".safetensors"), SMALL_VIT, variables)
     handler = partial(QuietHandler, directory=str(folder))
