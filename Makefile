@@ -36,7 +36,7 @@ format: $(VENV)/.lint ## put the code into the house style
 	$(BIN)/ruff format $(CODE)
 
 docs: $(VENV)/.docs ## build the documentation into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 	@echo "open site/index.html, or serve it with search: $(BIN)/python -m mkdocs serve"
 
 bench: $(VENV)/.test ## measure speed against PyTorch

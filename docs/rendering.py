@@ -1,13 +1,16 @@
-"""Griffe extension: the shape in an annotation such as `Float[Array, "n"]` stays a text."""
+"""Griffe extensions: what Griffe and Markdown would misread in signatures and docstrings."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import griffe
 
+_EXAMPLE = re.compile(r"^>>> .*(?:\n(?!\s*$).*)*", re.MULTILINE)
+
 
 class Shapes(griffe.Extension):
-    """Puts back the quotes around shapes of one axis, which Griffe takes for the name of a type."""
+    """Puts back the quotes around shapes of one axis, such as `Float[Array, "n"]`, which Griffe takes for types."""
 
     def on_function(self, *, func: griffe.Function, **kwargs: Any) -> None:
         """Mend the annotations of a function."""
@@ -17,6 +20,16 @@ class Shapes(griffe.Extension):
     def on_attribute(self, *, attr: griffe.Attribute, **kwargs: Any) -> None:
         """Mend the annotation of a field or a property."""
         _quote_shapes(attr.annotation)
+
+
+class Examples(griffe.Extension):
+    """Makes code blocks of doctests that stand outside of a section of examples."""
+
+    def on_object(self, *, obj: griffe.Object, **kwargs: Any) -> None:
+        """Mend the docstring of a module, class, function or attribute."""
+        if obj.docstring is not None:
+            text = obj.docstring.value
+            obj.docstring.value = _EXAMPLE.sub(lambda match: f"```pycon\n{match[0]}\n```", text)
 
 
 def _quote_shapes(annotation: griffe.Expr | str | None) -> None:
