@@ -1,5 +1,6 @@
 """Griffe extensions: what Griffe and Markdown would misread in signatures and docstrings."""
 
+import ast
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,17 @@ class Shapes(griffe.Extension):
         _quote_shapes(attr.annotation)
 
 
+class Unpacked(griffe.Extension):
+    """Adds names that are defined several at a time, `ONE, OTHER = 1, 2`, which Griffe passes over."""
+
+    def on_module_members(self, *, node: Any, mod: griffe.Module, **kwargs: Any) -> None:
+        """Add them to their module."""
+        for statement in ast.iter_child_nodes(node):
+            if isinstance(statement, ast.Assign):
+                for target in statement.targets:
+                    _add_missing(mod, target, statement)
+
+
 class Examples(griffe.Extension):
     """Makes code blocks of doctests that stand outside of a section of examples."""
 
@@ -30,6 +42,25 @@ class Examples(griffe.Extension):
         if obj.docstring is not None:
             text = obj.docstring.value
             obj.docstring.value = _EXAMPLE.sub(lambda match: f"```pycon\n{match[0]}\n```", text)
+
+
+def _add_missing(module: griffe.Module, target: ast.expr, statement: ast.Assign) -> None:
+    values = [statement.value]
+    names = [target]
+    if isinstance(target, ast.Tuple):
+        names = target.elts
+        listed = isinstance(statement.value, ast.Tuple) and len(statement.value.elts) == len(names)
+        values = statement.value.elts if listed else [statement.value] * len(names)
+    for name, value in zip(names, values, strict=True):
+        if isinstance(name, ast.Name) and name.id not in module.members:
+            attribute = griffe.Attribute(
+                name.id,
+                value=ast.unparse(value),
+                lineno=statement.lineno,
+                endlineno=statement.end_lineno,
+            )
+            attribute.labels.add("module-attribute")
+            module.set_member(name.id, attribute)
 
 
 def _quote_shapes(annotation: griffe.Expr | str | None) -> None:

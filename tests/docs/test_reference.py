@@ -29,8 +29,8 @@ def names_in(body, prefix):
             case ast.AnnAssign(target=ast.Name(id=name)):
                 names, inner = [name], []
             case ast.Assign():
-                names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-                inner = []
+                targets = [part for target in node.targets for part in ast.walk(target)]
+                names, inner = [part.id for part in targets if isinstance(part, ast.Name)], []
             case _:
                 continue
         for name in names:
