@@ -180,6 +180,6 @@ def test_says_what_is_not_there(photos, weights, tmp_path, complaint):
         "finetune", photos, "--checkpoint", "none.pth", *output
     )
     (tmp_path / "file").touch()
-    assert f"cannot write embeddings to {tmp_path / 'file'}" in complaint(
+    assert f"cannot write {tmp_path / 'file'}" in complaint(
         "finetune", photos, "--checkpoint", weights, *output, "--embeddings", tmp_path / "file"
     )
