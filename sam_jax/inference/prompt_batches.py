@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import jax
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, PyTree
 
 from sam_jax.inference.predictor import predict_masks
 from sam_jax.inference.prompts import pad_prompts, round_up, take_prompts
 from sam_jax.models import Model
-from sam_jax.types import Prompts
+from sam_jax.types import AnyArray, Prompts
 
 
 class DecodedBatch(NamedTuple):
@@ -29,7 +28,7 @@ class DecodedBatch(NamedTuple):
 
 def decode_in_batches(
     model: Model,
-    image_embedding: jax.Array,
+    image_embedding: PyTree[Float[AnyArray, "..."]],
     prompts: Prompts,
     sizes: tuple[int, ...],
     *,
