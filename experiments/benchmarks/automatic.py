@@ -32,6 +32,7 @@ from rich.table import Table
 
 import sam_jax
 import sam_jax.inference.automatic
+import sam_jax.inference.prompt_batches
 from experiments.benchmarks.memory import peak_memory
 from experiments.benchmarks.timing import print_summaries, summarise, time_in_turns
 from experiments.official import segment_anything
@@ -129,7 +130,7 @@ def compare_memory(options: Options, path: Path, threshold: float) -> dict[str, 
 
 OUR_PARTS = (
     ("encode the image", sam_jax.inference.automatic, "embed_images"),
-    ("decode prompts", sam_jax.inference.automatic, "predict_masks"),
+    ("decode prompts", sam_jax.inference.prompt_batches, "predict_masks"),
     ("upsample, count, box", sam_jax.inference.automatic, "draw_stable_masks"),
     ("run lengths", sam_jax.inference.automatic, "encode_packed"),
     ("NMS of boxes", sam_jax.inference.automatic, "box_nms"),

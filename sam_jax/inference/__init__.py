@@ -2,7 +2,8 @@
 
 from sam_jax.inference.automatic import SamAutomaticMaskGenerator
 from sam_jax.inference.loading import load, sam_model_registry
-from sam_jax.inference.predictor import SamPredictor, embed_images, predict_masks
+from sam_jax.inference.predictor import SamPredictor
+from sam_jax.inference.steps import embed_images, predict_masks
 
 __all__ = [
     "SamAutomaticMaskGenerator",

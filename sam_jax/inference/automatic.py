@@ -12,8 +12,9 @@ from jaxtyping import Bool, Float, Shaped, UInt8
 from sam_jax.data.framing import Framing, frame_image
 from sam_jax.inference.crops import Crop, make_point_grid, near_crop_edge, plan_crops
 from sam_jax.inference.mask_table import MaskTable, join_tables, write_runs
-from sam_jax.inference.predictor import embed_images, predict_masks
-from sam_jax.inference.prompts import make_prompts, pad_prompts, take_prompts
+from sam_jax.inference.prompt_batches import decode_in_batches
+from sam_jax.inference.prompts import make_prompts
+from sam_jax.inference.steps import embed_images
 from sam_jax.inference.survivors import PackedMask, draw_stable_masks
 from sam_jax.models import Model
 from sam_jax.ops.boxes import mask_to_box_xyxy
@@ -270,16 +271,16 @@ class SamAutomaticMaskGenerator:
         )
         parts: Sequence[MaskTable[PackedMask | Rle]] = []
         waiting = 0
-        for start in range(0, len(points), self.points_per_batch):
-            batch = take_prompts(prompts, slice(start, start + self.points_per_batch))
-            count = batch.labels.shape[1]
-            batch = pad_prompts(batch, self.points_per_batch)
-            logits, iou = predict_masks(
-                self.model, embedding, batch, multimask_output=self.multimask_output
-            )
-            expected = np.asarray(iou[0, :count])
-            asked = np.repeat(points[start : start + count], expected.shape[1], axis=0)
-            logits = logits.reshape(-1, *logits.shape[3:])
+        for batch in decode_in_batches(
+            self.model,
+            embedding,
+            prompts,
+            (self.points_per_batch,),
+            multimask_output=self.multimask_output,
+        ):
+            expected = np.asarray(batch.iou)
+            asked = np.repeat(points[batch.prompts], expected.shape[1], axis=0)
+            logits = batch.logits.reshape(-1, *batch.logits.shape[2:])
             good = self._keep_good(logits, expected.ravel(), asked, framing, crop, size)
             waiting += sum(mask.bits.nbytes for mask in good.masks)
             parts = [*parts, good]

@@ -1,57 +1,16 @@
 """Prompting one image again and again, with the official interface."""
 
-import functools
-
-import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8
+from jaxtyping import Array, Bool, Float, Shaped
 
-from sam_jax.data.framing import Framing, frame_image, normalise
-from sam_jax.inference.prompts import (
-    PROMPT_SIZES,
-    make_prompts,
-    pad_prompts,
-    round_up,
-    take_prompts,
-)
+from sam_jax.data.framing import Framing, frame_image
+from sam_jax.inference.prompt_batches import decode_in_batches
+from sam_jax.inference.prompts import PROMPT_SIZES, make_prompts
+from sam_jax.inference.steps import embed_images
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits, upscale_masks
-from sam_jax.models import Model, decode_masks, encode_image, encode_prompts
-from sam_jax.types import AnyArray, ImageEmbedding, InputError, MaskPrediction, Prompts
-
-
-@jax.jit
-def embed_images(
-    model: Model, framed: UInt8[AnyArray, "b h w 3"], fitted: Int[AnyArray, "b 2"]
-) -> ImageEmbedding:
-    """Image embeddings.
-
-    Args:
-        model: Model with its weights.
-        framed: Resized, padded images from `sam_jax.data.framing.frame_image`.
-        fitted: Height and width of each image inside its frame.
-    """
-    return encode_image(model, normalise(framed, fitted))
-
-
-@functools.partial(jax.jit, static_argnames="multimask_output")
-def predict_masks(
-    model: Model,
-    image_embeddings: ImageEmbedding,
-    prompts: Prompts,
-    *,
-    multimask_output: bool,
-) -> MaskPrediction:
-    """Low-resolution logits and predicted IoU for every prompt of every image.
-
-    Args:
-        model: Model with its weights.
-        image_embeddings: Embeddings of the images, from `embed_images`.
-        prompts: Points, boxes and masks in the padded input, from `sam_jax.inference.prompts.make_prompts`.
-        multimask_output: Whether to give three masks for each prompt, or one.
-    """
-    embedded = encode_prompts(model, prompts)
-    return decode_masks(model, image_embeddings, embedded, multimask_output=multimask_output)
+from sam_jax.models import Model
+from sam_jax.types import ImageEmbedding, InputError
 
 
 class SamPredictor:
@@ -172,23 +131,22 @@ class SamPredictor:
             boxes=_as_array(boxes),
             mask_inputs=_as_array(mask_inputs),
         )
-        count, most = prompts.labels.shape[1], PROMPT_SIZES[-1]
         plan, upscale = plan_upscaling(framing), upscale_logits if return_logits else upscale_masks
         height, width = framing.original
         parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
-        for start in range(0, count, most):
-            part = take_prompts(prompts, slice(start, start + most))
-            size = part.labels.shape[1]
-            part = pad_prompts(part, round_up(size, PROMPT_SIZES))
-            logits, iou = predict_masks(
-                self.model, self.embedding, part, multimask_output=multimask_output
-            )
-            masks = upscale(logits[0], plan)
+        for batch in decode_in_batches(
+            self.model,
+            self.embedding,
+            prompts,
+            PROMPT_SIZES,
+            multimask_output=multimask_output,
+        ):
+            masks, size = upscale(batch.logits, plan), len(batch.iou)
             parts.append(
                 (
                     np.asarray(masks)[:size, :, :height, :width],
-                    np.asarray(iou[0, :size]),
-                    np.asarray(logits[0, :size]),
+                    np.asarray(batch.iou),
+                    np.asarray(batch.logits[:size]),
                 )
             )
         masks, iou, low = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))

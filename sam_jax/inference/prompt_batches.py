@@ -3,12 +3,12 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Array, Float
 
-from sam_jax.inference.predictor import predict_masks
 from sam_jax.inference.prompts import pad_prompts, round_up, take_prompts
+from sam_jax.inference.steps import predict_masks
 from sam_jax.models import Model
-from sam_jax.types import AnyArray, Prompts
+from sam_jax.types import ImageEmbedding, Prompts
 
 
 class DecodedBatch(NamedTuple):
@@ -28,7 +28,7 @@ class DecodedBatch(NamedTuple):
 
 def decode_in_batches(
     model: Model,
-    image_embedding: PyTree[Float[AnyArray, "..."]],
+    image_embedding: ImageEmbedding,
     prompts: Prompts,
     sizes: tuple[int, ...],
     *,

@@ -128,13 +128,11 @@ def test_our_safetensors(tmp_path, small, make_variables):
         metadata = file.metadata()
     del leaves["params/image_encoder/neck/conv2/kernel"]
     leaves["params/other"] = torch.ones(1)
-    leaves["params/mask_decoder/iou_token"][3] = torch.inf
     save_file(leaves, tmp_path / "b.safetensors", metadata)
     with pytest.raises(CheckpointError) as error:
         load_checkpoint(tmp_path / "b.safetensors")
     assert str(error.value).endswith(
-        "1 missing (params/image_encoder/neck/conv2/kernel), 1 unexpected (params/other), "
-        "1 with NaN or infinity (params/mask_decoder/iou_token)"
+        "1 missing (params/image_encoder/neck/conv2/kernel), 1 unexpected (params/other)"
     )
 
 

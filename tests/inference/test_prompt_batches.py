@@ -5,7 +5,7 @@ import pytest
 
 from sam_jax import TINY, Model
 from sam_jax.data.framing import frame_image
-from sam_jax.inference.predictor import embed_images, predict_masks
+from sam_jax.inference import embed_images, predict_masks
 from sam_jax.inference.prompt_batches import decode_in_batches
 from sam_jax.inference.prompts import make_prompts
 from sam_jax.models import init_variables

@@ -10,9 +10,9 @@ from scipy.special import expit
 
 from sam_jax.data.framing import Framing, frame_image
 from sam_jax.inference.crops import make_point_grid
-from sam_jax.inference.predictor import embed_images
 from sam_jax.inference.prompt_batches import decode_in_batches
 from sam_jax.inference.prompts import make_prompts
+from sam_jax.inference.steps import embed_images
 from sam_jax.inference.survivors import draw_stable_masks
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits
 from sam_jax.models import Model
