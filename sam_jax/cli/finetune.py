@@ -40,7 +40,7 @@ class Finetune:
     """Images a step, a multiple of the number of devices; the default is the smallest such number from 4 on."""
     masks: Annotated[int, arg(metavar="N")] = 8
     """Masks of an image in a step, drawn anew each time."""
-    rounds: Annotated[int, arg(metavar="N")] = 4
+    iterations: Annotated[int, arg(metavar="N")] = 4
     """Prompts for a mask: first a click or a box, then clicks where the last prediction was wrong."""
     image_size: Annotated[int | tuple[int, int] | None, arg(metavar="SIDE | H W")] = None
     """Size of the model's input in pixels; the default is the checkpoint's. Smaller sizes take less time and memory."""
@@ -100,8 +100,8 @@ class Finetune:
                 rate=self.rate, warmup_steps=self.steps // 10, decay=CosineDecay()
             ),
             interaction=Interaction(
-                iterations=self.rounds,
-                refine_iterations=min(2, self.rounds // 4),
+                iterations=self.iterations,
+                refine_iterations=min(2, self.iterations // 4),
                 box_jitter_limit=max(model.image_encoder.image_size) / 1024 * 20,
             ),
             start_from=str(self.checkpoint),

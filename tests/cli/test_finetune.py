@@ -81,7 +81,7 @@ def finetune(*arguments):
 
 @pytest.mark.slow
 def test_trains_the_decoder_the_same_with_and_without_keeping_embeddings(photos, weights, tmp_path):
-    options = [photos, "--checkpoint", weights, "--steps", "10", "--masks", "2", "--rounds", "1"]
+    options = [photos, "--checkpoint", weights, "--steps", "10", "--masks", "2", "--iterations", "1"]
     kept, plain = tmp_path / "kept", tmp_path / "plain"
     ended = finetune(*options, "--output", kept)
     assert ended.returncode == 0, ended.stderr
@@ -131,7 +131,7 @@ def test_options_become_settings(photos, weights, tmp_path):
         "--seed",
         "5",
     ]
-    options += ["--rounds", "8", "--hold-back", "3", "--train-encoder", "--image-size", "48", "64"]
+    options += ["--iterations", "8", "--hold-back", "3", "--train-encoder", "--image-size", "48", "64"]
     assert main([*start, *options, "--output", str(tmp_path)]) == 0
     settings = json.loads((tmp_path / "config.json").read_text())
     assert settings["start_from"] == str(weights)
@@ -160,7 +160,7 @@ def test_options_become_settings(photos, weights, tmp_path):
         (["--batch-size", "12"], "batch_size 12 cannot be divided over 8 devices; take a multiple of 8"),
         (["--steps", "0"], "steps is at least 1, not 0"),
         (["--rate", "0"], "rate is above 0, not 0"),
-        (["--rounds", "0"], "rounds is at least 1, not 0"),
+        (["--iterations", "0"], "iterations is at least 1, not 0"),
         (["--hold-back", "1"], "hold_back is 0, or 2 and more, not 1"),
         (["--image-size", "50"], "patch"),
     ],
