@@ -44,13 +44,13 @@ class Case(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """Of an answer from the official one.
+    """How far an answer is from the official one.
 
     Attributes:
-        embedding: the largest, over the largest magnitude of the official embedding.
-        logits: the largest of the low-resolution logits, over the largest magnitude of the official ones.
-        iou: the largest of the predicted IoU.
-        pixels: share of the final masks' pixels that differ.
+        embedding: Largest difference of the image embedding, over the largest magnitude of the official one.
+        logits: Largest difference of the low-resolution logits, over the largest magnitude of the official ones.
+        iou: Largest difference of the predicted IoU.
+        pixels: Share of the final masks' pixels that differ.
     """
 
     embedding: float

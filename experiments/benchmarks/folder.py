@@ -47,9 +47,9 @@ class Moment(NamedTuple):
     """The state of a run when another photo was done.
 
     Attributes:
-        done: photos.
-        seconds: since the start.
-        megabytes: resident memory.
+        done: Number of photos that are done.
+        seconds: Time since the start.
+        megabytes: Resident memory.
     """
 
     done: int

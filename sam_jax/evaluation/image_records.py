@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sam_jax.distributed import spread
-from sam_jax.storage import write_json
-from sam_jax.types import InputError, RunError
+from sam_jax.storage import make_folder, write_json
+from sam_jax.types import InputError
 
 RECORDS = "records"
 """Folder of one JSON file for each image. A file appears whole; an image that has one is done."""
@@ -69,11 +69,9 @@ class RecordedRun:
 
         Raises:
             InputError: The folder cannot be written to.
+            RunError: The disk is full or broken.
         """
-        try:
-            (self.folder / RECORDS).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"cannot write to {self.folder}: {error.strerror or error}") from error
+        make_folder(self.folder / RECORDS)
         return spread([self._keeping(worker) for worker in self.workers], self.to_do)
 
     def read_records(self) -> list[ImageRecord]:
@@ -90,12 +88,7 @@ class RecordedRun:
                 record = worker(number)
             except InputError as error:
                 return Outcome(self.names[number], str(error))
-            try:
-                write_json(self._path(number), record)
-            except OSError as error:
-                raise RunError(
-                    f"cannot write to {self.folder}: {error.strerror or error}; the same command goes on from here"
-                ) from error
+            write_json(self._path(number), record)
             return Outcome(self.names[number], None)
 
         return measure

@@ -15,7 +15,6 @@ from PIL import Image
 from sam_jax.evaluation.plots import figure_to_svg
 from sam_jax.evaluation.tables import Table, describe_table, format_csv, show_cell
 from sam_jax.storage import write_json, write_text
-from sam_jax.types import RunError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -95,27 +94,25 @@ class Findings(NamedTuple):
             output: Folder of the files, which exists.
 
         Raises:
-            RunError: The files cannot be written.
+            InputError: The folder cannot be written to.
+            RunError: The disk is full or broken.
         """
         results = {"settings": self.settings, "tables": [*map(describe_table, self.tables)]}
         plots = {name: figure_to_svg(plot) for name, plot in self.plots.items()}
-        try:
-            for name, document in self.documents.items():
-                write_json(output / name, document)
-            write_text(output / RESULTS, json.dumps(results, indent=1) + "\n")
-            write_text(output / SPREADSHEET, format_csv(self.tables, self.settings))
-            for name, plot in plots.items():
-                write_text(output / f"{name}.svg", plot)
-            page = format_report(
-                self.title,
-                self.tables,
-                plots=plots.values(),
-                cases=self.cases,
-                settings=json.dumps(self.settings, indent=2),
-            )
-            write_text(output / PAGE, page)
-        except OSError as error:
-            raise RunError(f"cannot write to {output}: {error.strerror or error}") from error
+        for name, document in self.documents.items():
+            write_json(output / name, document)
+        write_text(output / RESULTS, json.dumps(results, indent=1) + "\n")
+        write_text(output / SPREADSHEET, format_csv(self.tables, self.settings))
+        for name, plot in plots.items():
+            write_text(output / f"{name}.svg", plot)
+        page = format_report(
+            self.title,
+            self.tables,
+            plots=plots.values(),
+            cases=self.cases,
+            settings=json.dumps(self.settings, indent=2),
+        )
+        write_text(output / PAGE, page)
 
 
 def pick_cases(scores: Sequence[float], most: int) -> Ranks:

@@ -16,6 +16,7 @@ from sam_jax.data.example import Batch
 from sam_jax.data.images import write_image
 from sam_jax.distributed import any_process, fetch_tree, place_batch
 from sam_jax.models import Model
+from sam_jax.storage import NO_SPACE, write_text
 from sam_jax.training.config import TrainConfig, describe_config
 from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
 from sam_jax.training.feed import make_loader, open_sources
@@ -24,7 +25,7 @@ from sam_jax.training.metrics import Averager, MetricFiles
 from sam_jax.training.pictures import draw_sessions
 from sam_jax.training.preparation import first_state, prepare
 from sam_jax.training.progress import ProgressReport
-from sam_jax.training.saved_states import NO_SPACE, SavedStates
+from sam_jax.training.saved_states import SavedStates
 from sam_jax.training.state import to_variables
 from sam_jax.training.step import compute_loss
 from sam_jax.types import RunError
@@ -137,7 +138,7 @@ class _Run:
         self._averager = Averager()
         self._files = None
         if self._is_first_process:
-            (folder / "config.json").write_text(json.dumps(description, indent=2) + "\n")
+            write_text(folder / "config.json", json.dumps(description, indent=2) + "\n")
             self._files = resources.enter_context(
                 contextlib.closing(MetricFiles(folder, self.step))
             )

@@ -1,7 +1,6 @@
 """Training states on disk: written aside while training goes on, whole or not at all, the newest few kept."""
 
 import contextlib
-import errno
 import json
 import logging
 import re
@@ -16,15 +15,13 @@ from jax.sharding import Mesh, NamedSharding
 
 from sam_jax.data.loader import LoaderState
 from sam_jax.distributed import gather_texts
+from sam_jax.storage import NO_SPACE, make_folder
 from sam_jax.training.config import find_differences
 from sam_jax.training.state import TrainState
 from sam_jax.types import InputError, RunError
 
 Report = Callable[[str], None]
 """A function that shows a user a line of text."""
-
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""Error numbers of the operating system that mean a full disk."""
 
 _UNFINISHED = ".orbax-checkpoint-tmp"
 
@@ -61,14 +58,7 @@ class SavedStates:
         self._report = report
         # Orbax tells of every write, and of failures, which it raises as well.
         logging.getLogger("absl").setLevel(logging.CRITICAL)
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            if error.errno in NO_SPACE:
-                raise self._failed(error) from error
-            raise InputError(
-                f"cannot write training states to {self._folder}: {error.strerror}"
-            ) from error
+        make_folder(self._folder)
         with self._explained():
             if jax.process_index() == 0:
                 self._remove_unfinished()

@@ -81,7 +81,17 @@ def finetune(*arguments):
 
 @pytest.mark.slow
 def test_trains_the_decoder_the_same_with_and_without_keeping_embeddings(photos, weights, tmp_path):
-    options = [photos, "--checkpoint", weights, "--steps", "10", "--masks", "2", "--iterations", "1"]
+    options = [
+        photos,
+        "--checkpoint",
+        weights,
+        "--steps",
+        "10",
+        "--masks",
+        "2",
+        "--iterations",
+        "1",
+    ]
     kept, plain = tmp_path / "kept", tmp_path / "plain"
     ended = finetune(*options, "--output", kept)
     assert ended.returncode == 0, ended.stderr
@@ -131,7 +141,16 @@ def test_options_become_settings(photos, weights, tmp_path):
         "--seed",
         "5",
     ]
-    options += ["--iterations", "8", "--hold-back", "3", "--train-encoder", "--image-size", "48", "64"]
+    options += [
+        "--iterations",
+        "8",
+        "--hold-back",
+        "3",
+        "--train-encoder",
+        "--image-size",
+        "48",
+        "64",
+    ]
     assert main([*start, *options, "--output", str(tmp_path)]) == 0
     settings = json.loads((tmp_path / "config.json").read_text())
     assert settings["start_from"] == str(weights)

@@ -54,5 +54,5 @@ def test_a_mistake_in_the_program_is_no_problem_of_an_image(tmp_path):
 
 def test_a_folder_that_cannot_be_written_to(tmp_path):
     (tmp_path / RECORDS).write_text("a file")
-    with pytest.raises(InputError, match="cannot write to"):
+    with pytest.raises(InputError, match="cannot write "):
         list(RecordedRun(NAMES, [square], tmp_path))

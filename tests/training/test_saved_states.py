@@ -159,7 +159,7 @@ def test_reporting_may_change(start):
 
 def test_a_file_in_the_way(tmp_path):
     (tmp_path / "states").write_text("")
-    with pytest.raises(InputError, match=r"cannot write training states to .*: File exists"):
+    with pytest.raises(InputError, match=r"cannot write .*: File exists"):
         SavedStates(tmp_path / "states", 2, CONFIG, print)
 
 
