@@ -85,7 +85,8 @@ class Metrics(NamedTuple):
     def per_mask(self) -> "Metrics":
         """Means over masks in place of sums; 0 where there is no mask."""
         masks, *sums = self
-        return Metrics(masks, *(total / jnp.maximum(masks, 1.0) for total in sums))
+        divisor = jnp.maximum(masks, 1.0)
+        return Metrics(masks, *(total / divisor for total in sums))
 
 
 class Session(NamedTuple):
@@ -178,7 +179,7 @@ def simulate_session(
     one = functools.partial(sample_error_point, cell=CELL, centre_share=interaction.centre_share)
     correct = jax.vmap(jax.vmap(one, (0, 0, 0, None)))
 
-    def iterate(state: _State, index: Int[Array, ""]) -> tuple[_State, tuple[Array, SamLosses]]:
+    def iterate(state: _State, index: Int[Array, ""]) -> tuple[_State, tuple[SamLosses, Array]]:
         keys = of_masks(jax.vmap(lambda key: jax.random.fold_in(key, index))(key_later))
         point, label = correct(keys, jax.lax.stop_gradient(state.logits) > 0, truth, inside)
         is_idle = index == idle
@@ -188,20 +189,20 @@ def simulate_session(
         points = state.points.at[:, :, index + 1].set(point)
         labels = state.labels.at[:, :, index + 1].set(label)
         later = answer(Prompts(points, labels, state.logits), multimask_output=False)
-        return _State(points, labels, later.logits), (later.iou, later.losses)
+        return _State(points, labels, later.logits), (later.losses, later.iou)
 
-    state, (later_iou, later_losses) = jax.lax.scan(
+    state, (later_losses, later_iou) = jax.lax.scan(
         jax.checkpoint(iterate), _State(points, labels, first.logits), jnp.arange(1, iterations)
     )
 
-    metrics = _add_up(first, later_iou, later_losses, valid)
+    metrics = _add_up(first, later_losses, later_iou, valid)
     return metrics, Session(state.points, state.labels, first.logits, state.logits)
 
 
 def _add_up(
     first: _Answer,
-    later_iou: Float[Array, "i b n"],
     later_losses: SamLosses,
+    later_iou: Float[Array, "i b n"],
     valid: Bool[Array, "b n"],
 ) -> Metrics:
     """Means over iterations, summed over masks."""
@@ -211,14 +212,16 @@ def _add_up(
         return jnp.where(valid, mean, 0.0).sum()
 
     mask = total(first.losses.mask, later_losses.mask)
+    focal = total(first.losses.focal, later_losses.focal)
+    dice = total(first.losses.dice, later_losses.dice)
     iou_error = total(first.losses.iou_error, later_losses.iou_error)
     last_iou = later_iou[-1] if len(later_iou) else first.iou
     return Metrics(
         masks=valid.sum(dtype=jnp.float32),
         loss=mask + iou_error,
         mask=mask,
-        focal=total(first.losses.focal, later_losses.focal),
-        dice=total(first.losses.dice, later_losses.dice),
+        focal=focal,
+        dice=dice,
         iou_error=iou_error,
         first_iou=jnp.where(valid, first.iou, 0.0).sum(),
         last_iou=jnp.where(valid, last_iou, 0.0).sum(),

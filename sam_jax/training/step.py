@@ -153,7 +153,8 @@ def update_state(
     Returns:
         See `TrainStep`.
     """
-    gradients = jax.tree.map(lambda leaf: leaf / jnp.maximum(sums.masks, 1.0), gradients)
+    masks = jnp.maximum(sums.masks, 1.0)
+    gradients = jax.tree.map(lambda leaf: leaf / masks, gradients)
     trainable = pick_trainable(state.params, frozen)
     updates, opt_state = optimiser.update(gradients, state.opt_state, trainable)
     trained = optax.apply_updates(trainable, updates)
