@@ -101,11 +101,14 @@ def workshop(official_home, tmp_path, monkeypatch):
     first = jax.devices()[:1]  # each device more would compile programs of its own
     for name, answer in {"devices": first, "local_devices": first, "device_count": 1}.items():
         monkeypatch.setattr(jax, name, lambda answer=answer: answer)
+    before = jax.config.read("jax_disable_most_optimizations")
+    jax.config.update("jax_disable_most_optimizations", True)  # compiling takes most of the time
     monkeypatch.chdir(tmp_path)
     photo = skimage.transform.resize(skimage.data.astronaut(), (480, 640), anti_aliasing=True)
     Image.fromarray((photo * 255).astype(np.uint8)).save("photo.jpg")
     write_data_sets(tmp_path)
-    return tmp_path
+    yield tmp_path
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 def run_shell(text):
