@@ -1,12 +1,10 @@
 import dataclasses
-import doctest
 
 import jax
 import numpy as np
 import pytest
 
 from sam_jax.models import TINY, VIT_B, abstract_variables
-from sam_jax.training import parameters
 from sam_jax.training.parameters import (
     find_frozen,
     find_hidden,
@@ -20,11 +18,6 @@ from sam_jax.types import InputError
 
 PARAMS = abstract_variables(TINY)["params"]
 PATHS = jax.tree.leaves(map_paths(str, PARAMS))
-
-
-def test_examples_in_docstrings():
-    assert doctest.testmod(parameters).attempted > 0
-    assert doctest.testmod(parameters).failed == 0
 
 
 def test_a_pattern_freezes_what_it_fits():
