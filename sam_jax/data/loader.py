@@ -216,7 +216,7 @@ class _Reader(grain.transforms.RandomMap):
         self._ingredient = ingredient
         self._config = config
 
-    def random_map(self, element: int, rng: np.random.Generator) -> Reading:
+    def random_map(self, element: int, rng: np.random.Generator) -> Reading:  # pyright: ignore[reportIncompatibleMethodOverride]
         source, augmentation, _, paster = self._ingredient
         skipped = []
         index = element
