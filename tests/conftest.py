@@ -18,12 +18,18 @@ os.environ.setdefault(
 
 import jax  # after the flags, which it reads
 import pytest
+from hypothesis import settings
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Every worker has a core or less for itself: threads of OpenMP (PyTorch, BLAS) would wait for each other in loops.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 if "PYTEST_XDIST_WORKER" not in os.environ:
-    # One folder for this run, all its workers and the programs that they start.
+    # One folder for this run, all its workers and the programs that they start: in one that is kept, the files of
+    # programs that run with other settings would be in JAX's way, and it would warn.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="sam_jax-compiled-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
 
@@ -38,6 +44,9 @@ for name, value in CACHE.items():
     os.environ[name.upper()] = str(value)
     jax.config.update(name, value)
 
+# The same examples in every run, and no limit on the time of one, since the first compiles.
+settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
+settings.load_profile("reproducible")
 
 @pytest.fixture
 def full_disk():

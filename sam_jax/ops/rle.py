@@ -92,14 +92,15 @@ def decode_rle(rle: Rle) -> Bool[np.ndarray, "h w"]:
     """
     height, width = rle["size"]
     counts = rle["counts"]
-    runs = np.asarray(decompress_counts(counts) if isinstance(counts, str) else counts, np.int64)
-    if (runs < 0).any() or runs.sum() != height * width:
+    runs = decompress_counts(counts) if isinstance(counts, str) else counts
+    # Python's integers, since in 64 bits long runs can add up to anything.
+    if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise InputError(
-            f"damaged run-length encoding: runs of {runs.sum()} pixels for a mask of "
+            f"damaged run-length encoding: runs of {sum(runs)} pixels for a mask of "
             f"{height}x{width} = {height * width} pixels"
         )
-    is_foreground = np.arange(runs.size) % 2 == 1
-    return np.repeat(is_foreground, runs).reshape(height, width, order="F")
+    is_foreground = np.arange(len(runs)) % 2 == 1
+    return np.repeat(is_foreground, np.asarray(runs, np.int64)).reshape(height, width, order="F")
 
 
 def compress_counts(counts: Sequence[int]) -> str:
@@ -132,7 +133,8 @@ def decompress_counts(text: str) -> list[int]:
     Raises:
         InputError: A character is none of COCO's, or the text ends in the middle of a number.
     """
-    codes = np.frombuffer(text.encode(), np.uint8).astype(np.int64) - FIRST_CHARACTER
+    characters = np.frombuffer(text.encode(errors="surrogatepass"), np.uint8)
+    codes = characters.astype(np.int64) - FIRST_CHARACTER
     is_last = (codes & MORE_BIT) == 0
     if ((codes < 0) | (codes >= 2 * MORE_BIT)).any() or (codes.size and not is_last[-1]):
         raise InputError("damaged run-length encoding: not a string of COCO's counts")
