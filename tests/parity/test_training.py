@@ -63,6 +63,7 @@ def test_a_step_of_two_iterations(oblong, tmp_path, first):
     official.zero_grad()
     loss = session_loss(official, torch_batch, prompts, iterations=2)
     loss.backward()
+    assert np.isfinite(loss.item())
 
     masks = float(sums.masks)
     assert masks == 6
@@ -80,6 +81,7 @@ def test_a_step_of_two_iterations(oblong, tmp_path, first):
     theirs = dict(jax.tree.leaves_with_path(expected["params"]))
     assert ours.keys() == theirs.keys()
     largest = max(np.abs(np.asarray(leaf)).max() for leaf in theirs.values())
+    assert 0.01 < largest < np.inf
     for path, leaf in theirs.items():
         # A bias of keys moves all scores of a query alike: its gradient is zero but for rounding.
         scale = max(np.abs(np.asarray(leaf)).max(), 1e-5 * largest)
