@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist wo
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-fast lint format docs bench clean
+.PHONY: help demo test test-fast coverage lint format docs bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,11 @@ test: $(VENV)/.test ## run every test, those against PyTorch included
 
 test-fast: $(VENV)/.test ## run the tests that take no more than a few seconds each
 	$(PYTEST) -m "not slow"
+
+coverage: $(VENV)/.test ## run every test and print the lines of sam_jax that none of them runs
+	rm -f .coverage .coverage.*
+	$(PYTEST) --ignore tests/parity --cov --cov-report=
+	XLA_FLAGS=--xla_force_host_platform_device_count=8 $(PYTEST) tests/parity --cov --cov-append
 
 lint: $(VENV)/.test $(VENV)/.lint ## check style, types and import layers
 	$(BIN)/ruff check $(CODE)
@@ -43,7 +48,7 @@ bench: $(VENV)/.test ## measure speed against PyTorch
 	$(BIN)/python -m experiments.benchmarks.against_pytorch
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) demo site .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo site .coverage .hypothesis .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.made: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \

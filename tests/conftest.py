@@ -48,6 +48,7 @@ for name, value in CACHE.items():
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 settings.load_profile("reproducible")
 
+
 @pytest.fixture
 def full_disk():
     """Makes blocks in which no file of this process can grow beyond 16 bytes."""

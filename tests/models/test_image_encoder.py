@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sam_jax.models import Compute, Model, Sam, encode_image
+from sam_jax.models import Compute, Model, encode_image
 from sam_jax.models.image_encoder import Block, ImageEncoder, Neck
 from sam_jax.types import InputError
 
@@ -79,7 +79,7 @@ def test_branches_go_to_their_blocks_in_a_loop_too(apply, config, variables, dra
 
 
 def test_another_size_is_refused(config, variables):
-    model = Model(Sam(config), variables)
+    model = Model(config, variables)
     with pytest.raises(InputError, match=r"padded to \(64, 96\) \(h, w\), not \(96, 64\)"):
         encode_image(model, np.zeros((1, 96, 64, 3), np.float32))
 

@@ -11,8 +11,13 @@ from sam_jax.types import Prompts
 
 
 def test_initial_weights_follow_the_modules_initialisers(config):
-    pixels = jnp.zeros((1, *config.image_encoder.image_size, 3))
-    prompts = Prompts(jnp.zeros((1, 1, 1, 2)), jnp.ones((1, 1, 1), jnp.int32))
+    height, width = config.image_encoder.image_size
+    prompts = Prompts(
+        jnp.zeros((1, 1, 1, 2)),
+        jnp.ones((1, 1, 1), jnp.int32),
+        jnp.zeros((1, 1, height // 4, width // 4)),
+    )
+    pixels = jnp.zeros((1, height, width, 3))
     theirs = Sam(config).init(jax.random.key(0), pixels, prompts, multimask_output=True)
     ours = init_variables(config, seed=0)
     assert jax.tree.map(jnp.shape, ours) == jax.tree.map(jnp.shape, theirs)
