@@ -60,7 +60,7 @@ def test_options_that_are_no_settings(tmp_path):
         ("--data.sources.0.weight 2", "data.sources.0.weight was 1.0 and is now 2.0"),
         ("--data.sources.0.size 48 80", "data.sources.0.size was [64, 96] and is now [48, 80]"),
         ("--data.sources.1.path nuclei", "data.sources.1.path was photos and is now nuclei"),
-        ("--data.sources.1.pasting.most 2", "data.sources.1.pasting.most was 4 and is now 2"),
+        ("--data.sources.1.pasting.turn 5", "data.sources.1.pasting.turn was 0.0 and is now 5.0"),
         ("--frozen a/* b/*", "frozen was [] and is now ['a/*', 'b/*']"),
         ("--start-from w.pth", "start_from was None and is now w.pth"),
         (
