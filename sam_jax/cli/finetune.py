@@ -31,7 +31,7 @@ class Finetune:
     checkpoint: Annotated[Path, arg(metavar="C")]
     """Weights to start from: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax."""
     output: Annotated[Path, arg(metavar="DIR")]
-    """Folder of the run, for weights, checkpoints, metrics and pictures."""
+    """Folder of the run, for weights, training states, metrics and pictures."""
     steps: Annotated[int, arg(metavar="N")] = 1000
     """Number of training steps."""
     rate: Annotated[float, arg(metavar="R")] = 1e-4

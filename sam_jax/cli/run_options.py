@@ -4,7 +4,7 @@ import contextlib
 import io
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +12,7 @@ import tyro
 from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, arg
 
 from sam_jax.cli.run_configs import RunConfig
+from sam_jax.models import default_compute
 from sam_jax.training.config import TrainConfig
 from sam_jax.types import InputError
 
@@ -21,7 +22,7 @@ class RunOptions:
     """Options of one training run."""
 
     output: Annotated[Path, arg(metavar="DIR")]
-    """Folder of the run, for weights, checkpoints, metrics and pictures."""
+    """Folder of the run, for weights, training states, metrics and pictures."""
     max_seconds: Annotated[float | None, arg(metavar="S")] = None
     """Time in seconds after which the run is saved and stopped."""
     multi_host: FlagCreatePairsOff[bool] = False
@@ -33,6 +34,8 @@ class RunOptions:
 def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions:
     """Read the options that follow CONFIG on the command line; the defaults are the settings of the config.
 
+    Where the config leaves `execution.compute` open, it becomes what suits the devices, so that it has options, too.
+
     Args:
         run: The config that CONFIG names.
         arguments: The part of the command line that follows CONFIG.
@@ -41,13 +44,16 @@ def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions:
         InputError: The settings contradict each other or are out of range.
         SystemExit: Help was asked for (code 0), or an option does not exist or cannot have the value (code 2).
     """
+    execution = run.config.execution
+    compute = execution.compute or default_compute(training=True)
+    settings = replace(run.config, execution=replace(execution, compute=compute))
     with _input_errors_raised():
         return tyro.cli(
             RunOptions,
             prog=f"sam-jax train {run.name}",
             description=run.description,
             args=arguments,
-            default=RunOptions(output=Path("runs") / run.name, settings=run.config),
+            default=RunOptions(output=Path("runs") / run.name, settings=settings),
             config=(AvoidSubcommands,),
         )
 

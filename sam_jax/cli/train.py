@@ -34,8 +34,8 @@ class Train:
         from sam_jax.cli.training_command import train_and_report
         from sam_jax.distributed import join_processes
 
-        options = read_run_options(find_run_config(self.config), self.options)
         keep_compiled_programs()
-        if options.multi_host:
+        if "--multi-host" in self.options:  # before anything looks at the devices
             join_processes()
+        options = read_run_options(find_run_config(self.config), self.options)
         train_and_report(options.settings, options.output, options.max_seconds, started)

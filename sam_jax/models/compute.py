@@ -1,6 +1,7 @@
 """How a model is computed, as against what it computes: same weights, same numbers, another speed and memory."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ class Compute:
         prompts_at_once: Number of prompts that are decoded together.
     """
 
-    dtype: str = "float32"
+    dtype: Literal["float32", "bfloat16"] = "float32"
     remat: bool = False
     scan_blocks: bool = False
     heads_at_once: int = 1

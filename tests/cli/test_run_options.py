@@ -7,7 +7,15 @@ import pytest
 from sam_jax.cli.run_configs import RunConfig
 from sam_jax.cli.run_options import read_run_options
 from sam_jax.data.pasting import Pasting
-from sam_jax.training.config import DataConfig, Stored, Synthetic, describe_config, find_differences
+from sam_jax.models import Compute, default_compute
+from sam_jax.training.config import (
+    DataConfig,
+    Execution,
+    Stored,
+    Synthetic,
+    describe_config,
+    find_differences,
+)
 from sam_jax.types import InputError
 from tests.training.conftest import CONFIG
 
@@ -18,6 +26,7 @@ TWO_SOURCES = dataclasses.replace(
         batch_size=16,
         masks_per_image=2,
     ),
+    execution=Execution(compute=Compute(prompts_at_once=4)),
 )
 
 
@@ -81,6 +90,14 @@ def test_how_the_run_is_computed_and_reported():
     settings = read("--execution.data-workers", "2", "--reporting.metrics-every", "1").settings
     assert settings.execution == dataclasses.replace(TWO_SOURCES.execution, data_workers=2)
     assert settings.reporting == dataclasses.replace(TWO_SOURCES.reporting, metrics_every=1)
+
+
+def test_a_computation_that_is_left_open_is_that_of_the_devices():
+    wanted = dataclasses.replace(default_compute(training=True), dtype="bfloat16")
+    settings = read("--execution.compute.dtype", "bfloat16", config=CONFIG).settings
+    assert settings.execution == Execution(compute=wanted)
+    with pytest.raises(SystemExit):
+        read("--execution.compute.dtype", "float16")
 
 
 def test_switches_go_both_ways():

@@ -77,7 +77,7 @@ def test_a_picture_has_a_row_for_each_image(undisturbed):
 
 
 def test_a_loss_that_diverges_ends_the_run(program, tmp_path):
-    code, out, err = program.run(tmp_path / "run", "optimiser.rate=1e38")
+    code, out, err = program.run(tmp_path / "run", "--optimiser.rate", "1e38")
     assert (code, out) == (1, "")
     assert err.splitlines()[-1].startswith("error: training failed at step ")
     assert "Start again, from step 0, with a lower optimiser.rate" in err
