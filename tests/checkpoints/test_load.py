@@ -1,3 +1,4 @@
+from collections import Counter
 from dataclasses import replace
 
 import jax
@@ -9,8 +10,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from experiments.reference import official_model
-from sam_jax.checkpoints import convert_checkpoint, load_checkpoint, save_checkpoint
+from sam_jax.checkpoints import (
+    convert_checkpoint,
+    load_checkpoint,
+    read_config,
+    save_checkpoint,
+)
 from sam_jax.checkpoints.conversion import flatten
+from sam_jax.checkpoints.tensors import LazyTensor
 from sam_jax.types import InputError
 
 
@@ -177,6 +184,24 @@ def test_positions_are_interpolated_as_torch_does(tmp_path, small, make_variable
     shapes = {path: leaf.shape for path, leaf in flatten(resized).items()}
     assert shapes["params/image_encoder/pos_embed"] == (*grid, 24)
     assert shapes["params/image_encoder/blocks_0/attn/rel_pos_h"] == (7, 8)
+
+
+@pytest.mark.parametrize("ending", ["pth", "safetensors"])
+@pytest.mark.parametrize("image_size", [None, (64, 128)], ids=["as it is", "resized"])
+def test_tensors_are_read_once(tmp_path, small, make_variables, monkeypatch, ending, image_size):
+    save_checkpoint(tmp_path / f"a.{ending}", small(), make_variables(small()))
+    reads = []
+    read = LazyTensor.__array__
+
+    def count(tensor, *options, **more):
+        reads.append(id(tensor))
+        return read(tensor, *options, **more)
+
+    monkeypatch.setattr(LazyTensor, "__array__", count)
+    read_config(tmp_path / f"a.{ending}")
+    assert reads == []
+    load_checkpoint(tmp_path / f"a.{ending}", image_size=image_size)
+    assert max(Counter(reads).values()) == 1
 
 
 def test_a_given_config_decides_the_image_size(tmp_path, small, make_variables):

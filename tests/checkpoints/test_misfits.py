@@ -51,7 +51,7 @@ def test_all_that_is_not_finite_is_told_together(tmp_path, state):
     path = tmp_path / "sam.pth"
     assert refusal(path, state) == (
         f"{path} does not fit SAM of width 24 and depth 5: "
-        "2 with NaN or infinity (image_encoder.neck.1.weight, image_encoder.neck.1.bias)"
+        "2 with NaN or infinity (image_encoder.neck.1.bias, image_encoder.neck.1.weight)"
     )
     with pytest.raises(CheckpointError, match="2 with NaN or infinity"):
         convert_checkpoint(path, tmp_path / "b.safetensors")
