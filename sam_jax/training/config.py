@@ -131,8 +131,6 @@ class Reporting:
         states_every: Number of steps from one saved training state to the next. A run that is stopped goes on from the
             newest.
         states_kept: Number of saved training states that are kept, the newest.
-        weights_every: Number of steps from one file of weights to the next, all of which are kept; 0 for one file at
-            the end.
 
     Raises:
         InputError: A value is out of its range.
@@ -142,11 +140,10 @@ class Reporting:
     pictures_every: int = 500
     states_every: int = 500
     states_kept: int = 2
-    weights_every: int = 0
 
     def __post_init__(self) -> None:
         _check_at_least(1, self, "metrics_every", "states_every", "states_kept")
-        _check_at_least(0, self, "pictures_every", "weights_every")
+        _check_at_least(0, self, "pictures_every")
 
 
 def _check_at_least(least: int, settings: Any, *names: str) -> None:

@@ -164,20 +164,15 @@ class _Run:
             if self.step == begun + 1:
                 jax.block_until_ready(self._state)
                 self._progress.say(f"first step done after {time.perf_counter() - started:.1f} s")
-            writes, saves, shows, exports = map(
+            writes, saves, shows = map(
                 self._is_due,
-                (
-                    reporting.metrics_every,
-                    reporting.states_every,
-                    reporting.pictures_every,
-                    reporting.weights_every,
-                ),
+                (reporting.metrics_every, reporting.states_every, reporting.pictures_every),
             )
             # Processes must stop after the same step; asking the others takes time.
             if writes or jax.process_count() == 1:
                 stops = any_process(stop.is_made)
             # While this step is computed, look at the one before, unless something needs to wait for this one anyway.
-            seen = self.step if writes or saves or shows or exports or stops else self.step - 1
+            seen = self.step if writes or saves or shows or stops else self.step - 1
             while waiting and waiting[0][0] <= seen:
                 self._note(*waiting.pop(0))
             if writes:
@@ -186,11 +181,9 @@ class _Run:
                 self._states.save(self._state, self._position, self.step)
             if shows:
                 self._draw_picture(batch)
-            if exports:
-                self._export_weights(f"weights_{self.step}.safetensors")
         self._states.save(self._state, self._position, self.step)
         self._states.wait()
-        self._export_weights(WEIGHTS)
+        self._export_weights()
 
     def _embed_ahead(self, embeddings: Embeddings, stop: StopRequest) -> None:
         """Encode all images, if the run is long enough to see each; else they are encoded when their turn comes."""
@@ -270,10 +263,10 @@ class _Run:
         write_image(pictures / f"step_{self.step:07}.png", picture)
         self._files.show(self.step, picture)
 
-    def _export_weights(self, name: str) -> None:
+    def _export_weights(self) -> None:
         variables = fetch_tree(to_variables(self._state))
         if self._is_first_process:
-            save_checkpoint(self._folder / name, self._config.model, variables)
+            save_checkpoint(self._folder / WEIGHTS, self._config.model, variables)
 
 
 _simulate = jax.jit(compute_loss, static_argnums=3)
