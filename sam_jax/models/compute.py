@@ -1,7 +1,6 @@
 """How a model is computed, as against what it computes: same weights, same numbers, another speed and memory."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +24,7 @@ class Compute:
         prompts_at_once: Number of prompts that are decoded together.
     """
 
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: str = "float32"
     remat: bool = False
     scan_blocks: bool = False
     heads_at_once: int = 1

@@ -96,7 +96,7 @@ def test_a_computation_that_is_left_open_is_that_of_the_devices():
     wanted = dataclasses.replace(default_compute(training=True), dtype="bfloat16")
     settings = read("--execution.compute.dtype", "bfloat16", config=CONFIG).settings
     assert settings.execution == Execution(compute=wanted)
-    with pytest.raises(SystemExit):
+    with pytest.raises(InputError, match="dtype is float32 or bfloat16, not 'float16'"):
         read("--execution.compute.dtype", "float16")
 
 
