@@ -157,7 +157,7 @@ def test_help_lists_every_setting_with_its_default(capsys):
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert shown.startswith("usage: sam-jax train small [-h] [OPTIONS] A small run.")
     for option in (
-        "--output DIR Folder of the run, for weights, checkpoints, metrics and pictures. (default: runs/small)",
+        "--output DIR Folder of the run, for weights, training states, metrics and pictures. (default: runs/small)",
         "--max-seconds S",
         "--multi-host",
         "--steps INT",
