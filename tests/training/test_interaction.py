@@ -8,6 +8,7 @@ import pytest
 
 from sam_jax.data.example import Batch
 from sam_jax.models import (
+    Compute,
     ImageEncoderConfig,
     MaskDecoderConfig,
     Model,
