@@ -131,7 +131,7 @@ def make_config(
         *sources: Training data.
     """
     width, depth, heads = encoder
-    official = dataclasses.replace(TINY, fine=None)
+    official = replace(TINY, fine=None)
     model = replace(
         official,
         image_encoder=replace(

@@ -144,8 +144,9 @@ class MaskDecoder(nn.Module):
                 together.
         """
         out, image_out = self.attend(image, positions, tokens, present)
+        gh, gw, _ = image.shape
         blocks = self.output_upscaling(image_out)
-        return self.read_out(out, blocks, image.shape[:2], multimask_output=multimask_output)
+        return self.read_out(out, blocks, (gh, gw), multimask_output=multimask_output)
 
     def attend(
         self,

@@ -101,7 +101,7 @@ def compute_gradients(
 
     def loss(trainable: Any) -> tuple[Float[Array, ""], Metrics]:
         params = put_back(trainable, model.variables["params"])
-        moved = model.replace(variables={**model.variables, "params": params})
+        moved = Model(model.config, {**model.variables, "params": params}, model.compute)
         metrics, _ = compute_loss(moved, batch, keys, interaction, drop_path=drop_path)
         return metrics.loss, metrics
 

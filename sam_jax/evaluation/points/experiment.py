@@ -88,10 +88,10 @@ def evaluate_points(
 
 
 class _Photo(NamedTuple):
-    """A photo with its truth, and its index in the whole data set."""
+    """A photo with its truth, and its number in the whole data set."""
 
     example: Example
-    index: int
+    number: int
 
 
 class _PointExperiment:
@@ -104,7 +104,7 @@ class _PointExperiment:
         self.settings: dict[str, Any] = {"experiment": "points", "config": asdict(config)}
 
     def measure(self, answerer: ClickSegmenter, item: _Photo) -> ImageRecord:
-        return click_objects(answerer, item.example, item.index, self._config)
+        return click_objects(answerer, item.example, item.number, self._config)
 
     def summarise(self, results: Sequence[Measured]) -> Summary:
         times = tabulate_time({result.label: result.records for result in results})

@@ -65,6 +65,7 @@ class FineMaskDecoder(MaskDecoder):
         """Mask logits at four times the grid, and the predicted IoU of each mask; see `MaskDecoder`."""
         assert prompt.distances is not None
         eighth, quarter = embedding.details
+        gh, gw, _ = embedding.image.shape
         image = embedding.image + prompt.dense.astype(embedding.image.dtype)
         image, quarter = self._mark(image, quarter, prompt.clicks, prompt.distances)
         tokens = self._look(embedding, prompt)
@@ -73,7 +74,7 @@ class FineMaskDecoder(MaskDecoder):
         x = upscaling.to_eighth(image_out)
         x = upscaling.to_quarter(x + eighth.reshape(x.shape).astype(x.dtype))
         x = gelu(x + quarter.reshape(x.shape).astype(x.dtype))
-        logits, iou = self.read_out(out, x, image.shape[:2], multimask_output=multimask_output)
+        logits, iou = self.read_out(out, x, (gh, gw), multimask_output=multimask_output)
         which = range(self.config.num_multimask_outputs + 1)[self.masks_of(multimask_output)]
         correction = self.mask_scoring(logits, iou, which, embedding.costs, prompt.distances)
         return logits, iou + correction.astype(iou.dtype)
