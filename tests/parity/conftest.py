@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import jax
 import pytest
 
 from experiments.parity import Pair, make_pair
@@ -36,3 +37,11 @@ def oblong(tmp_path_factory: pytest.TempPathFactory) -> Pair:
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Pair:
     return make_pair(replace(TINY, fine=None), tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def quick_compilation():
+    """For gradients, which run once and take a minute to compile as users get them."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -87,6 +87,7 @@ def test_filling_up_changes_nothing(oblong, embeddings, multimask_output, with_m
     np.testing.assert_allclose(ours.iou[:, :3], plain.iou, atol=2e-6)
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_gradients_ignore_what_fills_up(oblong, embeddings):
     prompts = draw_prompts(oblong.config, 2, 3)
 

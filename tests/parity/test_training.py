@@ -30,6 +30,7 @@ def make_batch(config, b=2, n=3):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("first", ["point", "box"])
 def test_a_step_of_two_iterations(oblong, tmp_path, first):
     interaction = Interaction(iterations=2, refine_iterations=0, box_share=float(first == "box"))
