@@ -81,6 +81,7 @@ def test_every_way_to_compute_gives_the_same(oblong, compute):
     assert relative_error(jax.jit(encode_image)(model, x), reference) < 1e-5
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_gradients_do_not_depend_on_the_way_to_compute(oblong):
     x = pixels(oblong)
 
@@ -99,6 +100,7 @@ def test_gradients_do_not_depend_on_the_way_to_compute(oblong):
         np.testing.assert_allclose(one, other, atol=1e-5 * largest)
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_gradients_equal_pytorchs(oblong):
     x = pixels(oblong)
     encoder = oblong.torch_model.image_encoder
