@@ -46,6 +46,7 @@ class Compute:
 
 
 ON_CPU = Compute()
+"""For prediction on a CPU: the working set stays in its cache."""
 ON_ACCELERATOR = Compute(
     heads_at_once=16,
     rows_at_once=16,
@@ -53,6 +54,7 @@ ON_ACCELERATOR = Compute(
     tokens_at_once=1 << 20,
     prompts_at_once=64,
 )
+"""For GPUs and TPUs, which want to see much at once."""
 IN_TRAINING_ON_CPU = Compute(
     heads_at_once=32,
     rows_at_once=64,

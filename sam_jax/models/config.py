@@ -83,16 +83,19 @@ class SamConfig:
 VIT_B = SamConfig(
     image_encoder=ImageEncoderConfig(width=768, depth=12, num_heads=12, global_blocks=(2, 5, 8, 11))
 )
+"""Segment Anything with ViT-B: 93,735,472 parameters."""
 VIT_L = SamConfig(
     image_encoder=ImageEncoderConfig(
         width=1024, depth=24, num_heads=16, global_blocks=(5, 11, 17, 23)
     )
 )
+"""Segment Anything with ViT-L: 312,342,832 parameters."""
 VIT_H = SamConfig(
     image_encoder=ImageEncoderConfig(
         width=1280, depth=32, num_heads=16, global_blocks=(7, 15, 23, 31)
     )
 )
+"""Segment Anything with ViT-H: 641,090,608 parameters."""
 TINY = SamConfig(
     image_encoder=ImageEncoderConfig(
         image_size=(512, 512),
