@@ -1,4 +1,4 @@
-"""A run of less than a minute that goes through every part of training: `sam-jax train debug`."""
+"""A run of about a minute that goes through every part of training: `sam-jax train debug`."""
 
 from sam_jax.models import ImageEncoderConfig, MaskDecoderConfig, PromptEncoderConfig, SamConfig
 from sam_jax.training.config import DataConfig, Reporting, Synthetic, TrainConfig
