@@ -1,7 +1,7 @@
 """How a model is computed, as against what it computes: same weights, same numbers, another speed and memory."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,8 @@ class Compute:
         tokens_at_once: Number of image tokens that pass through a block's MLP together.
         prompts_at_once: Number of prompts that are decoded together.
         attention: "strips" for attention in strips of query rows, on any device; "cudnn" for cuDNN's fused kernel, with
-            bfloat16 on NVIDIA GPUs from Hopper on; None where `suit` shall choose, and strips where it does not.
+            bfloat16 on NVIDIA GPUs from Hopper on; "splash" for JAX's fused kernel on TPUs; None where `suit` shall
+            choose, and strips where it does not. Layers that a kernel does not fit go in strips.
     """
 
     dtype: str = "float32"
@@ -40,13 +41,18 @@ class Compute:
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16"):
             raise InputError(f"dtype is float32 or bfloat16, not {self.dtype!r}")
-        if self.attention not in (None, "strips", "cudnn"):
-            raise InputError(f"attention is strips or cudnn, not {self.attention!r}")
+        if self.attention not in (None, "strips", "cudnn", "splash"):
+            raise InputError(f"attention is strips, cudnn or splash, not {self.attention!r}")
         if self.attention == "cudnn" and self.dtype != "bfloat16":
             raise InputError("attention by cudnn takes dtype bfloat16; take strips, or bfloat16")
         for field in fields(self):
             if field.name.endswith("_at_once") and getattr(self, field.name) < 1:
                 raise InputError(f"{field.name} is at least 1, not {getattr(self, field.name)}")
+
+    @property
+    def fused_kernel(self) -> Literal["cudnn", "splash"] | None:
+        """The kernel that computes attention; None for attention in strips."""
+        return self.attention if self.attention in ("cudnn", "splash") else None
 
     @property
     def jax_dtype(self) -> jnp.dtype:
@@ -106,6 +112,12 @@ def suit(compute: Compute, device: Any) -> Compute:
     """
     if compute.attention is not None:
         return compute
+    kernel = _find_kernel(device) if compute.dtype == "bfloat16" else None
+    return replace(compute, attention=kernel or "strips")
+
+
+def _find_kernel(device: Any) -> str | None:
+    if device.platform == "tpu":
+        return "splash"
     capability = str(getattr(device, "compute_capability", "")).split(".")[0]
-    fused = compute.dtype == "bfloat16" and capability.isdigit() and int(capability) >= HOPPER
-    return replace(compute, attention="cudnn" if fused else "strips")
+    return "cudnn" if capability.isdigit() and int(capability) >= HOPPER else None

@@ -17,7 +17,7 @@ from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv, Projection
 from sam_jax.ops.activations import gelu
 from sam_jax.ops.attention import attend_globally, attend_in_windows
 from sam_jax.ops.batching import replace_in_batches
-from sam_jax.ops.fused_attention import WIDEST_HEAD, attend_fused, extended_width
+from sam_jax.ops.fused_attention import attend_fused, fits
 from sam_jax.types import AnyArray, InputError
 
 
@@ -91,11 +91,10 @@ class RelativeAttention(nn.Module):
 
         grid = (gh, gw) if self.is_global else (config.window_size, config.window_size)
         tables = relative_table("rel_pos_h", grid[0]), relative_table("rel_pos_w", grid[1])
-        if compute.attention == "cudnn" and extended_width(d, grid) <= WIDEST_HEAD:
+        kernel = compute.fused_kernel
+        if kernel is not None and fits(kernel, d, grid):
             window = None if self.is_global else config.window_size
-            mixed = attend_fused(
-                qkv, bias, *tables, heads=heads, window=window, implementation="cudnn"
-            )
+            mixed = attend_fused(qkv, bias, *tables, heads=heads, window=window, kernel=kernel)
         elif self.is_global:
             q, k, v = jnp.moveaxis(
                 (qkv + bias.reshape(1, 1, 1, -1)).reshape(b, gh, gw, 3, heads, d), 3, 0

@@ -5,7 +5,7 @@ products with the row and column tables, and keys by one-hot rows and columns: t
 as in `sam_jax.ops.attention.attend_in_windows`.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -15,18 +15,40 @@ from jaxtyping import Array, Float
 from sam_jax.ops.attention import relative_positions
 from sam_jax.ops.windows import merge_windows, partition_windows
 
+Kernel = Literal["cudnn", "splash", "xla"]
+"""cuDNN's kernel, for bfloat16 on NVIDIA GPUs from Hopper on; JAX's splash attention, for TPUs; or the same arithmetic
+on any device, with all scores in memory."""
 WIDEST_HEAD = 256
 """Largest width of an extended head that cuDNN's kernel takes."""
+LANES = 128
+"""Numbers of patches, and widths of extended heads, that splash attention takes are multiples of it."""
+SPLASH_BLOCKS = (512, 256, 128)
+"""Numbers of queries, and of keys, whose scores a TPU holds at a time; the largest that divides the patches is used."""
 
 
-def extended_width(head_width: int, grid: tuple[int, int]) -> int:
-    """Width of a head's extended queries and keys, a multiple of 8 as cuDNN's kernel asks for.
+def extended_width(kernel: Kernel, head_width: int, grid: tuple[int, int]) -> int:
+    """Width of a head's extended queries and keys.
 
     Args:
+        kernel: The kernel, which asks for a multiple of 8, or of 128 on TPUs.
         head_width: Width of a head.
         grid: Numbers of patches down and across that attend to one another.
     """
-    return -(-(head_width + sum(grid)) // 8) * 8
+    multiple = LANES if kernel == "splash" else 8
+    return -(-(head_width + sum(grid)) // multiple) * multiple
+
+
+def fits(kernel: Kernel, head_width: int, grid: tuple[int, int]) -> bool:
+    """Whether a kernel takes heads of this width over this grid.
+
+    Args:
+        kernel: The kernel.
+        head_width: Width of a head.
+        grid: Numbers of patches down and across that attend to one another.
+    """
+    if kernel == "splash":
+        return grid[0] * grid[1] % LANES == 0
+    return kernel == "xla" or extended_width(kernel, head_width, grid) <= WIDEST_HEAD
 
 
 def attend_fused(
@@ -37,7 +59,7 @@ def attend_fused(
     *,
     heads: int,
     window: int | None,
-    implementation: Literal["cudnn", "xla"],
+    kernel: Kernel,
 ) -> Float[Array, "b gh gw width"]:
     """Every patch attends to its window, or to the whole grid.
 
@@ -51,8 +73,7 @@ def attend_fused(
         rel_pos_w: Relative positions of columns, one for each distance in a window or in the grid.
         heads: Number of heads.
         window: Side of a window in patches; None for the whole grid.
-        implementation: "cudnn" for cuDNN's kernel, which takes bfloat16 on NVIDIA GPUs from Hopper on; "xla" for the
-            same arithmetic on any device, with all scores in memory.
+        kernel: Kernel that computes it; it must fit, see `fits`.
     """
     b, gh, gw, _ = qkv.shape
     width = qkv.shape[-1] // 3
@@ -67,7 +88,7 @@ def attend_fused(
         part = part + qkv_bias[columns].reshape((1,) * (part.ndim - 1) + (width,))
         return part.reshape(-1, side_h, side_w, heads, width // heads)
 
-    mixed = _attend(cut(0), cut(1), cut(2), rel_pos_h, rel_pos_w, implementation)
+    mixed = _attend(cut(0), cut(1), cut(2), rel_pos_h, rel_pos_w, kernel)
     if window is None:
         return mixed.reshape(b, gh, gw, width)
     return merge_windows(mixed.reshape(b, -1, window * window, width), window, (gh, gw))
@@ -79,10 +100,10 @@ def _attend(
     value: Float[Array, "b gh gw heads d"],
     rel_pos_h: Float[Array, "distances_h d"],
     rel_pos_w: Float[Array, "distances_w d"],
-    implementation: Literal["cudnn", "xla"],
+    kernel: Kernel,
 ) -> Float[Array, "b patches heads d"]:
     b, gh, gw, heads, d = query.shape
-    patches, width = gh * gw, extended_width(d, (gh, gw))
+    patches, width = gh * gw, extended_width(kernel, d, (gh, gw))
     by_row, by_column = relative_positions(rel_pos_h, gh), relative_positions(rel_pos_w, gw)
     q_row = jnp.einsum("brchd,rkd->brchk", query, by_row)
     q_column = jnp.einsum("brchd,ckd->brchk", query, by_column)
@@ -98,11 +119,44 @@ def _attend(
             [*flat, jnp.zeros((b, patches, heads, missing), flat[0].dtype)], axis=-1
         )
 
-    mixed = jax.nn.dot_product_attention(
-        extend(query * d**-0.5, q_row, q_column),
-        extend(key, places),
-        extend(value),
-        scale=1.0,
-        implementation=implementation,
-    )
+    extended = extend(query * d**-0.5, q_row, q_column), extend(key, places)
+    if kernel == "splash":
+        return _splash(*extended, value.reshape(b, patches, heads, d))
+    mixed = jax.nn.dot_product_attention(*extended, extend(value), scale=1.0, implementation=kernel)
     return mixed[..., :d]
+
+
+def _splash(
+    query: Float[Array, "b patches heads width"],
+    key: Float[Array, "b patches heads width"],
+    value: Float[Array, "b patches heads d"],
+) -> Float[Array, "b patches heads d"]:
+    # Imported here: Pallas takes a while, and only TPUs need it.
+    from jax.experimental.pallas.ops.tpu.splash_attention import (
+        BlockSizes,
+        FullMask,
+        MultiHeadMask,
+        make_splash_mha,
+    )
+
+    b, patches, heads, _ = query.shape
+    block = next(block for block in SPLASH_BLOCKS if patches % block == 0)
+    attend: Any = make_splash_mha(
+        MultiHeadMask([FullMask((patches, patches))] * (b * heads)),
+        block_sizes=BlockSizes(
+            block_q=block,
+            block_kv=block,
+            block_q_dkv=block,
+            block_kv_dkv=block,
+            block_q_dq=block,
+            block_kv_dq=block,
+        ),
+        head_shards=1,
+        q_seq_shards=1,
+    )
+    # Images are more heads to the kernel.
+    of_heads = (
+        part.swapaxes(1, 2).reshape(b * heads, patches, part.shape[-1])
+        for part in (query, key, value)
+    )
+    return attend(*of_heads).reshape(b, heads, patches, value.shape[-1]).swapaxes(1, 2)

@@ -37,18 +37,20 @@ def test_an_accelerator_takes_many(monkeypatch, training):
 
 
 @pytest.mark.parametrize(
-    ("capability", "dtype", "expected"),
+    ("platform", "capability", "dtype", "expected"),
     [
-        (None, "bfloat16", "strips"),
-        ("8.0", "bfloat16", "strips"),
-        ("9.0", "float32", "strips"),
-        ("9.0", "bfloat16", "cudnn"),
-        ("10.0", "bfloat16", "cudnn"),
-        ("gfx942", "bfloat16", "strips"),
+        ("cpu", None, "bfloat16", "strips"),
+        ("gpu", "8.0", "bfloat16", "strips"),
+        ("gpu", "9.0", "float32", "strips"),
+        ("gpu", "9.0", "bfloat16", "cudnn"),
+        ("gpu", "10.0", "bfloat16", "cudnn"),
+        ("gpu", "gfx942", "bfloat16", "strips"),
+        ("tpu", None, "float32", "strips"),
+        ("tpu", None, "bfloat16", "splash"),
     ],
 )
-def test_attention_suits_the_device(capability, dtype, expected):
-    device = SimpleNamespace(compute_capability=capability)
+def test_attention_suits_the_device(platform, capability, dtype, expected):
+    device = SimpleNamespace(platform=platform, compute_capability=capability)
     assert suit(Compute(dtype=dtype), device) == Compute(dtype=dtype, attention=expected)
     chosen = Compute(dtype=dtype, attention="strips")
     assert suit(chosen, device) == chosen
@@ -69,7 +71,7 @@ def test_dtype_is_a_name():
         ({"dtype": "float16"}, "dtype is float32 or bfloat16, not 'float16'"),
         ({"rows_at_once": 0}, "rows_at_once is at least 1, not 0"),
         ({"prompts_at_once": -1}, "prompts_at_once is at least 1, not -1"),
-        ({"attention": "flash"}, "attention is strips or cudnn, not 'flash'"),
+        ({"attention": "flash"}, "attention is strips, cudnn or splash, not 'flash'"),
         ({"attention": "cudnn"}, "attention by cudnn takes dtype bfloat16"),
     ],
 )

@@ -6,19 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.experimental.pallas import tpu as pltpu
 
 from sam_jax.ops.attention import attend_globally, attend_in_windows
-from sam_jax.ops.fused_attention import attend_fused, extended_width
+from sam_jax.ops.fused_attention import attend_fused, extended_width, fits
 
 HEADS, D = 3, 8
 GRID = 5, 7
 
 
-def draw(window, dtype=np.float32, heads=HEADS, d=D):
+def draw(window, grid=GRID):
     random = np.random.default_rng(0)
-    side_h, side_w = GRID if window is None else (window, window)
-    shapes = (2, *GRID, 3 * heads * d), (3 * heads * d,), (2 * side_h - 1, d), (2 * side_w - 1, d)
-    return [random.standard_normal(shape).astype(dtype) for shape in shapes]
+    side_h, side_w = grid if window is None else (window, window)
+    shapes = (2, *grid, 3 * HEADS * D), (3 * HEADS * D,), (2 * side_h - 1, D), (2 * side_w - 1, D)
+    return [random.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
 def plain(qkv, bias, rel_pos_h, rel_pos_w, *, window):
@@ -50,29 +51,37 @@ def in_float64(qkv, bias, rel_pos_h, rel_pos_w):
     return np.einsum("bhrcRC,bRChd->brchd", weights, v).reshape(b, gh, gw, width)
 
 
-@pytest.mark.parametrize("window", [None, 3, 4, 9])
-def test_values_and_gradients_equal_the_other_forms(window):
-    arguments = draw(window)
-    towards = np.random.default_rng(1).standard_normal((2, *GRID, HEADS * D)).astype(np.float32)
+@functools.partial(jax.jit, static_argnums=0)
+def run(attend, towards, *arguments):
+    """Values, and gradients toward `towards`."""
+    mixed, back = jax.vjp(attend, *arguments)
+    return mixed, back(towards)
 
-    @functools.partial(jax.jit, static_argnums=0)
-    def run(attend, *arguments):
-        mixed, back = jax.vjp(attend, *arguments)
-        return mixed, back(jnp.asarray(towards))
 
-    fused = functools.partial(attend_fused, heads=HEADS, window=window, implementation="xla")
-    mixed, gradients = run(fused, *arguments)
-    expected, expected_gradients = run(functools.partial(plain, window=window), *arguments)
+def compare(kernel, window, grid):
+    arguments = draw(window, grid)
+    towards = np.random.default_rng(1).standard_normal((2, *grid, HEADS * D)).astype(np.float32)
+    fused = functools.partial(attend_fused, heads=HEADS, window=window, kernel=kernel)
+    mixed, gradients = run(fused, towards, *arguments)
+    expected, expected_gradients = run(functools.partial(plain, window=window), towards, *arguments)
     np.testing.assert_allclose(mixed, expected, atol=2e-6)
     for ours, theirs in zip(gradients, expected_gradients, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * float(jnp.abs(theirs).max()))
 
 
+@pytest.mark.parametrize("window", [None, 3, 4, 9])
+def test_values_and_gradients_equal_the_other_forms(window):
+    compare("xla", window, GRID)
+
+
+def test_splash_attention_in_the_interpreter():
+    with pltpu.force_tpu_interpret_mode(), jax.numpy_rank_promotion("allow"):
+        compare("splash", None, (8, 32))
+
+
 def test_values_equal_the_formula_in_float64():
     arguments = draw(None)
-    mixed = attend_fused(
-        *map(jnp.asarray, arguments), heads=HEADS, window=None, implementation="xla"
-    )
+    mixed = attend_fused(*map(jnp.asarray, arguments), heads=HEADS, window=None, kernel="xla")
     expected = in_float64(*(argument.astype(np.float64) for argument in arguments))
     np.testing.assert_allclose(mixed, expected, atol=2e-6)
 
@@ -80,15 +89,28 @@ def test_values_equal_the_formula_in_float64():
 def test_bfloat16_is_within_its_rounding():
     arguments = [jnp.asarray(argument, jnp.bfloat16) for argument in draw(3)]
     with jax.numpy_dtype_promotion("standard"):  # What JAX's own form for any device needs.
-        mixed = attend_fused(*arguments, heads=HEADS, window=3, implementation="xla")
+        mixed = attend_fused(*arguments, heads=HEADS, window=3, kernel="xla")
     assert mixed.dtype == jnp.bfloat16
     expected = plain(*(argument.astype(jnp.float32) for argument in arguments), window=3)
     np.testing.assert_allclose(mixed.astype(np.float32), expected, atol=0.05)
 
 
 @pytest.mark.parametrize(
-    ("head_width", "grid", "expected"),
-    [(80, (64, 64), 208), (64, (64, 64), 192), (80, (14, 14), 112), (64, (14, 14), 96)],
+    ("kernel", "head_width", "grid", "expected"),
+    [
+        ("cudnn", 80, (64, 64), 208),
+        ("cudnn", 64, (64, 64), 192),
+        ("cudnn", 80, (14, 14), 112),
+        ("cudnn", 64, (14, 14), 96),
+        ("splash", 80, (64, 64), 256),
+    ],
 )
-def test_extended_heads_of_the_official_models(head_width, grid, expected):
-    assert extended_width(head_width, grid) == expected
+def test_extended_heads_of_the_official_models(kernel, head_width, grid, expected):
+    assert extended_width(kernel, head_width, grid) == expected
+    assert fits(kernel, head_width, grid)
+
+
+def test_what_does_not_fit():
+    assert not fits("cudnn", 64, (128, 128))
+    assert not fits("splash", 80, (14, 14))
+    assert fits("splash", 80, (128, 128))
