@@ -67,10 +67,12 @@ def _read(arguments: Sequence[str]) -> Command:
 
 
 def _run(command: Command) -> int:
+    from sam_jax.cli.notes import one_line_notes
     from sam_jax.types import InputError, RunError
 
     try:
-        command.run()
+        with one_line_notes():
+            command.run()
     except InputError as error:
         return _complain(str(error), BAD_INPUT)
     except RunError as error:
