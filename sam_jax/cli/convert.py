@@ -11,15 +11,15 @@ SHIPPED = "default"
 
 @dataclass(frozen=True, kw_only=True)
 class Convert:
-    """Convert weights into a .safetensors file, or into an official .pth file.
+    """Convert weights into a .safetensors file, an official .pth file, or a Hugging Face folder.
 
     Example: sam-jax convert sam_vit_b_01ec64.pth sam_vit_b.safetensors
     """
 
     source: Annotated[Positional[str], arg(metavar="SRC")]
-    """A .pth file, a .safetensors file, a Hugging Face folder, or `default` for the weights that come with sam-jax."""
+    """A PyTorch or .safetensors file, a Hugging Face folder, or `default` for the weights that come with sam-jax."""
     destination: Annotated[Positional[Path], arg(metavar="DST")]
-    """File to write; its ending, .safetensors or .pth, decides the format."""
+    """File to write, whose ending, .safetensors or .pth, decides the format; a Hugging Face folder has no ending."""
     image_size: Annotated[int | tuple[int, int] | None, arg(metavar="SIDE | H W")] = None
     """New size of the model's input in pixels: the tables of positions are interpolated. The default keeps the size."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
@@ -27,10 +27,17 @@ class Convert:
 
     def run(self) -> None:
         """Read, convert and write the weights, and print what was written."""
-        from sam_jax.checkpoints import SHIPPED_WEIGHTS, convert_checkpoint, name_variant
+        from sam_jax.checkpoints import (
+            SHIPPED_WEIGHTS,
+            convert_checkpoint,
+            name_variant,
+            read_origin,
+        )
 
         source = SHIPPED_WEIGHTS if self.source == SHIPPED else self.source
         config = convert_checkpoint(
             source, self.destination, image_size=self.image_size, dtype=self.dtype
         )
         print(f"wrote {self.destination}: {name_variant(config)}")
+        if origin := str(read_origin(source)):
+            print(f"in {source}, {origin}")

@@ -43,6 +43,7 @@ class Predict:
 
     def run(self) -> None:
         """Predict masks, write them, and print a table of them."""
+        from sam_jax.checkpoints import read_origin
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.cli.prediction_files import write_prediction
@@ -65,6 +66,8 @@ class Predict:
         seconds = time.perf_counter() - start
         annotations = write_prediction(self.output, self.image, image, prompts, masks, scores)
         _print_table(annotations)
+        if self.checkpoint is not None and (origin := str(read_origin(self.checkpoint))):
+            print(f"in {self.checkpoint}, {origin}")
         print(
             f"wrote them, {self.image.stem}_overlay.png and {self.image.stem}.json to {self.output}; "
             f"predicting took {seconds:.1f} s"
