@@ -46,6 +46,9 @@ _JPEG = (6, 7, 33007, 34892)
 
 
 _NONE, _LZW, _PACKBITS, _DEFLATE = 1, 5, 32773, (8, 32946)
+_INFLATION = {_NONE: 1, _PACKBITS: 64}
+_MOST_INFLATION = 1 << 14
+"""Bytes of pixels that one byte of a file can stand for, by compression; fax machines' saves the most."""
 _OF_PILLOW = (_NONE, _LZW)
 """Compressions, none and LZW, of which Pillow decodes what Tifffile cannot without further packages."""
 
@@ -164,6 +167,9 @@ def _check(page: Any, encoded: bytes, name: str) -> None:
     ends = [start + size for start, size in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if max(ends, default=0) > len(encoded):
         raise InputError(f"{name} is a truncated or damaged image: its pixels end behind its end")
+    most = _INFLATION.get(page.compression, _MOST_INFLATION) * sum(page.databytecounts)
+    if size > most:
+        raise InputError(f"{name} is a truncated or damaged image: some of its pixels are missing")
 
 
 def _chunk_bytes(page: Any) -> int:

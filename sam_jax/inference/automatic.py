@@ -206,6 +206,7 @@ class SamAutomaticMaskGenerator:
         Raises:
             InputError: The image is not an RGB image, or too thin for the model.
         """
+        image = np.asarray(image)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
             raise InputError(
                 "an image is an array of height x width x 3 bytes (uint8, 0 to 255), "
@@ -222,7 +223,7 @@ class SamAutomaticMaskGenerator:
         return crops
 
     def _views(self, images: Iterable[np.ndarray]) -> Iterator[_View]:
-        for number, image in enumerate(images):
+        for number, image in enumerate(map(np.asarray, images)):
             for crop in self.plan(image):
                 x0, y0, x1, y1 = crop.box
                 framed, framing = frame_image(
@@ -342,7 +343,7 @@ class SamAutomaticMaskGenerator:
     def _record(self, found: MaskTable[Rle], index: int) -> Record:
         rle = found.masks[index]
         counts = rle["counts"]
-        assert not isinstance(counts, str)
+        assert isinstance(counts, list)
         segmentation: Bool[np.ndarray, "h w"] | Rle = rle
         if self.output_mode == "binary_mask":
             segmentation = decode_rle(rle)

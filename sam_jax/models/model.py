@@ -119,7 +119,9 @@ def decode_masks(
 
         return map_in_batches(decode_prompt, sam.relate(image, of_image), at_once)
 
-    logits, iou = map_in_batches(decode_image, (image_embeddings, prompts), max(1, at_once // n))
+    logits, iou = map_in_batches(
+        decode_image, (image_embeddings, prompts), max(1, at_once // max(1, n))
+    )
     return MaskPrediction(logits, iou)
 
 

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 
 from sam_jax import SamAutomaticMaskGenerator, load
 from sam_jax.inference import automatic
@@ -53,6 +54,12 @@ def test_output_modes_say_the_same(model, records, mode):
         assert isinstance(rle["counts"], str if mode == "coco_rle" else list)
         np.testing.assert_array_equal(decode_rle(rle), other["segmentation"])
         assert {**one, "segmentation": 0} == {**other, "segmentation": 0}
+
+
+@pytest.mark.parametrize("kind", [Image.fromarray, jax.numpy.asarray])
+def test_takes_images_that_set_image_takes(model, records, kind):
+    found = SamAutomaticMaskGenerator(model, **LENIENT).generate(kind(PHOTO))
+    assert [record["bbox"] for record in found] == [record["bbox"] for record in records]
 
 
 @pytest.mark.parametrize("held", [automatic.HELD_BYTES, 0])

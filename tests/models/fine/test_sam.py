@@ -195,7 +195,7 @@ def test_features_are_those_that_every_model_has(detailed) -> None:
     predictor = SamPredictor(detailed)
     predictor.set_image(np.random.default_rng(0).integers(0, 256, (30, 60, 3), np.uint8))
     assert predictor.features.shape == predictor.get_image_embedding().shape == (1, 32, 3, 5)
-    image = np.asarray(predictor.embedding.image)
+    image = np.asarray(predictor.embedding.features.image)
     np.testing.assert_array_equal(predictor.features[0, :, 1, 4], image[0, 1, 4])
 
 
