@@ -162,7 +162,7 @@ def _draw_over_white(photo: TiffPhoto, name: str) -> UInt8[np.ndarray, "h w 3"]:
         opacity = 1 if photo.is_premultiplied else photo.alpha
         shown = np.minimum(levels * opacity + 255 * (1 - photo.alpha), 255)
         levels = np.rint(shown).astype(np.uint8)
-    return np.ascontiguousarray(np.broadcast_to(levels, (*levels.shape[:2], 3)))
+    return np.array(np.broadcast_to(levels, (*levels.shape[:2], 3)))
 
 
 def _as_eight_bits(

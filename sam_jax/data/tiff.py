@@ -1,7 +1,7 @@
 """TIFF, which holds photos of any kind: bits, planes, bands and colours as the file's tags tell them.
 
-Pillow decodes one and eight bits, whatever the compression, and Tifffile the rest. What has no set black and white, or
-no red, green and blue, is refused by name.
+Tifffile decodes what its few decoders can, and Pillow what needs others, in the forms that it gets right. What has no
+set black and white, or no red, green and blue, is refused by name.
 """
 
 import io
@@ -46,6 +46,10 @@ _JPEG = (6, 7, 33007, 34892)
 
 
 _NONE, _LZW, _PACKBITS, _DEFLATE = 1, 5, 32773, (8, 32946)
+_OF_PILLOW = (_NONE, _LZW, 34925, 50000)
+"""Compressions (none, LZW, LZMA, Zstandard) of which Pillow decodes what Tifffile cannot by itself."""
+_TOGETHER = 1
+"""How the tag of planar configuration says that the bands of a pixel lie side by side."""
 _INFLATION = {_NONE: 1, _PACKBITS: 64}
 _MOST_INFLATION = 1 << 14
 """Bytes of pixels that one byte of a file can stand for, by compression; fax machines' saves the most."""
@@ -186,38 +190,41 @@ def _check_deflated(page: Any, encoded: bytes) -> None:
 
 
 def _is_for_pillow(page: Any) -> bool:
-    """Whether a page is of a form that Pillow decodes right, as tests with every form have shown."""
-    bits = (1, 2, 4, 8) if page.samplesperpixel == 1 else (8,)
-    is_plain = page.sampleformat == _UNSIGNED and page.bitspersample in bits
-    return page.compression in _JPEG or is_plain
+    """Whether a page is of a form that Pillow always decodes right."""
+    is_packed = page.bitspersample in (1, 2, 4) and page.samplesperpixel == 1
+    return page.compression in _JPEG or (is_packed and page.sampleformat == _UNSIGNED)
 
 
 def _decode(page: Any, encoded: bytes, name: str) -> np.ndarray | None:
     """The numbers of every pixel, height by width by bands; None where Pillow does as well."""
-    try:
-        tifffile.TIFF.DECOMPRESSORS[page.compression]
-        is_plain = page.bitspersample % 8 == 0 and page.compression in (_NONE, _PACKBITS, *_DEFLATE)
-        can_decode = is_plain or find_spec("imagecodecs") is not None
-    except KeyError:
-        can_decode = False
-    if can_decode:
+    is_plain = page.bitspersample % 8 == 0 and page.compression in (_NONE, _PACKBITS, *_DEFLATE)
+    if is_plain or (find_spec("imagecodecs") and _has_decoder(page.compression)):
         if page.compression in _DEFLATE:
             _check_deflated(page, encoded)
         planes = page.asarray(squeeze=False)  # planes, layers, rows, columns, bands
         return np.moveaxis(planes[:, 0], 0, 2).reshape(*planes.shape[2:4], -1)
+    bits, bands, colours = page.bitspersample, page.samplesperpixel, _COLOURS[page.photometric]
     if page.compression in _OF_PILLOW and page.sampleformat == _UNSIGNED:
-        is_twelve = page.bitspersample == 12 and page.photometric == _BLACK_IS_ZERO
-        if page.samplesperpixel == 1 and (is_twelve or page.bitspersample == 16):
+        is_twelve = bits == 12 and page.photometric == _BLACK_IS_ZERO
+        if bands == 1 and (is_twelve or (bits == 16 and page.photometric != _PALETTE)):
             with Image.open(io.BytesIO(encoded)) as image:
                 image.seek(page.index)
                 return np.asarray(image)[:, :, None]
-        if page.bitspersample == 16:
+        is_rgba = page.photometric == _RGB and bands == 4 and page.planarconfig == _TOGETHER
+        if bits in (8, 16) and (bands == colours or is_rgba):
             return None
     form = getattr(page.compression, "name", page.compression)
     raise InputError(
-        f"{name} has {page.bitspersample} bits a channel, compressed as {form}, which cannot be decoded here; "
+        f"{name} has {bits} bits a channel, compressed as {form}, which cannot be decoded here; "
         "save it with 8 or 16 bits and without compression, or try pip install 'sam-jax[tiff]'"
     )
+
+
+def _has_decoder(compression: int) -> bool:
+    try:
+        return bool(tifffile.TIFF.DECOMPRESSORS[compression])
+    except KeyError:
+        return False
 
 
 def _interpret(page: Any, samples: np.ndarray) -> TiffPhoto:

@@ -100,7 +100,5 @@ def encode_objects(truth: CocoAnnotations, image_ids: Collection[int]) -> dict[i
 
 def _compress(rle: Rle) -> Rle:
     counts = rle["counts"]
-    if isinstance(counts, bytes):
-        counts = counts.decode("ascii")
     text = counts if isinstance(counts, str) else compress_counts(counts)
     return Rle(size=list(rle["size"]), counts=text)

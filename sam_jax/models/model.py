@@ -64,7 +64,11 @@ def encode_image(
     Raises:
         InputError: The images have another size than the model's.
     """
-    return model.sam.apply(model.variables, pixels, branches, method="encode_image")
+    encode = partial(model.sam.apply, model.variables, method="encode_image")
+    if pixels.shape[0] == 0:
+        of_one = jax.eval_shape(encode, jnp.zeros((1, *pixels.shape[1:])))
+        return jax.tree.map(lambda leaf: jnp.zeros((0, *leaf.shape[1:]), leaf.dtype), of_one)
+    return encode(pixels, branches)
 
 
 def encode_prompts(model: Model, prompts: Prompts) -> EncodedPrompts:

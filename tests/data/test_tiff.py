@@ -167,6 +167,11 @@ FORMS = {
     ),
     "planes of 8 bits": (planes(RGB_8), {"photometric": "rgb"}, RGB_8),
     "palette": (RGB_8[:, :, 0], {"photometric": "palette", "colormap": PALETTE}, INDEXED),
+    "old palette": (
+        RGB_8[:, :, 0],
+        {"photometric": "palette", "colormap": PALETTE // 257},
+        INDEXED,
+    ),
     "palette of 16 bits": (
         RGB_8[:, :, 0].astype(np.uint16),
         {
@@ -247,16 +252,56 @@ def test_16_bits_upright(tmp_path, orientation):
     np.testing.assert_array_equal(read_image(path), eight(RGB_16))
 
 
-def test_premultiplied_alpha(tmp_path):
-    opacity = (ALPHA_16 / 65535)[:, :, None]
-    multiplied = np.rint(RGB_16 * opacity).astype(np.uint16)
+GREY_8, ALPHA_8 = RGB_8[:, :, 0], (ALPHA_16 // 257).astype(np.uint8)
+COLOURS = {
+    "grey": (GREY_8[:, :, None], "minisblack", three(GREY_8)),
+    "white is zero": (GREY_8[:, :, None], "miniswhite", three(255 - GREY_8)),
+    "colours": (RGB_8, "rgb", RGB_8),
+    "inks": (cmyk(RGB_8), "separated", RGB_8),
+}
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize("colours", COLOURS)
+def test_transparent_photos_of_every_form(tmp_path, colours, depth, planar):
+    samples, photometric, seen = COLOURS[colours]
+    opacity = (ALPHA_8 / 255)[:, :, None]
+    expected = seen * opacity + 255 * (1 - opacity)
+    scale = 1 if depth == 8 else 257
+    dtype = np.uint8 if depth == 8 else np.uint16
+    forms = {"unassalpha": samples}
+    if colours in ("grey", "colours"):
+        forms["assocalpha"] = samples * opacity
+    for kind, levels in forms.items():
+        bands = np.rint(np.dstack([levels, ALPHA_8]) * float(scale)).astype(dtype)
+        path = save(
+            tmp_path / f"{kind}.tif",
+            planes(bands) if planar == "separate" else bands,
+            photometric=photometric,
+            extrasamples=[kind],
+            planarconfig=planar,
+            metadata=None,
+        )
+        np.testing.assert_allclose(read_image(path).astype(float), expected, atol=1)
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int8])
+def test_colours_beside_other_bands(tmp_path, dtype, planar):
+    most = np.iinfo(dtype).max
+    levels = (RGB_16 * (most / 65535)).astype(dtype)
+    bands = np.concatenate([levels, levels[::-1], levels[:, ::-1, :1]], axis=2)
     path = save(
         tmp_path / "a.tif",
-        np.dstack([multiplied, ALPHA_16]),
+        planes(bands) if planar == "separate" else bands,
         photometric="rgb",
-        extrasamples=["assocalpha"],
+        extrasamples=["unspecified"] * 4,
+        planarconfig=planar,
+        metadata=None,
     )
-    np.testing.assert_allclose(read_image(path).astype(int), OVER_WHITE, atol=1)
+    expected = np.rint(levels / np.float64(most) * 255)
+    np.testing.assert_allclose(read_image(path).astype(float), expected, atol=1)
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14])

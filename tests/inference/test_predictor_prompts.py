@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from sam_jax import TINY, InputError, Model, SamPredictor
-from sam_jax.inference import EmbeddedImage
+from sam_jax.inference import EmbeddedImage, embed_images, predict_masks
 from sam_jax.models import init_variables
+from sam_jax.types import Prompts
 
 CONFIG = replace(
     TINY,
@@ -201,3 +202,18 @@ def test_embeddings_of_other_models_are_refused(predictor):
     ):
         predictor.embedding = predictor.embedding._replace(framing=framing)
     assert predictor.is_image_set
+
+
+@pytest.mark.parametrize(("images", "prompts"), [(1, 0), (0, 1), (0, 0)])
+@pytest.mark.parametrize("fine", [None, TINY.fine], ids=["SAM", "fine"])
+def test_the_functions_below_take_empty_batches(images, prompts, fine):
+    config = replace(CONFIG, fine=fine)
+    model = Model(config, init_variables(config, seed=0))
+    framed, fitted = np.zeros((images, 64, 96, 3), np.uint8), np.full((images, 2), 60, np.int32)
+    embeddings = embed_images(model, framed, fitted)
+    asked = Prompts(
+        np.zeros((images, prompts, 2, 2), np.float32), np.ones((images, prompts, 2), np.int32)
+    )
+    logits, iou = predict_masks(model, embeddings, asked, multimask_output=True)
+    assert logits.shape == (images, prompts, 3, 16, 24)
+    assert iou.shape == (images, prompts, 3)
