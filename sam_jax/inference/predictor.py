@@ -1,7 +1,7 @@
 """Prompting one image again and again, with the official interface."""
 
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -93,10 +93,10 @@ class SamPredictor:
 
     def predict(
         self,
-        point_coords: Shaped[np.ndarray, "p 2"] | None = None,
-        point_labels: Shaped[np.ndarray, " p"] | None = None,
+        point_coords: Shaped[np.ndarray, "... p 2"] | None = None,
+        point_labels: Shaped[np.ndarray, "... p"] | None = None,
         box: Shaped[np.ndarray, "..."] | None = None,
-        mask_input: Shaped[np.ndarray, "1 h_low w_low"] | None = None,
+        mask_input: Shaped[np.ndarray, "... h_low w_low"] | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
     ) -> tuple[
@@ -156,10 +156,10 @@ class SamPredictor:
         features, framing = self._require_image()
         prompts = make_prompts(
             framing,
-            point_coords=_as_array(point_coords, (0, 0, 2)),
-            point_labels=None if point_labels is None else _fill_empty(point_labels, (0, 0)),
-            boxes=_as_array(boxes, (0, 4)),
-            mask_inputs=_as_array(mask_inputs, (0, *framing.low_size)),
+            point_coords=_as_array(point_coords),
+            point_labels=None if point_labels is None else np.asarray(point_labels),
+            boxes=_as_array(boxes),
+            mask_inputs=_as_array(mask_inputs),
         )
         plan, upscale = plan_upscaling(framing), upscale_logits if return_logits else upscale_masks
         height, width = framing.original
@@ -242,7 +242,8 @@ def _check_embedding(model: Model, embedding: EmbeddedImage) -> EmbeddedImage:
 
 
 @cache
-def _embedding_shapes(config: SamConfig, compute: Compute) -> ImageEmbedding:
+def _embedding_shapes(config: SamConfig, compute: Compute) -> Any:
+    """Shapes and dtypes of a model's embedding of one image."""
     model = Model(config, abstract_variables(config), compute)
     framed = jax.ShapeDtypeStruct((1, *config.image_encoder.image_size, 3), np.uint8)
     return jax.eval_shape(embed_images, model, framed, jax.ShapeDtypeStruct((1, 2), np.int32))
@@ -276,11 +277,5 @@ def _check_single(
         )
 
 
-def _as_array(values: np.ndarray | None, empty: tuple[int, ...]) -> np.ndarray | None:
-    return None if values is None else np.asarray(_fill_empty(values, empty), np.float64)
-
-
-def _fill_empty(values: np.ndarray, empty: tuple[int, ...]) -> np.ndarray:
-    """The values as an array; an empty list, which has one axis, gets the others."""
-    array = np.asarray(values)
-    return array.reshape(empty) if array.shape == (0,) else array
+def _as_array(values: np.ndarray | None) -> np.ndarray | None:
+    return None if values is None else np.asarray(values, np.float64)
