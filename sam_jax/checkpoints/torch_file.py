@@ -10,6 +10,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from io import BufferedReader
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -86,7 +87,8 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         try:
             start = file.read(START_BYTES)
             if is_old_file(start):
-                return _read_sequence(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                file.seek(0)
+                return _read_sequence(file)
             if not start.startswith(ZIP_MAGIC):
                 raise CheckpointError("not a file that torch.save wrote")
             with zipfile.ZipFile(file) as archive:
@@ -130,19 +132,20 @@ def _read_archive(
     return _view(entries, find, mapped), entries.others
 
 
-def _read_sequence(mapped: mmap.mmap) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+def _read_sequence(file: BufferedReader) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """A file from before PyTorch 1.6."""
     # Pickles of a number, of the version, of the writer's machine, of the value and of the storages' names; then the
     # length of each storage and its values.
-    parse(mapped)
-    if parse(mapped) != _OLD_VERSION:
+    parse(file)
+    if parse(file) != _OLD_VERSION:
         raise CheckpointError("damaged, or of a version of PyTorch's format that never was")
-    parse(mapped)
-    value, itemsizes = parse_with_itemsizes(mapped)
+    parse(file)
+    value, itemsizes = parse_with_itemsizes(file)
     entries = collect(value)
-    keys = parse(mapped)
+    keys = parse(file)
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     places: dict[str, tuple[int, int]] = {}
-    end = mapped.tell()
+    end = file.tell()
     for key in keys if isinstance(keys, list) else ():
         if key not in itemsizes or end + _COUNT.size > len(mapped):
             raise CheckpointError("truncated or damaged: a storage has no length or no type")

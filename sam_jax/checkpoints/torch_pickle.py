@@ -4,11 +4,11 @@ Python's own unpickler calls what the file names. This reader calls nothing: it 
 file stays a string, compared with the few that tensors are made of. Whatever else a file names becomes a `Foreign`.
 """
 
-import mmap
 import pickle
 import pickletools
 import struct
 from collections.abc import Iterable
+from io import BufferedReader
 from typing import Any, TypeVar
 
 from sam_jax.checkpoints.torch_records import (
@@ -161,7 +161,7 @@ def _text_of(value: Any) -> str:
     return _container(value, str)[:LONGEST_NAME]
 
 
-def parse(stream: bytes | mmap.mmap) -> Any:
+def parse(stream: bytes | BufferedReader) -> Any:
     """The value of a pickle: dictionaries, lists, tuples, text, numbers, `TensorRecord`s, and `Foreign` for the rest.
 
     Args:
@@ -173,7 +173,7 @@ def parse(stream: bytes | mmap.mmap) -> Any:
     return parse_with_itemsizes(stream)[0]
 
 
-def parse_with_itemsizes(stream: bytes | mmap.mmap) -> tuple[Any, dict[str, int]]:
+def parse_with_itemsizes(stream: bytes | BufferedReader) -> tuple[Any, dict[str, int]]:
     """Like `parse`, and the bytes of a number of every storage by its key, used or not."""
     machine = _Machine()
     try:

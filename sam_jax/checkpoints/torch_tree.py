@@ -61,13 +61,14 @@ def _walk(value: dict[Any, Any]) -> Iterator[tuple[str, TensorRecord]]:
 
 
 def _foreign_names(value: Any) -> Iterator[str]:
-    waiting, seen = deque([value]), {id(value)}
+    waiting: deque[Any] = deque([[value]])
+    seen = set()
     while waiting:
         content = waiting.popleft()
         if isinstance(content, Foreign):
             yield content.name
-        inside = content.values() if isinstance(content, dict) else content
-        for inner in inside if isinstance(content, dict | list | tuple) else ():
+            continue
+        for inner in content.values() if isinstance(content, dict) else content:
             if isinstance(inner, Foreign | dict | list | tuple) and id(inner) not in seen:
                 seen.add(id(inner))
                 waiting.append(inner)
