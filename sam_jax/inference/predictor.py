@@ -50,11 +50,11 @@ class SamPredictor:
         """Forgets the image."""
         self._embedded: EmbeddedImage | None = None
 
-    def set_image(self, image: np.ndarray, image_format: str = "RGB") -> None:
+    def set_image(self, image: Any, image_format: str = "RGB") -> None:
         """Computes the image's embedding, for `predict` to use.
 
         Args:
-            image: Image of height x width x 3 bytes of 0 to 255.
+            image: Image of height x width x 3 bytes of 0 to 255: an array, or what becomes one, as Pillow's images.
             image_format: Order of the colours: "RGB", or "BGR" as OpenCV has it.
 
         Raises:

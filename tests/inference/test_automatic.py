@@ -6,7 +6,7 @@ import pytest
 import skimage.data
 from PIL import Image
 
-from sam_jax import SamAutomaticMaskGenerator, load
+from sam_jax import SamAutomaticMaskGenerator, SamPredictor, load
 from sam_jax.inference import automatic
 from sam_jax.inference.automatic import SA1B
 from sam_jax.ops.boxes import mask_to_box_xywh
@@ -60,6 +60,9 @@ def test_output_modes_say_the_same(model, records, mode):
 def test_takes_images_that_set_image_takes(model, records, kind):
     found = SamAutomaticMaskGenerator(model, **LENIENT).generate(kind(PHOTO))
     assert [record["bbox"] for record in found] == [record["bbox"] for record in records]
+    predictor = SamPredictor(model)
+    predictor.set_image(kind(PHOTO))
+    assert predictor.original_size == (200, 250)
 
 
 @pytest.mark.parametrize("held", [automatic.HELD_BYTES, 0])
