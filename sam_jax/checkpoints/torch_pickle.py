@@ -131,7 +131,7 @@ class _Machine:
                 stack.append(make_foreign(self.pop_to_mark()[0]))
             case "INST":
                 self.pop_to_mark()
-                stack.append(Foreign(argument.replace(" ", ".")))
+                stack.append(make_foreign(Name(argument.replace(" ", "."))))
             case "BUILD":
                 # Attributes: of a state dict the versions of its modules, which SAM has none of.
                 self.pop(1)

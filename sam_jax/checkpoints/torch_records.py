@@ -97,11 +97,16 @@ def as_dict(items: list[Any]) -> dict[Any, Any]:
     return {key: value for key, value in pairs if isinstance(key, str | int)}
 
 
+def printable(text: str) -> str:
+    """Text from a file as a message can show it: on one line, and without orders to the terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def make_foreign(maker: Any) -> Foreign:
     """What a name, or an object that is foreign itself, makes."""
     if not isinstance(maker, Name | Foreign):
         raise TypeError("not a function")
-    return Foreign(maker.name[:LONGEST_NAME])
+    return Foreign(printable(maker.name[:LONGEST_NAME]))
 
 
 def find_storage(persistent_id: Any) -> Storage | Foreign:
@@ -110,7 +115,7 @@ def find_storage(persistent_id: Any) -> Storage | Foreign:
         case ("storage", Name(name), str() as key, _, size, *view):
             dtype = STORAGE_DTYPES.get(_without_device(name))
             if dtype is None:
-                return Foreign(name)
+                return Foreign(printable(name[:LONGEST_NAME]))
             match view:
                 case [] | [None]:
                     offset = 0
@@ -120,7 +125,7 @@ def find_storage(persistent_id: Any) -> Storage | Foreign:
                     raise TypeError("not a part of a storage")
             return Storage(key, dtype, _count(size), _count(offset))
         case ("module", Name(name), *_):  # with its source, before PyTorch 1.6
-            return Foreign(name)
+            return Foreign(printable(name[:LONGEST_NAME]))
     raise TypeError("not a storage")
 
 

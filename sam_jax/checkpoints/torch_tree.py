@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from sam_jax.checkpoints.torch_records import Foreign, TensorRecord
+from sam_jax.checkpoints.torch_records import LONGEST_NAME, Foreign, TensorRecord, printable
 from sam_jax.types import CheckpointError
 
 _DEEPEST = 8
@@ -39,9 +39,9 @@ def collect(value: Any) -> Entries:
         )
     used = {name.split("/")[0] for name in tensors}
     others = [
-        f"{key} ({content.name})" if isinstance(content, Foreign) else str(key)
-        for key, content in value.items()
-        if str(key) not in used
+        key[:LONGEST_NAME] + (f" ({content.name})" if isinstance(content, Foreign) else "")
+        for key, content in ((printable(str(key)), content) for key, content in value.items())
+        if key not in used
     ]
     return Entries(tensors, tuple(others))
 
@@ -52,7 +52,8 @@ def _walk(value: dict[Any, Any]) -> Iterator[tuple[str, TensorRecord]]:
     seen = {id(value)}
     while waiting:
         path, content = waiting.popleft()
-        for key, inner in content.items():
+        for name, inner in content.items():
+            key = printable(str(name))
             if isinstance(inner, TensorRecord):
                 yield f"{path}{key}", inner
             elif isinstance(inner, dict) and id(inner) not in seen and path.count("/") < _DEEPEST:

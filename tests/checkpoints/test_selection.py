@@ -294,6 +294,14 @@ def test_unknown_tensors_beside_the_weights_are_refused(tmp_path, published):
             load_checkpoint(tmp_path / "a.pt")
 
 
+def test_names_in_messages_are_on_one_line_and_give_the_terminal_no_orders(tmp_path, published):
+    torch.save({"a\n\x1b[31m": 5, "b" * 999: 5, "model": published[0]}, tmp_path / "a.pt")
+    assert read_origin(tmp_path / "a.pt").left_out == ("a??[31m", "b" * 100)
+    torch.save(published[0] | {"image_encoder.\n\x1b[31m": torch.ones(1)}, tmp_path / "a.pt")
+    with pytest.raises(CheckpointError, match=r"1 unexpected \(image_encoder\.\?\?\[31m\)"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
 @pytest.mark.parametrize("is_old", [False, True], ids=["archive", "before 1.6"])
 def test_names_of_all_tensors(tmp_path, is_old):
     value = {
