@@ -1,6 +1,6 @@
 """A model with its weights, and the pure functions that run it over batches of images and prompts."""
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import flax.struct
@@ -131,6 +131,13 @@ def decode_masks(
 
 def abstract_variables(config: SamConfig) -> Variables:
     """The tree of weights as shapes and dtypes; nothing is computed."""
+    # Each caller gets dicts of its own.
+    return jax.tree.map(lambda leaf: leaf, _trace_variables(config))
+
+
+@lru_cache(maxsize=16)
+def _trace_variables(config: SamConfig) -> Variables:
+    """What `abstract_variables` returns; tracing takes over a second, and a run asks several times."""
     height, width = config.image_encoder.image_size
     prompts = Prompts(
         jnp.zeros((1, 1, 1, 2)),
