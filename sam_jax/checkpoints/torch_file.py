@@ -34,6 +34,8 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _COUNT = struct.Struct("<q")
 _LARGEST_PICKLE = 64 * 2**20
 _MOST_REPEATED = 2**30
+_LARGEST_NOTE = 64
+"""Bytes of the longest entry that holds a word or a number, such as the byte order."""
 _ALIGNMENT = 64
 _MISREAD = (EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
 """What `zipfile` raises, among others, when a damaged archive leads it astray."""
@@ -116,13 +118,12 @@ def _read_archive(
         raise CheckpointError("a zip archive, but not a PyTorch file: it has no data.pkl")
     folder = pickles[0].removesuffix("data.pkl")
     members = {member.filename: member for member in archive.infolist()}
-    if f"{folder}byteorder" in members and archive.read(f"{folder}byteorder") != b"little":
+    order = members.get(f"{folder}byteorder")
+    if order is not None and _read_entry(archive, order, _LARGEST_NOTE) != b"little":
         raise CheckpointError(
             "written on a big-endian machine; save it again on a little-endian one"
         )
-    if members[pickles[0]].file_size > _LARGEST_PICKLE:
-        raise CheckpointError("its data.pkl is too large for a file of tensors")
-    entries = collect(parse(archive.read(pickles[0])))
+    entries = collect(parse(_read_entry(archive, members[pickles[0]], _LARGEST_PICKLE)))
     mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
 
     def find(key: str) -> tuple[int, int] | None:
@@ -196,6 +197,20 @@ def _check_repetitions(records: Mapping[str, TensorRecord]) -> None:
     elements = [(prod(record.shape), record.storage_size) for record in records.values()]
     if sum(count for count, stored in elements if count > stored) > _MOST_REPEATED:
         raise CheckpointError("its tensors repeat few numbers more often than any model needs")
+
+
+def _read_entry(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
+    """The content of an entry that has its proper size; nothing is unpacked otherwise.
+
+    Raises:
+        CheckpointError: The entry is longer than `most` bytes.
+    """
+    if member.file_size > most:
+        raise CheckpointError(
+            f"its {Path(member.filename).name} is too large for a file of tensors"
+        )
+    with archive.open(member) as entry:
+        return entry.read(most)
 
 
 def _find_values(member: zipfile.ZipInfo, mapped: mmap.mmap) -> int:

@@ -25,6 +25,10 @@ from sam_jax.checkpoints.torch_records import (
 )
 from sam_jax.types import CheckpointError
 
+
+_MOST_STEPS = 1_000_000
+"""Opcodes of the longest pickle that is followed: each can make a container of a hundred bytes out of one."""
+
 T = TypeVar("T")
 
 
@@ -177,7 +181,9 @@ def parse_with_itemsizes(stream: bytes | BufferedReader) -> tuple[Any, dict[str,
     """Like `parse`, and the bytes of a number of every storage by its key, used or not."""
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if number >= _MOST_STEPS:
+                raise CheckpointError("its pickle is too long for that of a file of tensors")
             machine.step(opcode.name, argument)
         (value,) = machine.stack
     except CheckpointError:

@@ -4,7 +4,7 @@ Arbelaez et al., "Contour Detection and Hierarchical Image Segmentation", TPAMI 
 https://doi.org/10.1109/TPAMI.2010.161.
 """
 
-import zipfile
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +13,17 @@ import numpy as np
 import scipy.io
 from jaxtyping import Bool, Integer, UInt8
 
+from sam_jax.data.archives import measure_npz, read_mat, read_npz
 from sam_jax.data.example import Example, LabelMasks, RecordError, check_size
 from sam_jax.data.folders import list_files, list_photos, read_photo, strip_ending
 
 TRUTH_ENDINGS = (".npz", ".mat")
+MOST_PEOPLE = 64
+"""The most people who may have divided a photo; BSDS500's have been divided by 4 to 9."""
+BYTES_PER_PIXEL = 16
+"""Of a person's segments and boundaries together, each at most a number of 8 bytes."""
+SMALLEST_LIMIT = 1 << 20
+"""Bytes that a truth may have in any case, for what is in it beside its pixels."""
 
 
 class _Record(NamedTuple):
@@ -60,9 +67,12 @@ class Bsds500Folder:
         photo_path = self._photo_folder / record.photo
         if record.truth is None:
             raise RecordError(f"{photo_path}: no segmentations in {self._truth_folder}")
-        labels = _read_segmentations(self._truth_folder / record.truth)[record.person]
         photo = read_photo(photo_path)
-        check_size(str(self._truth_folder / record.truth), labels.shape, photo.shape[:2])
+        truth_path = self._truth_folder / record.truth
+        people = _read_truth(truth_path, "segmentations", "Segmentation", photo.shape[:2])
+        if record.person >= len(people):
+            raise RecordError(f"{truth_path} is damaged: it has the segmentations of {len(people)}")
+        labels = people[record.person]
         name = f"{photo_path}, person {record.person + 1}"
         return Example(name, photo, LabelMasks(labels))
 
@@ -113,9 +123,8 @@ class Bsds500Boundaries:
         if truth is None:
             raise RecordError(f"{path}: no boundaries in {self._truth_folder}")
         photo = read_photo(path)
-        boundaries = _read_truth(self._truth_folder / truth, "boundaries", "Boundaries")
-        for drawn in boundaries:
-            check_size(str(self._truth_folder / truth), drawn.shape, photo.shape[:2])
+        truth_path = self._truth_folder / truth
+        boundaries = _read_truth(truth_path, "boundaries", "Boundaries", photo.shape[:2])
         return Outlined(name, photo, [drawn > 0 for drawn in boundaries])
 
 
@@ -125,30 +134,35 @@ def _count_people(folder: Path, truth: str | None) -> int:
         if truth is None:
             return 1
         if truth.endswith(".npz"):
-            with (
-                zipfile.ZipFile(folder / truth) as archive,
-                archive.open("segmentations.npy") as file,
-            ):
-                np.lib.format.read_magic(file)
-                return np.lib.format.read_array_header_1_0(file)[0][0]
-        return max(shape for _, shape, _ in scipy.io.whosmat(folder / truth))[-1]
-    except Exception:  # as in `_read_segmentations`
+            people = measure_npz(folder / truth, "segmentations")[0]
+        else:
+            people = max(shape for _, shape, _ in scipy.io.whosmat(folder / truth))[-1]
+    except Exception:  # as in `_read_truth`
         return 1
+    return people if people <= MOST_PEOPLE else 1
 
 
-def _read_segmentations(path: Path) -> Sequence[Integer[np.ndarray, "h w"]]:
-    """Label maps of all people, with labels from 1 on."""
-    return _read_truth(path, "segmentations", "Segmentation")
+def _read_truth(
+    path: Path, array: str, cell_field: str, photo_size: tuple[int, ...]
+) -> Sequence[Integer[np.ndarray, "h w"] | Bool[np.ndarray, "h w"]]:
+    """The truth of all people: an array of an .npz file, or a field of a .mat file's cells.
 
-
-def _read_truth(path: Path, array: str, cell_field: str) -> Sequence[np.ndarray]:
-    """The truth of all people: an array of an .npz file, or a field of a .mat file's cells."""
+    Raises:
+        RecordError: The truth is damaged, of another size than the photo, or much larger than it can be.
+    """
+    most = MOST_PEOPLE * BYTES_PER_PIXEL * math.prod(photo_size) + SMALLEST_LIMIT
     try:
         if path.suffix == ".npz":
-            with path.open("rb") as file:
-                return list(np.load(file)[array])
-        cells = scipy.io.loadmat(path)["groundTruth"].ravel()
-        return [cell[cell_field][0, 0] for cell in cells]
+            people = list(read_npz(path, array, most))
+        else:
+            cells = read_mat(path, "groundTruth", most).ravel()
+            people = [cell[cell_field][0, 0] for cell in cells]
+        kinds = {drawn.dtype.kind for drawn in people}
     # What damaged archives raise depends on where the damage is: BadZipFile, zlib.error, ValueError, KeyError, ...
     except Exception as error:
         raise RecordError(f"{path} holds no {array}, or is damaged: {error}") from error
+    if not kinds <= set("biu"):
+        raise RecordError(f"{path} holds no {array}, or is damaged: they are not whole numbers")
+    for drawn in people:
+        check_size(str(path), drawn.shape, photo_size)
+    return people

@@ -103,6 +103,8 @@ def check_size(truth: str, size: tuple[int, ...], photo_size: tuple[int, ...]) -
     Raises:
         RecordError: The sizes differ.
     """
+    if len(size) != len(photo_size):
+        raise RecordError(f"{truth} has {len(size)} axes, and not a height and a width")
     if size != photo_size:
         raise RecordError(
             f"{truth} is {size[1]} wide and {size[0]} high, "

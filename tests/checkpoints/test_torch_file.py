@@ -1,6 +1,7 @@
 import os
 import pickle
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from sam_jax.checkpoints import read_pth, write_pth
+from sam_jax.checkpoints import read_pth, torch_pickle, write_pth
 from sam_jax.checkpoints.torch_pickle import parse, serialize
 from sam_jax.checkpoints.torch_records import TensorRecord
 from sam_jax.types import CheckpointError
@@ -247,6 +248,28 @@ def test_refuses_other_archives(tmp_path):
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("archive/byteorder", b"big")
     with pytest.raises(CheckpointError, match="big-endian"):
+        read_pth(path)
+
+
+def test_every_entry_is_measured_before_it_is_unpacked(tmp_path):
+    stream = serialize([("w", TensorRecord("0", FLOAT, 6, 0, (2, 3), (3, 1)))])
+    path = _archive(tmp_path / "a.pth", stream)
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/byteorder", bytes(2**26))
+        archive.writestr("archive/version", bytes(2**26))
+    tracemalloc.start()
+    with pytest.raises(CheckpointError, match="its byteorder is too large"):
+        read_pth(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**22
+    tracemalloc.stop()
+
+
+def test_pickles_of_nothing_but_containers_end_early(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch_pickle, "_MOST_STEPS", 10_000)
+    path = _archive(
+        tmp_path / "a.pth", b"\x80\x02" + b"}" * 2**20, compression=zipfile.ZIP_DEFLATED
+    )
+    with pytest.raises(CheckpointError, match="its pickle is too long"):
         read_pth(path)
 
 

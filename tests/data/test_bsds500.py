@@ -1,9 +1,13 @@
+import io
+import tracemalloc
+import zipfile
+
 import numpy as np
 import pytest
 import scipy.io
 from PIL import Image
 
-from sam_jax.data.bsds500 import Bsds500Folder
+from sam_jax.data.bsds500 import Bsds500Boundaries, Bsds500Folder
 from sam_jax.data.example import RecordError
 from sam_jax.data.sources import open_boundaries
 from sam_jax.types import InputError
@@ -95,3 +99,44 @@ def test_bad_boundaries(folders, tmp_path):
         open_boundaries(tmp_path.parent)
     with pytest.raises(InputError, match="no such folder"):
         open_boundaries(tmp_path / "x")
+
+
+def write_bomb(path, **arrays):
+    """An .npz file whose arrays are zeros of the given shapes, however large."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, (shape, length) in arrays.items():
+            header = io.BytesIO()
+            description = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(header, description)
+            archive.writestr(f"{name}.npy", header.getvalue() + bytes(length))
+
+
+@pytest.mark.parametrize("shape", [(4, 30000, 30000), (10**12, HEIGHT, WIDTH), (2, 3), ()])
+def test_truth_of_any_size_is_measured_before_it_is_unpacked(tmp_path, shape):
+    for folder in ("images", "ground_truth"):
+        (tmp_path / folder).mkdir()
+    Image.fromarray(paint_photo(0)).save(tmp_path / "images" / "0.jpg")
+    truth = tmp_path / "ground_truth" / "0.npz"
+    write_bomb(truth, segmentations=(shape, 1 << 24), boundaries=(shape, 1 << 24))
+    folders = tmp_path / "images", tmp_path / "ground_truth"
+    source = Bsds500Folder(*folders)
+    assert len(source) <= 4
+    tracemalloc.start()
+    with pytest.raises(RecordError, match=r"0\.npz"):
+        source[0]
+    with pytest.raises(RecordError, match=r"0\.npz"):
+        Bsds500Boundaries(*folders)[0]
+    assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    tracemalloc.stop()
+
+
+def test_mat_files_that_unpack_to_much(folders):
+    truth = next(iter(folders[1].rglob("0.*")))
+    if truth.suffix != ".mat":
+        pytest.skip("another form")
+    cells = np.empty((1, 1), object)
+    cells[0, 0] = {"Segmentation": np.zeros((6000, 6000), np.uint16), "Boundaries": DIVISIONS[0]}
+    scipy.io.savemat(truth, {"groundTruth": cells}, do_compression=True)
+    assert truth.stat().st_size < 1 << 18
+    with pytest.raises(RecordError, match="unpacks to more than any truth"):
+        Bsds500Folder(*folders)[0]
