@@ -1,6 +1,7 @@
 """Masks for everything in an image (SAM, section 4 "Fully automatic" and appendix B), with the official interface."""
 
 import itertools
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, TypedDict
@@ -10,12 +11,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 
 from sam_jax.data.framing import Framing, frame_image
-from sam_jax.inference.crops import Crop, make_point_grid, near_crop_edge, plan_crops
+from sam_jax.inference.crops import (
+    MOST_LAYERS,
+    MOST_POINTS_PER_SIDE,
+    Crop,
+    make_point_grid,
+    near_crop_edge,
+    plan_crops,
+)
 from sam_jax.inference.mask_table import MaskTable, join_tables, write_runs
 from sam_jax.inference.prompt_batches import decode_in_batches
 from sam_jax.inference.prompts import make_prompts
 from sam_jax.inference.steps import embed_images
 from sam_jax.inference.survivors import PackedMask, draw_stable_masks
+from sam_jax.memory import require_memory
 from sam_jax.models import Model
 from sam_jax.ops.boxes import mask_to_box_xyxy
 from sam_jax.ops.nms import box_nms
@@ -139,6 +148,15 @@ class SamAutomaticMaskGenerator:
             raise InputError(
                 f"output_mode is binary_mask, uncompressed_rle or coco_rle, not {output_mode!r}"
             )
+        if not 0 <= crop_n_layers <= MOST_LAYERS or crop_n_points_downscale_factor < 1:
+            raise InputError(
+                f"crop_n_layers {crop_n_layers} is from 0 to {MOST_LAYERS}, and crop_n_points_downscale_factor "
+                f"{crop_n_points_downscale_factor} is at least 1"
+            )
+        if points_per_side is not None and points_per_side > MOST_POINTS_PER_SIDE:
+            raise InputError(
+                f"points_per_side {points_per_side} is more than {MOST_POINTS_PER_SIDE}"
+            )
         if point_grids is None:
             sides = (
                 int((points_per_side or 0) / crop_n_points_downscale_factor**layer)
@@ -159,9 +177,12 @@ class SamAutomaticMaskGenerator:
             raise InputError(
                 f"points_per_batch {points_per_batch} and images_per_batch {images_per_batch} are at least 1"
             )
+        pixels = math.prod(model.config.image_encoder.image_size)
+        require_memory(images_per_batch * 12 * pixels, f"images_per_batch {images_per_batch}")
         self.model = model
         self.point_grids = [np.asarray(grid, np.float64) for grid in point_grids]
-        self.points_per_batch = points_per_batch
+        # A batch is filled up to its size, so that none needs to be larger than a grid.
+        self.points_per_batch = min(points_per_batch, max(map(len, self.point_grids)))
         self.pred_iou_thresh = pred_iou_thresh
         self.stability_score_thresh = stability_score_thresh
         self.stability_score_offset = stability_score_offset

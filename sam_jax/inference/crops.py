@@ -7,6 +7,12 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from sam_jax.types import InputError
+
+MOST_POINTS_PER_SIDE = 1024
+"""Of a grid; a million points take hours."""
+MOST_LAYERS = 6
+"""Of crops; they are 5461 then, and those of the last one a hundredth of the image's side."""
 NEAR = 20.0
 """Distance from a crop's edge, in pixels, within which a mask counts as cut."""
 
@@ -31,7 +37,12 @@ def plan_crops(image_size: tuple[int, int], layers: int, overlap_ratio: float) -
         layers: Number of layers beyond the whole image.
         overlap_ratio: Overlap of two neighbours in the first layer, as a share of the image's shorter side. It is
             halved from layer to layer.
+
+    Raises:
+        InputError: There are too many layers.
     """
+    if layers > MOST_LAYERS:
+        raise InputError(f"crop_n_layers {layers} is more than {MOST_LAYERS}")
     height, width = image_size
     crops = [Crop((0, 0, width, height), 0)]
     for layer in range(1, layers + 1):
@@ -52,7 +63,13 @@ def plan_crops(image_size: tuple[int, int], layers: int, overlap_ratio: float) -
 
 
 def make_point_grid(points_per_side: int) -> Float[np.ndarray, "n 2"]:
-    """An even grid of points x, y in the unit square, row by row."""
+    """An even grid of points x, y in the unit square, row by row.
+
+    Raises:
+        InputError: There are too many points.
+    """
+    if points_per_side > MOST_POINTS_PER_SIDE:
+        raise InputError(f"points_per_side {points_per_side} is more than {MOST_POINTS_PER_SIDE}")
     side = (np.arange(points_per_side) + 0.5) / points_per_side
     x, y = np.meshgrid(side, side)
     return np.stack([x.ravel(), y.ravel()], axis=1)

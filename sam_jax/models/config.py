@@ -3,11 +3,14 @@
 import math
 from dataclasses import dataclass, replace
 
+from sam_jax.memory import require_memory
 from sam_jax.models.image_encoder import ImageEncoderConfig
 from sam_jax.models.mask_decoder import MaskDecoderConfig
 from sam_jax.models.prompt_encoder import PromptEncoderConfig
 from sam_jax.types import InputError
 
+LIVE_TOKENS = 4
+"""Copies of all tokens that a block of the image encoder holds at least."""
 PATCH_SIZE = 16
 """Pixels along the side of a patch in every Segment Anything, which are four places of a low-resolution mask."""
 
@@ -75,8 +78,12 @@ class SamConfig:
             image_size: Height and width of the padded input in pixels.
 
         Raises:
-            InputError: A side is not a multiple of the patch size.
+            InputError: A side is not a multiple of the patch size, or the machine lacks the memory.
         """
+        height, width = image_size
+        patches = height * width / PATCH_SIZE**2
+        needed = 4 * patches * (3 * PATCH_SIZE**2 + LIVE_TOKENS * self.image_encoder.width)
+        require_memory(needed, f"image size {height}x{width}")
         return replace(self, image_encoder=replace(self.image_encoder, image_size=image_size))
 
 

@@ -4,6 +4,7 @@ A mask is read column by column, and the lengths of its runs are stored, backgro
 further into a string (`rleToString` of pycocotools' `maskApi.c` is the reference).
 """
 
+import operator
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -17,6 +18,8 @@ SIGN_BIT = 1 << (CHUNK_BITS - 1)
 MORE_BIT = 1 << CHUNK_BITS
 FIRST_CHARACTER = 48
 BITS = 8
+MOST_PIXELS = 1 << 30
+"""Of a mask that is decoded: no image that can be read has as many."""
 
 
 class Rle(TypedDict):
@@ -88,11 +91,23 @@ def decode_rle(rle: Rle) -> Bool[np.ndarray, "h w"]:
     """Decode a mask from either form of the counts.
 
     Raises:
-        InputError: The runs do not fill the mask.
+        InputError: The runs do not fill the mask, or the mask is larger than any image.
     """
-    height, width = rle["size"]
-    counts = rle["counts"]
-    runs = decompress_counts(counts) if isinstance(counts, str | bytes) else counts
+    try:
+        height, width = map(operator.index, rle["size"])
+        counts = rle["counts"]
+        if isinstance(counts, bytes):
+            counts = counts.decode("latin-1")
+        runs = decompress_counts(counts) if isinstance(counts, str) else counts
+        runs = [operator.index(run) for run in runs]
+    except (LookupError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"damaged run-length encoding: it needs `size` and `counts` of whole numbers ({error})"
+        ) from error
+    if min(height, width) < 0 or height * width > MOST_PIXELS:
+        raise InputError(f"damaged run-length encoding: a mask of {height}x{width} pixels")
     # Python's integers, since in 64 bits long runs can add up to anything.
     if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise InputError(

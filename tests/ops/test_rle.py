@@ -99,3 +99,35 @@ def test_counts_of_any_kind(kind):
 def test_bytes_that_are_not_counts_are_refused(text):
     with pytest.raises(InputError, match="damaged run-length encoding"):
         decode_rle({"size": [13, 7], "counts": text})
+
+
+@pytest.mark.parametrize(
+    "rle",
+    [
+        {"size": [3, 4], "counts": [2**62, 2**62, 2**62, 2**62, 12]},
+        {"size": [3, 4], "counts": [2**64 + 12]},
+        {"size": [3, 4], "counts": [-5, 17]},
+        {"size": [3, 4], "counts": [6.0, 6.0]},
+        {"size": [3, 4], "counts": [float("nan"), 12]},
+        {"size": [3, 4], "counts": ["12"]},
+        {"size": [3, 4], "counts": None},
+        {"size": [3, 4]},
+        {"size": [3], "counts": [3]},
+        {"size": ["3", "4"], "counts": [12]},
+        {"size": [-3, -4], "counts": [12]},
+        {"size": [2**31, 2**31], "counts": [2**62]},
+        {"size": [10**200, 1], "counts": [10**200]},
+        {"size": [3, 4], "counts": b"\xff\xfe"},
+        {"size": [3, 4], "counts": compress_counts([2**57, 12])},
+    ],
+)
+def test_counts_and_sizes_that_are_none(rle):
+    with pytest.raises(InputError, match="damaged run-length encoding"):
+        decode_rle(rle)
+
+
+def test_counts_as_bytes_as_pycocotools_gives_them():
+    mask = blob(11, 7)
+    theirs = coco.encode(np.asfortranarray(mask, np.uint8))
+    assert isinstance(theirs["counts"], bytes)
+    np.testing.assert_array_equal(decode_rle(theirs), mask)
