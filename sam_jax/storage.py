@@ -1,26 +1,34 @@
 """Files and folders that appear whole or not at all.
 
 What is being made lies beside its place, under a hidden name that ends in `.unfinished`, and gets its own name when it
-is complete. An exception leaves no trace of it; only a killed process leaves it behind, for `remove_leftovers` to find.
-Every writer has an unfinished file of its own: of several processes that write one file the last one wins, and nobody
-ever reads a mixture.
+is complete. An exception leaves no trace of it; only a killed process leaves it behind, for `remove_leftovers` to find:
+the system's lock on it, which its writer holds, ends with the writer. Every writer has an unfinished file of its own:
+of several processes that write one file the last one wins, and nobody ever reads a mixture.
 
 What the disk refuses is an `InputError` where the place is to blame that a user has named (no such folder, no
 permission), and a `RunError` otherwise (no space left, a broken disk).
 """
 
 import errno
+import filecmp
+import glob
 import json
 import os
+import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from sam_jax.types import InputError, RunError
+
+try:
+    import fcntl
+except ImportError:  # where there are no such locks, what is left behind goes by its age
+    fcntl = None
 
 UNFINISHED = ".*.unfinished"
 """The pattern of all unfinished names."""
@@ -33,7 +41,10 @@ _THE_PLACE = (
 _ALREADY_THERE = (errno.EEXIST, errno.ENOTEMPTY)
 _NAME_LENGTH = 50
 """Characters of a name that its unfinished name keeps: with four bytes each, it stays within the limit of 255."""
+_OF_ONE_WRITER = re.compile(r"\.[0-9a-f]{12}\.unfinished$")
 _DEAD_AFTER_SECONDS = 86400
+_LOCKED_AFTER_SECONDS = 2
+"""The time within which a writer has surely locked what it has made."""
 
 
 @contextmanager
@@ -69,10 +80,13 @@ def atomic_file(path: Path, *, is_durable: bool = False) -> Iterator[BinaryIO]:
     """
     unfinished = _name_unfinished(path)
     with explaining(path):
+        if is_durable:  # large, and rare: weights
+            remove_leftovers_of(path)
         if path.is_dir():  # said before anything is computed for it
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         try:
             with unfinished.open("wb") as file:
+                _lock(file.fileno())
                 yield file
                 if is_durable:
                     file.flush()
@@ -93,29 +107,27 @@ def write_json(path: Path, document: Any) -> None:
     write_text(path, json.dumps(document) + "\n")
 
 
-def link_or_copy(source: Path, path: Path) -> None:
-    """Make `path` a hard link to a file where the file system has such links, and a copy of the file elsewhere.
+def copy_file(source: Path, path: Path) -> None:
+    """Copy a file.
 
     Args:
         source: File that exists.
-        path: Place of the link, in a folder that exists. What is there already is replaced.
+        path: Place of the copy, in a folder that exists. What is there already is replaced.
 
     Raises:
         InputError: The path cannot be written to, or the source cannot be read.
         RunError: The disk is full or broken.
     """
-    unfinished = _name_unfinished(path)
-    with explaining(path):
-        if path.exists() and path.samefile(source):
-            return
-        try:
-            try:
-                os.link(source.resolve(), unfinished)
-            except OSError:
-                shutil.copyfile(source, unfinished)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
+    with atomic_file(path) as file, source.open("rb") as content:
+        shutil.copyfileobj(content, file)
+
+
+def have_same_content(one: Path, other: Path) -> bool:
+    """Whether two files exist and have the same bytes."""
+    try:
+        return filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
 
 
 @contextmanager
@@ -180,7 +192,7 @@ def atomic_folder(path: Path, *, replaces: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def files_together(folder: Path) -> Iterator[Path]:
+def files_together(folder: Path, last: str, replaces: Collection[str] = ()) -> Iterator[Path]:
     """Files that appear in a folder when the block ends, and of which none appears if the block raises.
 
     A new folder appears with its files at once. In one that exists, files of the same names are replaced, one by one,
@@ -188,6 +200,8 @@ def files_together(folder: Path) -> Iterator[Path]:
 
     Args:
         folder: Place of the files. It is made where it is missing, with the folders above it.
+        last: Name of the file that appears after all others, and so shows that they are complete.
+        replaces: Names of files in the folder that go when the new ones appear.
 
     Yields:
         The folder to write the files into, empty.
@@ -197,24 +211,68 @@ def files_together(folder: Path) -> Iterator[Path]:
         RunError: The disk is full or broken.
     """
     inside = folder / "files" if folder.is_dir() else folder
+    remove_leftovers_of(inside)
     with explaining(folder), _unfinished_folder(inside) as unfinished:
         yield unfinished
         if folder.is_dir() or not _take_place(unfinished, folder):
-            for file in unfinished.iterdir():
+            files = sorted(unfinished.iterdir(), key=lambda file: file.name == last)
+            for name in set(replaces) - {file.name for file in files}:
+                (folder / name).unlink(missing_ok=True)
+            for file in files:
                 file.replace(folder / file.name)
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes have left in a folder and below: unfinished things untouched for a day.
+def remove_leftovers(folder: Path, *, below: bool = True) -> None:
+    """Remove what killed processes have left in a folder.
 
-    A day, because a process on another machine may still be writing what is younger.
+    Args:
+        folder: The folder, which may be missing.
+        below: Whether the folders in it are searched, too.
     """
-    for path in sorted(folder.rglob(UNFINISHED)):
-        with suppress(FileNotFoundError):  # another process removes it too
-            # A hard link is as old as the file it links to; only the inode's own time says when it was made.
-            touched = max(part.lstat().st_ctime for part in (path, *path.rglob("*")))
-            if time.time() - touched > _DEAD_AFTER_SECONDS:
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    for path in sorted(folder.rglob(UNFINISHED) if below else folder.glob(UNFINISHED)):
+        _remove_dead(path)
+
+
+def remove_leftovers_of(path: Path) -> None:
+    """Remove what killed processes have left of one file or folder."""
+    pattern = f".{glob.escape(path.name[:_NAME_LENGTH])}.*.unfinished"
+    for unfinished in sorted(path.parent.glob(pattern)):
+        if _OF_ONE_WRITER.sub("", unfinished.name) == f".{path.name[:_NAME_LENGTH]}":
+            _remove_dead(unfinished)
+
+
+def _remove_dead(path: Path) -> None:
+    """Remove something unfinished whose writer has ended.
+
+    That is what nobody has locked; and where a lock says nothing, on another machine's disk perhaps, or is meant to be
+    gone on with, what nobody has touched for a day.
+    """
+    with suppress(OSError):  # another process removes it too, or it is not ours
+        # What was moved is as old as its content; only the inode's own time says when it came here.
+        age = time.time() - max(part.lstat().st_ctime for part in (path, *path.rglob("*")))
+        can_tell = _OF_ONE_WRITER.search(path.name) and age > _LOCKED_AFTER_SECONDS
+        if age > _DEAD_AFTER_SECONDS or (can_tell and _is_free(path)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_free(path: Path) -> bool:
+    """Whether no process holds the lock that the writer of something unfinished takes; False if that is unknown."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return _lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock an open file or folder until it is closed or the process ends, and return whether that worked."""
+    if fcntl is None:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # another process has it, or the file system has no locks
+        return False
+    return True
 
 
 def _name_unfinished(path: Path) -> Path:
@@ -226,8 +284,12 @@ def _unfinished_folder(path: Path) -> Iterator[Path]:
     """A folder to be renamed to `path`; it is removed, with the folders made above it, if it has not been."""
     missing = [parent for parent in path.parents if not parent.exists()]
     unfinished = _name_unfinished(path)
+    descriptor = None
     try:
         unfinished.mkdir(parents=True)
+        with suppress(OSError):  # where folders cannot be opened
+            descriptor = os.open(unfinished, os.O_RDONLY)
+            _lock(descriptor)
         yield unfinished
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -235,6 +297,9 @@ def _unfinished_folder(path: Path) -> Iterator[Path]:
             with suppress(OSError):  # another process uses it
                 parent.rmdir()
         raise
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
     shutil.rmtree(unfinished, ignore_errors=True)
 
 

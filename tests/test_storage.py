@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import pytest
 
@@ -13,8 +15,9 @@ from sam_jax.storage import (
     UNFINISHED,
     atomic_file,
     atomic_folder,
+    copy_file,
     files_together,
-    link_or_copy,
+    have_same_content,
     make_folder,
     remove_leftovers,
     resumable_file,
@@ -38,7 +41,7 @@ def write_folder(path, content):
 
 
 def write_together(path, content):
-    with files_together(path) as folder:
+    with files_together(path, "y") as folder:
         (folder / "x").write_bytes(content)
         (folder / "y").write_bytes(content)
 
@@ -63,7 +66,7 @@ def test_a_second_writing_replaces_the_first(tmp_path, write):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
 @pytest.mark.parametrize("exists", [False, True])
-@pytest.mark.parametrize("make", [atomic_file, atomic_folder, files_together])
+@pytest.mark.parametrize("make", [atomic_file, atomic_folder, partial(files_together, last="x")])
 def test_an_exception_leaves_no_trace(tmp_path, make, exists, error):
     path = tmp_path / NAME
     if exists:
@@ -84,7 +87,7 @@ def test_an_exception_leaves_no_trace(tmp_path, make, exists, error):
     assert not exists or read(path) == before
 
 
-@pytest.mark.parametrize("make", [atomic_folder, files_together])
+@pytest.mark.parametrize("make", [atomic_folder, partial(files_together, last="x")])
 def test_folders_above_are_made_and_vanish_with_a_failure(tmp_path, make):
     path = tmp_path / "some" / "where" / NAME
     with pytest.raises(ZeroDivisionError), make(path):
@@ -136,17 +139,18 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
     assert (tmp_path / "c").stat().st_mode == (tmp_path / "d").stat().st_mode
 
 
-def test_links(tmp_path, monkeypatch):
+def test_copies(tmp_path):
     (tmp_path / "source").write_bytes(b"photo")
-    (tmp_path / NAME).write_bytes(b"old")
-    link_or_copy(tmp_path / "source", tmp_path / NAME)
-    assert (tmp_path / NAME).samefile(tmp_path / "source")
-    link_or_copy(tmp_path / NAME, tmp_path / "source")
-    monkeypatch.setattr(os, "link", lambda source, path: os.stat(source / "no links here"))
-    link_or_copy(tmp_path / "source", tmp_path / "copy")
-    assert not (tmp_path / "copy").samefile(tmp_path / "source")
-    assert (tmp_path / "copy").read_bytes() == b"photo"
-    assert sorted(os.listdir(tmp_path)) == sorted(["source", NAME, "copy"])
+    (tmp_path / NAME).hardlink_to(tmp_path / "source")  # as earlier versions made them
+    copy_file(tmp_path / "source", tmp_path / NAME)
+    assert have_same_content(tmp_path / "source", tmp_path / NAME)
+    (tmp_path / NAME).write_bytes(b"drawn over")
+    assert (tmp_path / "source").read_bytes() == b"photo"
+    assert not have_same_content(tmp_path / "source", tmp_path / NAME)
+    assert not have_same_content(tmp_path / "source", tmp_path / "none")
+    with pytest.raises(InputError, match="No such file"):
+        copy_file(tmp_path / "none", tmp_path / "copy")
+    assert sorted(os.listdir(tmp_path)) == sorted(["source", NAME])
 
 
 def write_half(path):
@@ -240,7 +244,7 @@ parent = Path(sys.argv[1])
 with (
     atomic_file(parent / "file") as file,
     atomic_folder(parent / "folder") as folder,
-    files_together(parent / "together") as together,
+    files_together(parent / "together", "x") as together,
 ):
     file.write(bytes(2**20))
     (folder / "x").write_bytes(bytes(2**20))
@@ -262,9 +266,38 @@ def test_a_killed_process_leaves_only_what_can_be_found(tmp_path, monkeypatch):
     assert left == sorted(tmp_path.glob(UNFINISHED))
     for what, write in WRITERS.items():
         write(tmp_path / what, b"whole")
-    monkeypatch.setattr(storage, "_DEAD_AFTER_SECONDS", -1)
-    remove_leftovers(tmp_path)
+    with atomic_file(tmp_path / "living") as file, atomic_folder(tmp_path / "alive") as folder:
+        monkeypatch.setattr(storage, "_LOCKED_AFTER_SECONDS", -1)
+        remove_leftovers(tmp_path)
+        assert len(list(tmp_path.glob(UNFINISHED))) == 2
+        file.write(b"on")
+        (folder / "x").touch()
+    assert (tmp_path / "living").read_bytes() == b"on"
+    shutil.rmtree(tmp_path / "alive")
+    (tmp_path / "living").unlink()
     assert sorted(os.listdir(tmp_path)) == sorted(WRITERS)
+
+
+def test_leftovers_of_one_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "_LOCKED_AFTER_SECONDS", -1)
+    mine, other, resumable = (
+        tmp_path / f".{name}.unfinished"
+        for name in ("a[b].pth.0123456789ab", "a[b].pth.more.0123456789ab", "a[b].pth")
+    )
+    for path in (mine, other, resumable):
+        path.touch()
+    with atomic_file(tmp_path / "a[b].pth", is_durable=True) as file:
+        file.write(b"weights")
+    assert sorted(tmp_path.iterdir()) == sorted([other, resumable, tmp_path / "a[b].pth"])
+
+
+def test_files_that_replace_an_earlier_set(tmp_path):
+    for name in "abcd":
+        (tmp_path / name).write_bytes(b"old")
+    with files_together(tmp_path, "a", ["a", "b", "c", "gone"]) as folder:
+        for name in "ab":
+            (folder / name).write_bytes(b"new")
+    assert read(tmp_path) == {"a": b"new", "b": b"new", "d": b"old"}
 
 
 RACING = """

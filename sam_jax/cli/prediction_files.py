@@ -1,5 +1,7 @@
 """The files that `sam-jax predict` writes: all of them or none."""
 
+import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from sam_jax.inference.overlay import draw_overlay
 from sam_jax.ops.boxes import mask_to_box_xywh
 from sam_jax.ops.rle import encode_rle
 from sam_jax.storage import files_together, write_json
+from sam_jax.types import InputError
 
 
 def write_prediction(
@@ -75,9 +78,29 @@ def write_prediction(
         },
         "annotations": annotations,
     }
-    with files_together(folder) as unfinished:
+    table = f"{photo.stem}.json"
+    with files_together(folder, table, _list_masks(folder / table)) as unfinished:
         for annotation, mask in zip(annotations, masks.reshape(-1, *masks.shape[2:]), strict=True):
             write_mask(unfinished / annotation["file"], mask)
         write_image(unfinished / f"{photo.stem}_overlay.png", overlay)
-        write_json(unfinished / f"{photo.stem}.json", document)
+        write_json(unfinished / table, document)
     return annotations
+
+
+def _list_masks(table: Path) -> list[str]:
+    """The masks that an earlier run has written with a JSON file, and that no later one may mix with its own.
+
+    Raises:
+        InputError: The file was not written by an earlier run, but may be the photo's truth, as in SA-1B.
+    """
+    if not table.exists():
+        return []
+    try:
+        document = json.loads(table.read_bytes())
+        prompts, names = document["prompts"], [one["file"] for one in document["annotations"]]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        prompts, names = None, []
+    if not isinstance(prompts, dict):
+        raise InputError(f"{table} is there already, and not of such a run: name another --output")
+    ours = re.compile(rf"{re.escape(table.stem)}_mask_\d+\.png")
+    return [name for name in names if isinstance(name, str) and ours.fullmatch(name)]

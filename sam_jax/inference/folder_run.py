@@ -1,7 +1,9 @@
 """Masks for a folder of photos: on all devices, shared among processes, and resumable."""
 
 import functools
+import glob
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +18,13 @@ from sam_jax.inference.automatic import SamAutomaticMaskGenerator
 from sam_jax.inference.mask_files import gather_coco, make_document, write_pngs
 from sam_jax.inference.overlay import draw_everything
 from sam_jax.ops.rle import decode_rle
-from sam_jax.storage import link_or_copy, make_folder, remove_leftovers, write_json
+from sam_jax.storage import (
+    copy_file,
+    have_same_content,
+    make_folder,
+    remove_leftovers,
+    write_json,
+)
 from sam_jax.types import InputError
 
 MASKS, OVERLAYS, PNGS = "sa1b", "overlays", "pngs"
@@ -98,8 +106,9 @@ def find_photos(place: Path, output: Path) -> Photos:
 class FolderRun:
     """Finds masks for photos and writes them; photos whose results are complete are left alone.
 
-    A photo's json file appears whole, and after the photo was linked (or copied) beside it, so that the folder can be
-    trained on. Where only extras are missing, they are made from the json file.
+    A photo's json file appears whole, and after the photo was copied beside it, so that the folder can be trained on,
+    and that a photo which is replaced by another of its name is told from it: its results are made anew. Where only
+    extras are missing, they are made from the json file.
 
     Args:
         generators: One generator for each device.
@@ -134,6 +143,7 @@ class FolderRun:
             InputError: The output folder cannot be written to.
             RunError: The disk is full or broken.
         """
+        remove_leftovers(self.output, below=False)
         for name in (MASKS, OVERLAYS, PNGS):
             remove_leftovers(self.output / name)
         workers = [functools.partial(self._process, generator) for generator in self.generators]
@@ -161,8 +171,20 @@ class FolderRun:
         )
 
     def _has_masks(self, name: str) -> bool:
-        """Whether there are masks of this very photo, not of one with another ending, whose json file is the same."""
-        return self._document(name).exists() and (self.output / MASKS / name).exists()
+        """Whether there are masks of this very photo, not of another that had its name but for the ending."""
+        return self._document(name).exists() and have_same_content(
+            self.photos.folder / name, self.output / MASKS / name
+        )
+
+    def _forget(self, name: str) -> None:
+        """Remove the results of another photo that had this name, its json file first: without it nothing counts."""
+        self._document(name).unlink(missing_ok=True)
+        stem = Path(strip_ending(name)).name
+        for path in self._document(name).parent.glob(f"{glob.escape(stem)}.*"):
+            if path.stem == stem and path.suffix.lower() in PHOTO_ENDINGS:
+                path.unlink(missing_ok=True)
+        self._overlay(name).unlink(missing_ok=True)
+        shutil.rmtree(self._pngs(name), ignore_errors=True)
 
     def _overlay(self, name: str) -> Path:
         return self.output / OVERLAYS / f"{strip_ending(name)}.jpg"
@@ -183,7 +205,7 @@ class FolderRun:
             try:
                 image = read_image(self.photos.folder / name)
             except InputError as error:
-                outcomes.append(PhotoOutcome(name, 0, str(error)))
+                outcomes.append(self._refuse(name, str(error)))
                 continue
             if self._has_masks(name):
                 document = json.loads(self._document(name).read_bytes())
@@ -192,14 +214,20 @@ class FolderRun:
             try:
                 generator.plan(image)
             except InputError as error:
-                outcomes.append(PhotoOutcome(name, 0, f"{name}: {error}"))
+                outcomes.append(self._refuse(name, f"{name}: {error}"))
                 continue
             images[name] = image
         results = generator.generate_many(images.values())
         for (name, image), records in zip(images.items(), results, strict=True):
             document = make_document(records, name, image.shape[:2])
+            self._forget(name)
             outcomes.append(self._write(name, image, document))
         return outcomes
+
+    def _refuse(self, name: str, problem: str) -> PhotoOutcome:
+        if not self._has_masks(name):
+            self._forget(name)
+        return PhotoOutcome(name, 0, problem)
 
     def _write(self, name: str, image: np.ndarray, document: dict[str, Any]) -> PhotoOutcome:
         annotations = document["annotations"]
@@ -211,6 +239,7 @@ class FolderRun:
             write_image(self._overlay(name), draw_everything(image, masks))
         path = self._document(name)
         make_folder(path.parent)
-        link_or_copy(self.photos.folder / name, self.output / MASKS / name)
-        write_json(path, document)
+        if not self._has_masks(name):
+            copy_file(self.photos.folder / name, self.output / MASKS / name)
+            write_json(path, document)
         return PhotoOutcome(name, len(annotations), None)

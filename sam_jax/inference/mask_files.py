@@ -6,9 +6,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from sam_jax.data.example import RleMasks
 from sam_jax.data.images import write_mask
+from sam_jax.data.pixel_runs import bound_runs
 from sam_jax.inference.automatic import Record
-from sam_jax.ops.rle import decode_rle
+from sam_jax.ops.rle import Rle, decode_rle
 from sam_jax.storage import atomic_folder
 
 COCO_CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}
@@ -76,6 +78,9 @@ def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
 def gather_coco(documents: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
     """Gather the documents of many photos into one COCO data set, without classes.
 
+    Boxes are those of pycocotools' `toBbox`; in the documents, as in the official generator's records, they are a pixel
+    narrower and lower.
+
     Args:
         documents: Path of each photo, relative to the data set's folder, and its json document.
     """
@@ -89,6 +94,7 @@ def gather_coco(documents: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, An
             annotations.append(
                 {
                     **annotation,
+                    "bbox": _measure_box(annotation["segmentation"]),
                     "id": len(annotations) + 1,
                     "image_id": number,
                     "category_id": COCO_CATEGORY["id"],
@@ -96,3 +102,10 @@ def gather_coco(documents: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, An
                 }
             )
     return {"images": images, "annotations": annotations, "categories": [COCO_CATEGORY]}
+
+
+def _measure_box(rle: Rle) -> list[int]:
+    """The box x, y, width, height that holds all pixels of a mask."""
+    height, width = rle["size"]
+    (top, bottom), (left, right) = bound_runs(RleMasks([rle], (height, width)).runs(0))
+    return [left, top, right - left, bottom - top]

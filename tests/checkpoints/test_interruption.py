@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from sam_jax import storage
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint, write_pth
 from sam_jax.checkpoints.safetensors_file import write_safetensors
 from sam_jax.checkpoints.tensors import LazyTensor
@@ -67,7 +68,7 @@ def test_interrupted(tmp_path, ending, existing, error):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", WRITERS)
-def test_killed(tmp_path, ending):
+def test_killed(tmp_path, ending, monkeypatch):
     path = tmp_path / f"sam.{ending}"
     process = subprocess.Popen([sys.executable, "-c", KILLED, path], stdout=subprocess.PIPE)
     assert process.stdout
@@ -79,6 +80,9 @@ def test_killed(tmp_path, ending):
     assert left.name.startswith(".")
     with pytest.raises(CheckpointError):
         load_checkpoint(left)
+    monkeypatch.setattr(storage, "_LOCKED_AFTER_SECONDS", -1)
+    WRITERS[ending](path, {"a": np.ones(2, np.float32)})
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_who_may_read_the_file_is_the_users_choice(tmp_path):

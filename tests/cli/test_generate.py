@@ -15,7 +15,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from sam_jax import SamAutomaticMaskGenerator
+from sam_jax import SamAutomaticMaskGenerator, storage
 from sam_jax.cli.main import main
 from sam_jax.data.images import read_image, read_mask
 from sam_jax.data.sources import open_source
@@ -101,6 +101,7 @@ def test_a_folder_in_all_forms(generate, photos, devices, capsys):
     assert len(coco.getAnnIds()) == total
     assert len(numbers) == 3
     for annotation in coco.loadAnns(coco.getAnnIds()):
+        assert annotation["bbox"] == coco_mask.toBbox(coco.annToRLE(annotation)).tolist()
         assert coco.annToMask(annotation).sum() == annotation["area"]
 
 
@@ -120,17 +121,53 @@ def test_nothing_found_is_a_record_too(generate, photos):
     assert np.abs(overlay.astype(int) - photo).mean() < 3
 
 
-def test_a_second_start_does_what_is_missing(generate, photos, capsys):
+def test_a_second_start_does_what_is_missing(generate, photos, capsys, monkeypatch):
     output = generate(photos)
     texts = {path: path.read_text() for path in (output / "sa1b").rglob("*.json")}
     times = {path: path.stat().st_mtime_ns for path in texts}
     (output / "sa1b" / "tall.json").unlink()
-    (output / "sa1b" / ".tall.jpg.0123456789ab.unfinished").write_text("left by a kill")
+    left = [output / "sa1b" / ".tall.jpg.0123456789ab.unfinished"]
+    left += [output / ".coco.json.0123456789ab.unfinished"]
+    for path in left:
+        path.write_text("left by a kill")
+    monkeypatch.setattr(storage, "_LOCKED_AFTER_SECONDS", -1)
     generate(photos)
+    assert not any(path.exists() for path in left)
     assert "of 1 photos" in capsys.readouterr().out.splitlines()[-1]
     for path, text in texts.items():
         assert path.read_text() == text
         assert (path.stat().st_mtime_ns == times[path]) == (path.name != "tall.json")
+
+
+def test_the_users_photos_stay_out_of_the_results(generate, photos):
+    before = (photos / "tall.jpg").read_bytes()
+    output = generate(photos / "tall.jpg")
+    copy = output / "sa1b" / "tall.jpg"
+    assert copy.stat().st_nlink == 1
+    copy.write_bytes(b"drawn over")
+    assert (photos / "tall.jpg").read_bytes() == before
+
+
+def test_a_replaced_photo_gets_masks_of_its_own(generate, photos):
+    output = generate(photos / "tall.jpg", "--overlay", "--png")
+    tall = read_image(photos / "tall.jpg")
+    Image.fromarray(np.ascontiguousarray(tall[:-10, ::-1])).save(photos / "tall.jpg", quality=95)
+    generate(photos / "tall.jpg")
+    assert sorted(os.listdir(output)) == ["overlays", "pngs", "sa1b", "settings.json"]
+    assert not (output / "overlays" / "tall.jpg").exists()  # made from the old photo
+    assert not (output / "pngs" / "tall").exists()
+    document = json.loads((output / "sa1b" / "tall.json").read_text())
+    assert document["image"]["height"] == tall.shape[0] - 10
+    assert (output / "sa1b" / "tall.jpg").read_bytes() == (photos / "tall.jpg").read_bytes()
+    other = output / "sa1b" / "tall.more.jpg"  # a copy of another photo
+    other.write_bytes(b"photo")
+    fresh = generate(photos / "tall.jpg", "--overlay", "--png", output="fresh")
+    generate(photos / "tall.jpg", "--overlay", "--png")
+    for path in sorted(path for path in fresh.rglob("*") if path.is_file()):
+        assert (output / path.relative_to(fresh)).read_bytes() == path.read_bytes()
+    (photos / "tall.jpg").write_bytes(b"nothing")
+    generate(photos / "tall.jpg", code=2)
+    assert os.listdir(output / "sa1b") == ["tall.more.jpg"]
 
 
 def test_what_is_wanted_beside_is_made_of_masks_that_are_there(generate, photos, monkeypatch):
@@ -216,6 +253,7 @@ def test_killed_in_the_middle(photos, weights, tmp_path):
     subprocess.run(command, env=environment, check=True, capture_output=True)
     assert len(list(output.glob("sa1b/**/*.json"))) == 23
     assert all(path.stat().st_mtime_ns == when for path, when in kept.items())
+    assert list(output.rglob(".*")) == []  # nor does anything unfinished stay
     coco = json.loads((output / "coco.json").read_text())
     assert len({image["id"] for image in coco["images"]}) == 23
     assert len({image["file_name"] for image in coco["images"]}) == 23

@@ -289,3 +289,24 @@ def test_where_the_weights_lay_is_said(photo, weights, tmp_path, capsys):
     for path in (weights, tmp_path / "a.pth", tmp_path / "hf"):
         assert main(["info", str(path)]) == 0
         assert "not used" not in capsys.readouterr().out
+
+
+def test_a_second_run_leaves_no_masks_of_the_first(predict, tmp_path):
+    predict("--point", "30,20")
+    mine = tmp_path / "results" / "bay_mask_7.png"
+    write_mask(mine, np.ones((4, 6), bool))
+    masks, _, _ = predict("--box", "5,5,40,30")
+    assert len(masks) == 1
+    names = ["bay.json", "bay_mask_0.png", "bay_mask_7.png", "bay_overlay.png"]
+    assert sorted(os.listdir(tmp_path / "results")) == names
+
+
+def test_a_json_file_of_somebody_else_stays(photo, weights, tmp_path, complaint):
+    truth = tmp_path / "bay.json"
+    truth.write_text('{"annotations": []}')
+    message = complaint(
+        *("predict", photo, "--point", "30,20", "--checkpoint", weights, "--output", tmp_path)
+    )
+    assert "bay.json is there already" in message
+    assert truth.read_text() == '{"annotations": []}'
+    assert os.listdir(tmp_path) == ["bay.json"]
