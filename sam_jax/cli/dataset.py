@@ -34,8 +34,10 @@ class Dataset:
                 self.folder,
                 self.output,
                 lambda done, total: progress.update(task, completed=done, total=total),
+                on_start=print,
             )
         print(f"wrote {report.folder}: {report.written} photos")
-        if report.skipped:
-            print(f"skipped {len(report.skipped)} photos:")
-            print("\n".join(f"  {reason}" for reason in report.skipped))
+        for heading, reasons in (("skipped", report.skipped), ("notes on", report.notes)):
+            if reasons:
+                print(f"{heading} {len(reasons)} photos:")
+                print("\n".join(f"  {reason}" for reason in reasons))

@@ -70,7 +70,7 @@ def read_mat(path: Path, variable: str, most: int) -> np.ndarray:
     return scipy.io.loadmat(io.BytesIO(content))[variable]
 
 
-def _read_npy_header(file: zipfile.ZipExtFile) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _read_npy_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     version = np.lib.format.read_magic(file)
     if version not in _NPY_HEADERS:
         raise ValueError(f"an array of version {version}")

@@ -15,7 +15,8 @@ from jaxtyping import Bool, Integer, UInt8
 
 from sam_jax.data.archives import measure_npz, read_mat, read_npz
 from sam_jax.data.example import Example, LabelMasks, RecordError, check_size
-from sam_jax.data.folders import list_files, list_photos, read_photo, strip_ending
+from sam_jax.data.folders import Photo, list_files, list_photos, read_photo, strip_ending
+from sam_jax.data.hints import read_hints
 
 TRUTH_ENDINGS = (".npz", ".mat")
 MOST_PEOPLE = 64
@@ -47,6 +48,7 @@ class Bsds500Folder:
     def __init__(self, photos: Path, truth: Path) -> None:
         self._photo_folder = photos
         self._truth_folder = truth
+        self._hints = read_hints(photos, truth)
         truths = {strip_ending(path): path for path in list_files(truth, TRUTH_ENDINGS)}
         self.records = [
             _Record(photo, truths.get(strip_ending(photo)), person)
@@ -67,14 +69,22 @@ class Bsds500Folder:
         photo_path = self._photo_folder / record.photo
         if record.truth is None:
             raise RecordError(f"{photo_path}: no segmentations in {self._truth_folder}")
-        photo = read_photo(photo_path)
+        photo = read_photo(photo_path, self._hints)
         truth_path = self._truth_folder / record.truth
-        people = _read_truth(truth_path, "segmentations", "Segmentation", photo.shape[:2])
+        people = _read_truth(truth_path, "segmentations", "Segmentation", photo)
         if record.person >= len(people):
             raise RecordError(f"{truth_path} is damaged: it has the segmentations of {len(people)}")
         labels = people[record.person]
         name = f"{photo_path}, person {record.person + 1}"
-        return Example(name, photo, LabelMasks(labels))
+        return Example(name, photo.pixels, LabelMasks(labels), photo.notes)
+
+    def list_left_out(self) -> list[str]:
+        """Photos that nobody divided."""
+        return [
+            f"{self._photo_folder / record.photo}: no segmentations in {self._truth_folder}"
+            for record in self.records
+            if record.truth is None
+        ]
 
 
 class Outlined(NamedTuple):
@@ -107,10 +117,19 @@ class Bsds500Boundaries:
         self._photo_folder = photos
         self._truth_folder = truth
         self.names = list_photos(photos)
+        self._hints = read_hints(photos, truth)
         self._truths = {strip_ending(path): path for path in list_files(truth, TRUTH_ENDINGS)}
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def list_left_out(self) -> list[str]:
+        """Photos in which nobody drew boundaries."""
+        return [
+            f"{self._photo_folder / name}: no boundaries in {self._truth_folder}"
+            for name in self.names
+            if strip_ending(name) not in self._truths
+        ]
 
     def __getitem__(self, index: int) -> Outlined:
         """Read a photo and its boundaries.
@@ -122,10 +141,10 @@ class Bsds500Boundaries:
         path, truth = self._photo_folder / name, self._truths.get(strip_ending(name))
         if truth is None:
             raise RecordError(f"{path}: no boundaries in {self._truth_folder}")
-        photo = read_photo(path)
+        photo = read_photo(path, self._hints)
         truth_path = self._truth_folder / truth
-        boundaries = _read_truth(truth_path, "boundaries", "Boundaries", photo.shape[:2])
-        return Outlined(name, photo, [drawn > 0 for drawn in boundaries])
+        boundaries = _read_truth(truth_path, "boundaries", "Boundaries", photo)
+        return Outlined(name, photo.pixels, [drawn > 0 for drawn in boundaries])
 
 
 def _count_people(folder: Path, truth: str | None) -> int:
@@ -143,14 +162,14 @@ def _count_people(folder: Path, truth: str | None) -> int:
 
 
 def _read_truth(
-    path: Path, array: str, cell_field: str, photo_size: tuple[int, ...]
+    path: Path, array: str, cell_field: str, photo: Photo
 ) -> Sequence[Integer[np.ndarray, "h w"] | Bool[np.ndarray, "h w"]]:
     """The truth of all people: an array of an .npz file, or a field of a .mat file's cells.
 
     Raises:
         RecordError: The truth is damaged, of another size than the photo, or much larger than it can be.
     """
-    most = MOST_PEOPLE * BYTES_PER_PIXEL * math.prod(photo_size) + SMALLEST_LIMIT
+    most = MOST_PEOPLE * BYTES_PER_PIXEL * math.prod(photo.size) + SMALLEST_LIMIT
     try:
         if path.suffix == ".npz":
             people = list(read_npz(path, array, most))
@@ -164,5 +183,5 @@ def _read_truth(
     if not kinds <= set("biu"):
         raise RecordError(f"{path} holds no {array}, or is damaged: they are not whole numbers")
     for drawn in people:
-        check_size(str(path), drawn.shape, photo_size)
+        check_size(str(path), drawn.shape, photo.size, photo.note)
     return people

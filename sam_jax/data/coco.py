@@ -1,48 +1,16 @@
-"""Annotations in COCO's format, LVIS included: one JSON file for all photos, with masks as polygons or run lengths.
+"""The source of photos with annotations in COCO's format, LVIS included: one JSON file for all photos."""
 
-Lin et al., "Microsoft COCO: Common Objects in Context", ECCV 2014 (https://arxiv.org/abs/1405.0312).
-"""
-
-import json
-from collections import defaultdict
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
+from sam_jax.data.coco_file import photo_places, read_coco_json
 from sam_jax.data.example import Example, RecordError, RleMasks
-from sam_jax.data.folders import read_photo
-from sam_jax.ops.rle import Rle
+from sam_jax.data.folders import Photo, read_photo
+from sam_jax.data.hints import Hints, read_hints
+from sam_jax.data.segmentations import encode_segmentation
 from sam_jax.types import InputError
-
-TRIANGLE_NUMBERS = 6
-"""The fewest numbers (x, y of each corner) of a polygon that encloses anything."""
-
-
-class CocoAnnotations(NamedTuple):
-    """The content of a JSON file in COCO's format, with its entries as they stand in the file.
-
-    Attributes:
-        path: Path of the file.
-        images: Entries of all images, those without objects included.
-        annotations: Entries of all objects, crowd regions included.
-        categories: Entries of all categories; empty if the file has none.
-    """
-
-    path: Path
-    images: list[dict[str, Any]]
-    annotations: list[dict[str, Any]]
-    categories: list[dict[str, Any]]
-
-    def objects(self) -> dict[Any, list[dict[str, Any]]]:
-        """The annotations of each image that has any, by image id, in the file's order; crowd regions are left out."""
-        by_image = defaultdict(list)
-        for annotation in self.annotations:
-            if not annotation.get("iscrowd", 0):
-                by_image[annotation["image_id"]].append(annotation)
-        return by_image
 
 
 class CocoJson:
@@ -73,9 +41,19 @@ class CocoJson:
             for image in self._images
         ]
         if not self._images:
-            raise InputError(
-                f"{annotations} has no objects: every photo is without annotations, or has crowds only"
-            )
+            reason = "every photo is without annotations, or has crowds only"
+            if document.left_out:
+                reason = f"{len(document.left_out)} entries are of no use; {document.left_out[0]}"
+            raise InputError(f"{annotations} has no objects: {reason}")
+        self._left_out = [
+            *document.left_out,
+            *(
+                f"{annotations}: {photo_places(image)[0]} has no objects"
+                for image in document.images
+                if image["id"] not in objects
+            ),
+        ]
+        self._hints = read_hints(annotations)
         self._photos = photos or find_photo_folder(annotations, self._images)
 
     def __reduce__(self) -> tuple[type["CocoJson"], tuple[Path, Path]]:
@@ -93,65 +71,18 @@ class CocoJson:
     def __getitem__(self, index: int) -> Example:
         image = self._images[index]
         path = find_photo(self._annotations, image, self._photos)
-        photo = read_coco_photo(path, image, self._annotations)
-        size = (image["height"], image["width"])
-        masks = RleMasks(_LazyRles(self._segmentations[index], size), size)
-        return Example(str(path), photo, masks)
+        photo = read_coco_photo(path, image, self._annotations, self._hints)
+        masks = RleMasks(_LazyRles(self._segmentations[index], photo.size), photo.size)
+        return Example(str(path), photo.pixels, masks, photo.notes)
 
-
-def read_coco_json(path: Path) -> CocoAnnotations:
-    """Read a JSON file in COCO's format.
-
-    Raises:
-        InputError: The file cannot be read, or is not in COCO's format.
-    """
-    document = read_json(path)
-    try:
-        content = CocoAnnotations(
-            path,
-            list(document["images"]),
-            list(document["annotations"]),
-            list(document.get("categories", [])),
-        )
-        is_complete = all(
-            "id" in image and "height" in image and "width" in image and photo_places(image)
-            for image in content.images
-        )
-        for annotations in content.objects().values():
-            for annotation in annotations:
-                annotation["segmentation"]
-    except (LookupError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path} is not in COCO's format: it needs `images` and `annotations`, see cocodataset.org ({error!r})"
-        ) from error
-    if not is_complete:
-        raise InputError(
-            f"{path} is not in COCO's format: each image needs `id`, `file_name`, `height` and `width`"
-        )
-    return content
-
-
-def read_json(path: Path) -> Any:
-    """Read any JSON file.
-
-    Raises:
-        InputError: The file cannot be read, or is not JSON.
-    """
-    try:
-        return json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON: {error}") from error
-
-
-def photo_places(image: dict[str, Any]) -> list[str]:
-    """Where an image's photo can be, relative to the folder of photos: LVIS gives a web address instead of a name."""
-    places = [image["file_name"]] if "file_name" in image else []
-    if "coco_url" in image:
-        parts = image["coco_url"].split("/")
-        places += ["/".join(parts[-2:]), parts[-1]]
-    return places
+    def list_left_out(self) -> list[str]:
+        """Entries of the file that are of no use, images without objects, and images whose photo is missing."""
+        missing = [
+            f"{self._annotations}: no photo {photo_places(image)[0]} in {self._photos}"
+            for image in self._images
+            if _find_file(self._photos, image) is None
+        ]
+        return [*self._left_out, *missing]
 
 
 def find_photo_folder(annotations: Path, images: Sequence[dict[str, Any]]) -> Path:
@@ -166,10 +97,11 @@ def find_photo_folder(annotations: Path, images: Sequence[dict[str, Any]]) -> Pa
         for parent in (annotations.parent, annotations.parent.parent)
         for name in ("images", split, f"images/{split}", "")
     ]
-    for folder in folders:
-        # Some photos may be missing; that is for the loader to count.
-        if any(_find_file(folder, image) for image in images[:100]):
-            return folder
+    # Some photos may be missing; that is for the loader to count. Where all are, looking for each takes a while.
+    for looked_for in (images[:100], images[100:]):
+        for folder in folders:
+            if any(_find_file(folder, image) for image in looked_for):
+                return folder
     raise InputError(
         f"none of the photos of {annotations} is beside it: looked for {photo_places(images[0])[0]} "
         f"and others in {', '.join(map(str, folders))}"
@@ -193,62 +125,34 @@ def find_photo(annotations: Path, image: dict[str, Any], folder: Path) -> Path:
     return path
 
 
-def read_coco_photo(
-    path: Path, image: dict[str, Any], annotations: Path
-) -> UInt8[np.ndarray, "h w 3"]:
+def read_coco_photo(path: Path, image: dict[str, Any], annotations: Path, hints: Hints) -> Photo:
     """Read the photo of an image.
 
     Args:
         path: Path of the photo.
         image: Entry of the image in the JSON file.
         annotations: Path of the JSON file, for messages.
+        hints: Hints for the data set.
 
     Raises:
         RecordError: The photo cannot be read, or has another size than the JSON file says.
     """
-    photo = read_photo(path)
-    if photo.shape[:2] != (image["height"], image["width"]):
+    photo = read_photo(path, hints)
+    height, width = photo.size
+    if (height, width) != (image["height"], image["width"]):
         raise RecordError(
-            f"{path} is {photo.shape[1]} wide and {photo.shape[0]} high, "
-            f"but {annotations.name} says {image['width']} and {image['height']}"
+            f"{path} is {width} wide and {height} high, but {annotations.name} says "
+            f"{image['width']} and {image['height']}{photo.note and f'; {photo.note}'}"
         )
     return photo
 
 
-def encode_segmentation(segmentation: Any, size: tuple[int, int]) -> Rle:
-    """The `segmentation` of an annotation, polygons or run lengths, as run lengths; both as COCO's tools draw them.
-
-    Args:
-        segmentation: Polygons as lists of x, y, x, y, ... in pixels, not checked yet; or run lengths, returned as they
-            are.
-        size: Height and width of the photo.
-
-    Raises:
-        RecordError: The segmentation is neither.
-    """
-    if isinstance(segmentation, dict):
-        return cast(Rle, segmentation)
-    # Imported here because only polygons need it.
-    from pycocotools import mask as coco_mask
-
-    height, width = size
-    try:
-        polygons: Any = [list(map(float, polygon)) for polygon in segmentation]
-        polygons = [polygon for polygon in polygons if len(polygon) >= TRIANGLE_NUMBERS]
-        if not polygons:
-            return Rle(size=[height, width], counts=[height * width])
-        union: Any = coco_mask.merge(coco_mask.frPyObjects(polygons, height, width))
-    except Exception as error:  # it raises bare Exceptions
-        raise RecordError(
-            f"an annotation is neither polygons nor run-length encoded: {error}"
-        ) from error
-    return Rle(size=[height, width], counts=union["counts"].decode("ascii"))
-
-
 def _find_file(folder: Path, image: dict[str, Any]) -> Path | None:
-    return next(
-        (folder / place for place in photo_places(image) if (folder / place).is_file()), None
-    )
+    for place in photo_places(image):
+        with contextlib.suppress(OSError, ValueError):  # names that no file can have
+            if (folder / place).is_file():
+                return folder / place
+    return None
 
 
 class _LazyRles(Sequence[Any]):

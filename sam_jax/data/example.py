@@ -35,11 +35,13 @@ class Example(NamedTuple):
         name: Where the photo is in its data set, for messages.
         image: RGB pixels of the photo.
         masks: One mask for each object, all of the photo's size.
+        notes: Choices that reading had to make and that a user should know of, a line for each.
     """
 
     name: str
     image: UInt8[np.ndarray, "h w 3"]
     masks: Masks
+    notes: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -92,13 +94,16 @@ def mask_runs(masks: Masks, index: int) -> Runs:
     return masks.runs(index) if isinstance(masks, HasRuns) else find_runs(masks[index])
 
 
-def check_size(truth: str, size: tuple[int, ...], photo_size: tuple[int, ...]) -> None:
+def check_size(
+    truth: str, size: tuple[int, ...], photo_size: tuple[int, ...], note: str = ""
+) -> None:
     """Refuse masks that don't fit their photo.
 
     Args:
         truth: What error messages call the masks.
         size: Height and width of the masks.
         photo_size: Height and width of the photo.
+        note: What is known of the photo that may be the cause, to end the message.
 
     Raises:
         RecordError: The sizes differ.
@@ -108,7 +113,7 @@ def check_size(truth: str, size: tuple[int, ...], photo_size: tuple[int, ...]) -
     if size != photo_size:
         raise RecordError(
             f"{truth} is {size[1]} wide and {size[0]} high, "
-            f"but the photo is {photo_size[1]} wide and {photo_size[0]} high"
+            f"but the photo is {photo_size[1]} wide and {photo_size[0]} high{note and f'; {note}'}"
         )
 
 
@@ -118,14 +123,16 @@ class RleMasks:
     Args:
         rles: Masks as files hold them, each like an `Rle` but not checked yet. The sequence may make them on access.
         size: Height and width of the photo.
+        note: What is known of the photo that may be the cause if masks have another size.
 
     Raises:
         RecordError: On access, the mask has another size than the photo, or damaged runs.
     """
 
-    def __init__(self, rles: Sequence[Any], size: tuple[int, int]) -> None:
+    def __init__(self, rles: Sequence[Any], size: tuple[int, int], note: str = "") -> None:
         self._rles = rles
         self._size = size
+        self._note = note
 
     def __len__(self) -> int:
         return len(self._rles)
@@ -138,13 +145,15 @@ class RleMasks:
         rle = self._rles[index]
         height, width = self._size
         try:
-            size, counts = tuple(rle["size"]), rle["counts"]
+            counts = rle["counts"]
+            check_size("a mask", tuple(rle["size"]), self._size, self._note)
             lengths = decompress_counts(counts) if isinstance(counts, str | bytes) else counts
             edges = np.cumsum(np.asarray(lengths, np.int64))
-            is_damaged = (np.diff(edges, prepend=0) < 0).any() or edges[-1] != size[0] * size[1]
+            is_damaged = (np.diff(edges, prepend=0) < 0).any() or edges[-1] != height * width
+        except RecordError:
+            raise
         except (InputError, LookupError, TypeError, ValueError, OverflowError) as error:
             raise RecordError(f"a mask is not run-length encoded: {error}") from error
-        check_size("a mask", size, self._size)
         if is_damaged:
             raise RecordError(f"a mask is damaged: its runs do not fill {width}x{height} pixels")
         starts, ends = edges[:-1:2], edges[1::2]

@@ -1,14 +1,29 @@
 """Files of a data set: listing the photos of a folder, and reading one."""
 
 import os
+import warnings
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image
 
 from sam_jax.data.example import RecordError
+from sam_jax.data.hints import Hints
 from sam_jax.data.images import decode_image, read_image
 from sam_jax.types import InputError
+
+UPRIGHT = 1
+"""The EXIF orientation of a photo that is stored as it looks."""
+ORIENTATION_TAG = 0x0112
+
+_TURNS = {
+    **{2: (False, False, True), 3: (False, True, True), 4: (False, True, False)},
+    **{5: (True, False, False), 6: (True, True, False), 7: (True, True, True)},
+    8: (True, False, True),
+}
+"""How to get from the upright photo to the stored one, by EXIF orientation: swap axes, flip rows, flip columns."""
 
 PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 
@@ -61,16 +76,71 @@ def strip_ending(path: str) -> str:
     return os.path.splitext(path)[0]
 
 
-def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a photo of a data set, upright.
+class Photo(NamedTuple):
+    """A photo as the masks of its data set see it.
+
+    Attributes:
+        pixels: RGB pixels.
+        note: What a user should know of its orientation; empty for nothing.
+        is_on_its_side: Whether the note is about an orientation that swaps height and width.
+    """
+
+    pixels: UInt8[np.ndarray, "h w 3"]
+    note: str = ""
+    is_on_its_side: bool = False
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.pixels.shape[0], self.pixels.shape[1]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The note, if there is one and masks of the photo's size have not settled it."""
+        is_settled = self.is_on_its_side and self.size[0] != self.size[1]
+        return (self.note,) if self.note and not is_settled else ()
+
+
+def read_photo(path: Path, hints: Hints) -> Photo:
+    """Read a photo of a data set: upright, or as it is stored where the hints say so.
 
     Raises:
         RecordError: The photo cannot be read.
     """
     try:
-        return read_image(path)
+        pixels = read_image(path)
     except InputError as error:
         raise RecordError(str(error)) from error
+    orientation = read_orientation(path)
+    if orientation == UPRIGHT or hints.orientation == "upright":
+        return Photo(pixels)
+    if hints.orientation == "stored":
+        return Photo(_turn_back(pixels, orientation))
+    note = (
+        f"{path} is turned by its EXIF orientation {orientation}, and its masks are taken as drawn on the upright "
+        f'photo; if they were drawn on the stored one, write orientation = "stored" into {hints.place}, '
+        'else "upright"'
+    )
+    return Photo(pixels, note, _TURNS[orientation][0])
+
+
+def read_orientation(path: Path) -> int:
+    """The EXIF orientation of a photo; 1, upright, where there is none or it cannot be read."""
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+            orientation = image.getexif().get(ORIENTATION_TAG, UPRIGHT)
+    except Exception:  # as for damaged metadata in `read_image`, which shows such a photo as stored
+        return UPRIGHT
+    return orientation if orientation in _TURNS else UPRIGHT
+
+
+def _turn_back(
+    upright: UInt8[np.ndarray, "upright_h upright_w 3"], orientation: int
+) -> UInt8[np.ndarray, "h w 3"]:
+    """A photo's stored pixels."""
+    transpose, flip_y, flip_x = _TURNS[orientation]
+    pixels = upright.swapaxes(0, 1) if transpose else upright
+    return np.ascontiguousarray(pixels[:: -1 if flip_y else 1, :: -1 if flip_x else 1])
 
 
 def decode_photo(encoded: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:

@@ -24,6 +24,7 @@ from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.example import Batch, RecordError, Source
 from sam_jax.data.pasting import Paster
 from sam_jax.data.transforms import CELL, FramedExample, frame_example
+from sam_jax.memory import require_memory
 from sam_jax.types import InputError
 
 PATIENCE = 500
@@ -78,6 +79,11 @@ class LoaderConfig:
             raise InputError(
                 f"frame {self.frame[0]}x{self.frame[1]}: sides must be multiples of {CELL}"
             )
+        pixels = self.frame[0] * self.frame[1]
+        require_memory(
+            self.batch_size * pixels * (3 + self.num_masks / CELL**2),
+            f"a batch of {self.batch_size} images of {self.frame[0]}x{self.frame[1]} with {self.num_masks} masks each",
+        )
 
 
 class LoaderState(TypedDict):
@@ -105,6 +111,8 @@ class Loader(Iterator[Batch]):
 
     Attributes:
         skipped: How often each bad record has been met, by the reason why it is bad.
+        notes: How often a record has been met whose reading had to make a choice, by what was chosen; this loader's
+            own, and no part of its state.
 
     Raises:
         InputError: There is no source, one is empty, or a weight is not positive; and from `next`, a source has only
@@ -126,6 +134,7 @@ class Loader(Iterator[Batch]):
         self._examples_taken = 0
         self._reader: Any = None
         self.skipped: dict[str, int] = {}
+        self.notes: dict[str, int] = {}
 
     def __next__(self) -> Batch:
         examples = [self._next_example() for _ in range(self._config.batch_size)]
@@ -171,6 +180,8 @@ class Loader(Iterator[Batch]):
         reading: Reading = next(self._reader)
         for reason in reading.skipped:
             self.skipped[reason] = self.skipped.get(reason, 0) + 1
+        for note in reading.notes:
+            self.notes[note] = self.notes.get(note, 0) + 1
         if reading.example is None:
             raise InputError(
                 f"{len(reading.skipped)} records in a row cannot be used; the last: {reading.skipped[-1]}"
@@ -185,10 +196,12 @@ class Reading(NamedTuple):
     Attributes:
         example: Framed example; None if all records that were tried are bad.
         skipped: Reasons why the records that were tried before are bad.
+        notes: Choices that reading the example had to make.
     """
 
     example: FramedExample | None
     skipped: list[str]
+    notes: tuple[str, ...] = ()
 
 
 def mix_sources(
@@ -228,7 +241,7 @@ class _Reader(grain.transforms.RandomMap):
                 framed = frame_example(
                     example, self._config.frame, self._config.num_masks, augmentation, rng
                 )
-                return Reading(framed, skipped)
+                return Reading(framed, skipped, example.notes)
             except RecordError as error:
                 skipped.append(str(error))
                 index = int(rng.integers(len(source)))

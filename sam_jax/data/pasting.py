@@ -138,7 +138,8 @@ class Paster:
                 masks.append(mask)
         if together and visible_objects > 1:
             masks.insert(0, owner > 0)
-        return Example(example.name, image, _PastedMasks(masks, example.masks, owner > 0))
+        below = _PastedMasks(masks, example.masks, owner > 0)
+        return Example(example.name, image, below, example.notes)
 
     def _draw_size(self, image: UInt8[np.ndarray, "h w 3"], rng: np.random.Generator) -> float:
         """Draw the length of an object's longer side in pixels."""

@@ -4,31 +4,29 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from jaxtyping import UInt8
-
 from sam_jax.data.example import Example, RecordError, RleMasks
-from sam_jax.data.folders import list_photos, read_photo
+from sam_jax.data.folders import Photo, list_files, list_photos, read_photo, strip_ending
+from sam_jax.data.hints import Hints, read_hints
 
 
 class Sa1bRecord(NamedTuple):
     """A photo and its json file.
 
     Attributes:
-        photo: RGB pixels of the photo.
+        photo: The photo.
         image: Entry `image` of the json file: `image_id`, `file_name`, ...
         annotations: Entry `annotations` of the json file; each has a `segmentation` with `size` and `counts`.
     """
 
-    photo: UInt8[np.ndarray, "h w 3"]
+    photo: Photo
     image: dict[str, Any]
     annotations: list[dict[str, Any]]
 
     @property
     def masks(self) -> RleMasks:
         """Masks of the annotations, in their order."""
-        size = (self.photo.shape[0], self.photo.shape[1])
-        return RleMasks([annotation["segmentation"] for annotation in self.annotations], size)
+        rles = [annotation["segmentation"] for annotation in self.annotations]
+        return RleMasks(rles, self.photo.size, self.photo.note)
 
 
 class Sa1bFolder:
@@ -41,6 +39,7 @@ class Sa1bFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.photos = list_photos(folder)
+        self.hints = read_hints(folder)
 
     @property
     def name(self) -> str:
@@ -52,11 +51,20 @@ class Sa1bFolder:
 
     def __getitem__(self, index: int) -> Example:
         path = self.folder / self.photos[index]
-        record = read_sa1b_record(path)
-        return Example(str(path), record.photo, record.masks)
+        record = read_sa1b_record(path, self.hints)
+        return Example(str(path), record.photo.pixels, record.masks, record.photo.notes)
+
+    def list_left_out(self) -> list[str]:
+        """Photos that have no json file."""
+        with_json = {strip_ending(path) for path in list_files(self.folder, (".json",))}
+        return [
+            f"{self.folder / photo}: no json file of its name beside it"
+            for photo in self.photos
+            if strip_ending(photo) not in with_json
+        ]
 
 
-def read_sa1b_record(path: Path) -> Sa1bRecord:
+def read_sa1b_record(path: Path, hints: Hints) -> Sa1bRecord:
     """Read a photo and the json file beside it; masks are not decoded yet.
 
     Raises:
@@ -77,4 +85,6 @@ def read_sa1b_record(path: Path) -> Sa1bRecord:
             f"{document_path} is not in SA-1B's form: it needs a list `annotations`, each with a `segmentation`"
         )
     image = document.get("image")
-    return Sa1bRecord(read_photo(path), image if isinstance(image, dict) else {}, annotations)
+    return Sa1bRecord(
+        read_photo(path, hints), image if isinstance(image, dict) else {}, annotations
+    )

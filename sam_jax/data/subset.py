@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sam_jax.data.example import Example, Source
+from sam_jax.data.left_out import list_left_out
 
 
 class Subset:
@@ -27,6 +28,10 @@ class Subset:
 
     def __getitem__(self, index: int) -> Example:
         return self._source[self._indices[index]]
+
+    def list_left_out(self) -> list[str]:
+        """What the whole source tells of itself."""
+        return list_left_out(self._source)
 
 
 def hold_out(source: Source, every: int) -> tuple[Subset, Subset]:

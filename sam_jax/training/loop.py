@@ -14,9 +14,10 @@ import numpy as np
 from sam_jax.checkpoints import save_checkpoint
 from sam_jax.data.example import Batch
 from sam_jax.data.images import write_image
-from sam_jax.distributed import any_process, fetch_tree, place_batch
+from sam_jax.data.left_out import list_left_out, summarise_reasons
+from sam_jax.distributed import any_process, fetch_tree, gather_texts, place_batch
 from sam_jax.models import Model
-from sam_jax.storage import NO_SPACE, write_text
+from sam_jax.storage import NO_SPACE, remove_leftovers, write_text
 from sam_jax.training.config import TrainConfig, describe_config
 from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
 from sam_jax.training.feed import make_loader, open_sources
@@ -111,6 +112,8 @@ class _Run:
         resources: contextlib.ExitStack,
     ) -> None:
         self._config, self._folder = config, folder
+        remove_leftovers(folder, below=False)
+        remove_leftovers(folder / "pictures")
         self._is_first_process = jax.process_index() == 0
         self._preparation = prepare(config)
         self._sources = open_sources(config)
@@ -147,6 +150,10 @@ class _Run:
         )
         for message in messages:
             self._progress.say(message)
+        for source in self._sources:
+            self._progress.say(f"{source.name}: {_count(len(source))} to train on")
+            if reasons := list_left_out(source):
+                self._progress.say(f"{source.name}: left out {summarise_reasons(reasons)}")
         if restored is not None:
             self._progress.say(f"going on from step {self.step} in {folder}")
 
@@ -184,6 +191,21 @@ class _Run:
         self._states.save(self._state, self._position, self.step)
         self._states.wait()
         self._export_weights()
+        self._tell_skipped()
+
+    def _tell_skipped(self) -> None:
+        """Say which records were not used, in any process, and what reading the others had to choose."""
+        for what, reasons in (
+            ("skipped records", self._loader.skipped),
+            ("notes on records", self._loader.notes),
+        ):
+            of_all = [json.loads(text) for text in gather_texts(json.dumps(list(reasons)))]
+            named = sorted({reason for some in of_all for reason in some})
+            if named:
+                self._progress.say(f"{what}: {summarise_reasons(named)}")
+                if self._is_first_process:
+                    name = f"{what.replace(' ', '_')}.txt"
+                    write_text(self._folder / name, "".join(f"{reason}\n" for reason in named))
 
     def _embed_ahead(self, embeddings: Embeddings, stop: StopRequest) -> None:
         """Encode all images, if the run is long enough to see each; else they are encoded when their turn comes."""
@@ -267,6 +289,10 @@ class _Run:
         variables = fetch_tree(to_variables(self._state))
         if self._is_first_process:
             save_checkpoint(self._folder / WEIGHTS, self._config.model, variables)
+
+
+def _count(images: int) -> str:
+    return "1 image" if images == 1 else f"{images} images"
 
 
 _simulate = jax.jit(compute_loss, static_argnums=3)

@@ -1,4 +1,9 @@
 import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
@@ -28,7 +33,8 @@ def folder(tmp_path):
 def test_builds_and_names_what_is_left_out(folder, tmp_path, capsys):
     assert main(["dataset", "build", str(folder), "--output", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr()
-    lines = shown.out.splitlines()
+    first, *lines = shown.out.splitlines()
+    assert first.startswith(f"{folder}: photos 4, of which left out 1 (")
     assert lines[0] == f"wrote {tmp_path / 'out' / 'segment_anything' / '1.0.0'}: 2 photos"
     assert lines[1] == "skipped 2 photos:"
     assert "sa_2.jpg: no sa_2.json beside it" in lines[2]
@@ -55,3 +61,28 @@ def test_build_is_the_only_action(folder, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["dataset", "make", str(folder), "--output", str(tmp_path / "out")])
     assert "build" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle(folder, tmp_path):
+    for i in range(400):
+        for ending in ("jpg", "json"):
+            shutil.copy(folder / f"sa_0.{ending}", folder / f"more_{i}.{ending}")
+    command = [sys.executable, "-m", "sam_jax", "dataset", "build", folder, "--output"]
+    with subprocess.Popen([*command, tmp_path / "out"], stdout=subprocess.DEVNULL) as process:
+        while not list(tmp_path.glob("out/**/.*.unfinished")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert list(tmp_path.glob("out/**/.*.unfinished"))
+    contents = []
+    for name in ("out", "undisturbed"):
+        subprocess.run([*command, tmp_path / name], check=True, capture_output=True)
+        paths = sorted((tmp_path / name).rglob("*"))
+        contents.append(
+            {
+                path.relative_to(tmp_path / name): path.read_bytes() if path.is_file() else None
+                for path in paths
+            }
+        )
+    assert contents[0] == contents[1]

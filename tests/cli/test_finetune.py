@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from PIL import Image
 import sam_jax
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint
 from sam_jax.cli.main import main
+from sam_jax.data.images import read_image, write_image
 from sam_jax.models import init_variables
 from sam_jax.training import embeddings
 from tests.training.conftest import MINIATURE, QUICK_AND_ALONE
@@ -202,3 +204,32 @@ def test_says_what_is_not_there(photos, weights, tmp_path, complaint):
     assert f"cannot write {tmp_path / 'file'}" in complaint(
         "finetune", photos, "--checkpoint", weights, *output, "--embeddings", tmp_path / "file"
     )
+
+
+@pytest.mark.slow
+def test_what_is_left_out_is_counted_and_named(photos, weights, tmp_path):
+    """One photo of four can be used: that is said before the first step, and at the end."""
+    data = tmp_path / "data"
+    for part in ("images", "labels"):
+        (data / part).mkdir(parents=True)
+        shutil.copy(photos / part / "0.png", data / part / "whole.png")
+    pixels = read_image(photos / "images" / "0.png")
+    for name in ("lonely", "soft", "turned"):
+        write_image(data / "images" / f"{name}.png", pixels)
+    small = Image.fromarray(np.asarray([[0, 60, 0], [120, 0, 200]], np.uint8))
+    small.resize((60, 40), Image.Resampling.BILINEAR).save(data / "labels" / "soft.png")
+    Image.new("L", (40, 60), 1).save(data / "labels" / "turned.png")
+    end = ("--steps", 4, "--batch-size", 2, "--iterations", 1)
+    done = finetune(data, "--checkpoint", weights, "--output", tmp_path / "run", *end)
+    assert done.returncode == 0, done.stderr
+    start, _, rest = done.stderr.partition("first step")
+    assert "4 images to train on" in start
+    assert "left out 1 (" in start
+    assert "lonely.png: no map lonely.png" in start
+    skipped = (tmp_path / "run" / "skipped_records.txt").read_text().splitlines()
+    assert [Path(line.partition(": ")[0].split(" ")[0]).stem for line in skipped] == [
+        "lonely",
+        "soft",
+        "turned",
+    ]
+    assert "skipped records: 3 (" in rest

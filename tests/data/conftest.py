@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sam_jax.data.hints import Hints
 from sam_jax.ops.rle import encode_rle
+
+NO_HINTS = Hints(Path("sam_jax.toml"))
 
 HEIGHT, WIDTH = 30, 44
 """Of the photos here."""

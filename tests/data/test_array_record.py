@@ -44,7 +44,7 @@ def by_file(source):
 
 def test_holds_what_the_folder_holds(sa1b_folder, built):
     output, report = built
-    assert report == (output / "segment_anything" / "1.0.0", 6, [])
+    assert report == (output / "segment_anything" / "1.0.0", 6, [], [])
     assert [path.name for path in output.iterdir()] == ["segment_anything"]
     ours, theirs = by_file(ArrayRecordSource(output)), by_file(Sa1bFolder(sa1b_folder))
     assert ours.keys() == theirs.keys()
@@ -89,6 +89,74 @@ def test_photos_of_every_kind_have_the_pixels_that_they_have_in_the_folder(tmp_p
         for i, mask in enumerate(paint_masks(7, 2)):
             np.testing.assert_array_equal(example.masks[i], mask)
             np.testing.assert_array_equal(expected[name].masks[i], mask)
+
+
+def test_other_programs_see_the_same_pixels(tmp_path):
+    """Photos that other decoders show white, with hidden colours or on their side go in as plain PNG files."""
+    colours = paint_photo(7)
+    deep = np.random.default_rng(7).integers(0, 65536, (HEIGHT, WIDTH), dtype=np.uint16)
+    turned = Image.Exif()
+    turned[0x0112] = 3
+    pictures = {
+        "deep.png": (Image.fromarray(deep), {}),
+        "alpha.png": (Image.fromarray(np.dstack([colours, colours[:, :, 0]])), {}),
+        "see_through.png": (Image.fromarray(colours).quantize(9), {"transparency": 4}),
+        "turned.jpg": (Image.fromarray(colours), {"exif": turned}),
+        "ink.jpg": (Image.fromarray(colours).convert("CMYK"), {}),
+        "scan.tif": (Image.fromarray(colours), {}),
+        "plain.jpg": (Image.fromarray(colours), {}),
+    }
+    folder = tmp_path / "in"
+    for name, (picture, options) in pictures.items():
+        write_sa1b_record(folder, Path(name).stem, 7, paint_masks(7, 1)).unlink()
+        picture.save(folder / name, **options)
+    report = build_array_record(folder, tmp_path / "out")
+    (note,) = report.notes
+    assert "turned.jpg" in note
+    builder = tfds.builder_from_directory(str(report.folder))
+    skip = {"image": {"content": tfds.decode.SkipDecoding()}}
+    raw = builder.as_data_source("train", decoders=skip)
+    seen = builder.as_data_source("train")
+    assert len(seen) == len(pictures)
+    for one, stored in zip(seen, raw, strict=True):
+        stem = Path(one["image"]["file_name"].decode()).stem
+        (name,) = (name for name in pictures if Path(name).stem == stem)
+        np.testing.assert_array_equal(one["image"]["content"], read_image(folder / name), name)
+        is_as_it_was = stored["image"]["content"] == (folder / name).read_bytes()
+        assert is_as_it_was == (name == "plain.jpg")
+
+
+def test_built_twice_it_has_the_same_bytes(sa1b_folder, built, tmp_path):
+    again = build_array_record(sa1b_folder, tmp_path)
+    files = {path.name: path.read_bytes() for path in built[1].folder.iterdir()}
+    assert {path.name: path.read_bytes() for path in again.folder.iterdir()} == files
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda image, first: image.update(file_name="\ud800.jpg"),
+        lambda image, first: image.update(image_id=-1),
+        lambda image, first: image.update(image_id="none"),
+        lambda image, first: first.update(area=float("inf")),
+        lambda image, first: first.update(bbox=[0, 0, float("nan"), 3]),
+        lambda image, first: first.update(bbox=None),
+        lambda image, first: first.update(point_coords=[[1, 2, 3]]),
+        lambda image, first: first.update(predicted_iou={"a": 1}),
+        lambda image, first: first.update(segmentation="none"),
+        lambda image, first: first["segmentation"].update(counts=[float("nan"), 3]),
+        lambda image, first: first["segmentation"].update(counts=[2**62, 2**62, 2**62, 2**62]),
+        lambda image, first: first["segmentation"].update(size=["x" * 9, 10**9]),
+    ],
+)
+def test_no_record_stops_the_others(tmp_path, change):
+    write_sa1b_record(tmp_path / "in", "whole", 1, paint_masks(1, 2))
+    bad = write_sa1b_record(tmp_path / "in", "zz_bad", 2, paint_masks(2, 2))
+    change_json(bad, lambda document: change(document["image"], document["annotations"][0]))
+    report = build_array_record(tmp_path / "in", tmp_path / "out")
+    assert report.written == 1
+    (reason,) = report.skipped
+    assert "zz_bad" in reason or "a mask" in reason
 
 
 def test_tfds_reads_it_with_its_own_schema(sa1b_folder, built):
@@ -205,10 +273,10 @@ def test_all_or_nothing(spoiled_folder, sa1b_folder, tmp_path, monkeypatch):
 
     encode = array_record_builder._encode_record
 
-    def fail_later(path, index):
+    def fail_later(path, index, hints):
         if index == 4:
             raise OSError(28, "No space left on device")
-        return encode(path, index)
+        return encode(path, index, hints)
 
     monkeypatch.setattr(array_record_builder, "_encode_record", fail_later)
     with pytest.raises(RunError, match=r"cannot write .*: No space left on device"):
