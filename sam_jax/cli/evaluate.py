@@ -60,6 +60,7 @@ class Common:
         """
         import jax
 
+        from sam_jax.data.left_out import summarise_reasons
         from sam_jax.evaluation.report import PAGE, RESULTS, SPREADSHEET
         from sam_jax.evaluation.tables import print_table
         from sam_jax.types import InputError
@@ -68,6 +69,8 @@ class Common:
             for table in findings.tables:
                 print_table(table)
             print(f"wrote {self.output / RESULTS}, {SPREADSHEET} and {PAGE}")
+            if findings.notes:
+                print(f"notes on photos: {summarise_reasons(findings.notes)}")
         if findings.problems:
             raise InputError(
                 f"{len(findings.problems)} images have no results: " + "; ".join(findings.problems)
@@ -233,8 +236,6 @@ class Instances(Common):
             pictures=self.pictures,
             track=show_progress,
         )
-        if detections.skipped:
-            print(f"left out {detections.skipped} boxes without width or height")
         self.show(findings)
 
 

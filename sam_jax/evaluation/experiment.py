@@ -13,24 +13,33 @@ import jax
 from rich.console import Console
 from rich.progress import track as rich_track
 
+from sam_jax.data.left_out import summarise_reasons
 from sam_jax.distributed import gather_texts
 from sam_jax.evaluation.image_records import (
     ImageRecord,
     MeasureImage,
     Outcome,
     RecordedRun,
+    read_records,
 )
 from sam_jax.evaluation.report import Case, Findings
 from sam_jax.evaluation.tables import Table
 from sam_jax.evaluation.timing import SECONDS, Stopwatch
 from sam_jax.inference.loading import copy_to_devices
-from sam_jax.inference.settings import describe_model, keep_settings
+from sam_jax.inference.settings import SETTINGS, describe_model, keep_settings, read_settings
 from sam_jax.models import Model
+from sam_jax.storage import remove_leftovers
 from sam_jax.types import InputError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+EARLIER = "earlier"
+"""Key of the settings of results: what rows were made with that an earlier run has measured."""
+NOTES = "notes"
+"""Key of an image's record: choices that reading it had to make, a line for each; left out if there are none."""
+CONTENT = "content"
+"""Key of an image's record: digest of the photo and its truth."""
 INDEX = "index"
 """Key of an image's record: the number of the image in its data set, for `DataSet.read`."""
 
@@ -68,12 +77,18 @@ class DataSet(Generic[Item]):
         settings: What else the truth depends on, as JSON can hold it, such as the place of the files.
         read: Function from the number of an image to the photo and its truth; raises `InputError` if they cannot be
             used.
+        digest: Function from a photo with its truth to a digest of both, by which a record of other content is told.
+        left_out: Reasons why photos or objects are left out, as far as they are known beforehand.
+        list_notes: Function from a photo with its truth to the choices that reading it had to make.
     """
 
     name: str
     images: Sequence[str]
     settings: Mapping[str, Any]
     read: Callable[[int], Item]
+    digest: Callable[[Item], str]
+    left_out: Sequence[str] = ()
+    list_notes: Callable[[Item], Sequence[str]] = lambda item: ()
 
 
 class ModelCopies(NamedTuple):
@@ -105,6 +120,18 @@ class Measured(NamedTuple):
     def label(self) -> str:
         """How rows of tables call it."""
         return f"{self.method}, {self.data}"
+
+
+class Earlier(NamedTuple):
+    """One method on one data set, as an earlier run has measured it in the same folder.
+
+    Attributes:
+        measured: Its records.
+        settings: What the records depend on.
+    """
+
+    measured: Measured
+    settings: dict[str, Any]
 
 
 class Summary(NamedTuple):
@@ -194,6 +221,8 @@ def run_experiment(
 ) -> Findings:
     """Measure every method on every data set, and write what comes of it.
 
+    Methods and data sets that an earlier run has measured in this folder keep their rows.
+
     Of several processes (`jax.process_count()`) each measures its share of the images, and the first one writes the
     results. Images that have a record in `output` already are not measured again.
 
@@ -214,32 +243,50 @@ def run_experiment(
             written to.
         RunError: The results cannot be written.
     """
+    remove_leftovers(output)
+    _tell_left_out(data)
+    earlier = _read_earlier(experiment, methods, data, output)
     results: list[Measured] = []
     cases: dict[str, list[Case]] = {}
     problems: list[str] = []
+    notes: list[str] = []
     is_first = jax.process_index() == 0
     for method in methods:
         for images in data:
             records, some_problems = _measure(experiment, method, images, output, track)
             results.append(Measured(method.name, images.name, records))
+            notes += [note for record in records for note in record.get(NOTES, ())]
             problems += some_problems
             if method.has_cases and pictures > 0 and is_first:
                 cases |= experiment.pick_cases(method, images, records, pictures)
     if not any(result.records for result in results):
         raise InputError("no image could be measured: " + "; ".join(problems))
-    summary = experiment.summarise(results)
+    summary = experiment.summarise([*(one.measured for one in earlier), *results])
     findings = Findings(
         title=experiment.title,
         tables=summary.tables,
         plots=summary.plots,
         documents=summary.documents,
         cases=cases,
-        settings=settings,
+        settings={
+            **settings,
+            **({EARLIER: {one.measured.label: one.settings for one in earlier}} if earlier else {}),
+        },
         problems=problems,
+        notes=list(dict.fromkeys(notes)),
     )
     if is_first:
         findings.write(output)
     return findings
+
+
+def _tell_left_out(data: Sequence[DataSet[Any]]) -> None:
+    """Say on the error stream, before anything is measured, what of the data sets is known to be of no use."""
+    screen = Console(stderr=True, markup=False, highlight=False, quiet=jax.process_index() != 0)
+    for images in data:
+        if images.left_out:
+            reasons = summarise_reasons(images.left_out)
+            screen.print(f"{images.name}: left out {reasons}", soft_wrap=True)
 
 
 def merge_settings(methods: Sequence[Method[Any]]) -> dict[str, Any]:
@@ -274,6 +321,41 @@ def copy_model(model: Model | None, method: str) -> ModelCopies:
     return ModelCopies(copy_to_devices(model), describe_model(model))
 
 
+def _read_earlier(
+    experiment: Experiment[Answerer, Item],
+    methods: Sequence[Method[Answerer]],
+    data: Sequence[DataSet[Item]],
+    output: Path,
+) -> list[Earlier]:
+    """What earlier runs have measured in a folder beside what is measured now, sorted by data set and method.
+
+    Raises:
+        InputError: They had other settings, so that their rows would not stand beside those of this run.
+    """
+    now = {output / images.name / method.name for images in data for method in methods}
+    places = {images.name: images.settings.get("place") for images in data}
+    expected = json.loads(json.dumps(experiment.settings))
+    found = []
+    for path in sorted(output.glob(f"*/*/{SETTINGS}")):
+        if path.parent in now:
+            continue
+        settings = read_settings(path)
+        name = path.parent.parent.name
+        other = [key for key in expected if settings.get(key) != expected[key]]
+        if name in places and settings.get("place") != places[name]:
+            other.append("place")
+        if other:
+            raise InputError(
+                f"{path.parent} holds results made with other settings ({', '.join(other)}; see {SETTINGS}); "
+                "name another --output, or delete it"
+            )
+        count = len(settings.pop("images", []))
+        records = read_records(path.parent, count)
+        if records:
+            found.append(Earlier(Measured(path.parent.name, name, records), settings))
+    return found
+
+
 def _measure(
     experiment: Experiment[Answerer, Item],
     method: Method[Answerer],
@@ -286,7 +368,14 @@ def _measure(
     depends_on = {**experiment.settings, **data.settings, **method.settings}
     keep_settings(folder, depends_on | {"images": list(data.images)})
     workers = [_make_worker(experiment, copy, data) for copy in method.copies]
-    run = RecordedRun(data.images, workers, folder, jax.process_index(), jax.process_count())
+    run = RecordedRun(
+        data.images,
+        workers,
+        folder,
+        lambda record: record.get(CONTENT) == data.digest(data.read(record[INDEX])),
+        jax.process_index(),
+        jax.process_count(),
+    )
     total = len(run.to_do) + run.done_before
     outcomes = track(run, total, run.done_before, f"{method.name} on {data.name}")
     problems = [outcome.problem for outcome in outcomes if outcome.problem is not None]
@@ -301,7 +390,10 @@ def _make_worker(
     def measure(number: int) -> ImageRecord:
         watch = Stopwatch()
         with watch:
-            record = experiment.measure(copy, data.read(number))
-        return {SECONDS: watch.seconds, **record, INDEX: number}
+            item = data.read(number)
+            record = experiment.measure(copy, item)
+        about = {SECONDS: watch.seconds, **record, INDEX: number, CONTENT: data.digest(item)}
+        notes = list(data.list_notes(item))
+        return {**about, NOTES: notes} if notes else about
 
     return measure

@@ -77,6 +77,7 @@ class Findings(NamedTuple):
         cases: Pictures under headings.
         settings: What the results were made with, as JSON can hold it.
         problems: Why images have no results, a line for each.
+        notes: Choices that reading images had to make, a line for each.
     """
 
     title: str
@@ -86,6 +87,7 @@ class Findings(NamedTuple):
     cases: Mapping[str, Sequence[Case]]
     settings: Mapping[str, Any]
     problems: Sequence[str]
+    notes: Sequence[str] = ()
 
     def write(self, output: Path) -> None:
         """Write results.json, results.csv, report.html, and a file for each plot and document.

@@ -7,9 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from sam_jax.data.example import Source
+from sam_jax.data.example import Example, Source, mask_runs
+from sam_jax.data.left_out import list_left_out
 from sam_jax.data.sources import open_source
 from sam_jax.evaluation.experiment import DataSet, Item
+from sam_jax.evaluation.image_records import digest_arrays
 from sam_jax.types import InputError
 
 
@@ -86,18 +88,31 @@ def open_splits(texts: Sequence[str], most: int | None = None) -> list[Split]:
     return splits
 
 
-def as_data_set(split: Split, read: Callable[[int], Item]) -> DataSet[Item]:
+def as_data_set(
+    split: Split, read: Callable[[int], Item], find_example: Callable[[Item], Example]
+) -> DataSet[Item]:
     """A part of a data set as experiments want it.
 
     Args:
         split: The part.
         read: Function from the index of an image in the whole data set to what is measured.
+        find_example: Function from what is measured to the photo and masks in it.
     """
     return DataSet(
         name=split.name,
         images=[f"image {index} of {split.name}" for index in split.indices],
         settings={"place": split.place},
         read=lambda number: read(split.indices[number]),
+        left_out=list_left_out(split.source),
+        digest=lambda item: _digest(find_example(item)),
+        list_notes=lambda item: find_example(item).notes,
+    )
+
+
+def _digest(example: Example) -> str:
+    runs = [mask_runs(example.masks, number) for number in range(len(example.masks))]
+    return digest_arrays(
+        [example.image, *(edges for one in runs for edges in (one.starts, one.ends))]
     )
 
 

@@ -34,16 +34,28 @@ def keep_settings(output: Path, settings: dict[str, Any]) -> None:
         make_folder(output)
         write_json(path, now)
         return
-    try:
-        before = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged: delete {output}, or name another --output") from error
+    before = read_settings(path)
     other = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if other:
         raise InputError(
             f"{output} holds results made with other settings ({', '.join(other)}; see {SETTINGS}); "
             "name another --output, or delete it"
         )
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """Read the settings of an earlier run.
+
+    Raises:
+        InputError: The file cannot be read, or holds no settings.
+    """
+    try:
+        settings = json.loads(path.read_text())
+        if isinstance(settings, dict):
+            return settings
+    except (OSError, ValueError, RecursionError):
+        pass
+    raise InputError(f"{path} is damaged: delete {path.parent}, or name another --output")
 
 
 def describe_model(model: Model) -> dict[str, Any]:

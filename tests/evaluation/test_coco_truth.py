@@ -6,6 +6,7 @@ from PIL import Image
 
 from sam_jax import InputError
 from sam_jax.data.coco import CocoJson
+from sam_jax.data.example import RecordError
 from sam_jax.evaluation.coco_truth import (
     ObjectTruth,
     encode_objects,
@@ -22,12 +23,10 @@ from .rectangles import BLANK, HEIGHT, OBJECTS, WIDTH, rectangle, write_truth
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.pop("categories"), "annotation number 0 .of 4 like it"),
-        (lambda d: d["annotations"][0].pop("image_id"), "is not in COCO's format"),
-        (lambda d: d["images"][0].pop("width"), "each image needs `id`, `file_name`"),
+        (lambda d: d.pop("categories"), "the file has no category 1 .4 like it"),
+        (lambda d: d.pop("annotations"), "is not in COCO's format"),
+        (lambda d: [one.pop("width") for one in d["images"]], "each image needs `id`, `file_name`"),
         (lambda d: d.update(annotations=[]), "has nothing to measure against"),
-        (lambda d: d["annotations"][2].update(category_id=5), "annotation number 2 .of 1 like it"),
-        (lambda d: d["annotations"][1].update(image_id=5), "annotation number 1 .of 1 like it"),
     ],
 )
 def test_bad_files_of_truth(tmp_path, change, message):
@@ -37,6 +36,38 @@ def test_bad_files_of_truth(tmp_path, change, message):
     path.write_text(json.dumps(document))
     with pytest.raises(InputError, match=message):
         read_truth(path)
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "reason"),
+    [
+        (0, lambda one: one.pop("image_id"), "no usable image None"),
+        (1, lambda one: one.update(image_id=5), "no usable image 5"),
+        (2, lambda one: one.update(category_id=5), "no category 5"),
+        (2, lambda one: one.update(category_id=[1]), "no category [1]"),
+        (3, lambda one: one.pop("segmentation"), "no `segmentation`"),
+        (3, lambda one: one.update(segmentation=[[1, 2, float("nan"), 4, 5, 6]]), "not finite"),
+    ],
+)
+def test_one_bad_object_is_left_out_alone(tmp_path, number, change, reason):
+    path = write_truth(tmp_path, OBJECTS).path
+    document = json.loads(path.read_text())
+    change(document["annotations"][number])
+    path.write_text(json.dumps(document))
+    truth = read_truth(path)
+    assert len(truth.annotations) == len(OBJECTS) - 1
+    (said,) = truth.left_out
+    assert reason in said
+
+
+def test_a_mask_that_only_shows_its_damage_when_drawn(tmp_path):
+    path = write_truth(tmp_path, OBJECTS).path
+    document = json.loads(path.read_text())
+    for counts in ([2**62] * 4, [5, 5], [float("nan"), 4], "0" * 99):
+        document["annotations"][0]["segmentation"] = {"size": [HEIGHT, WIDTH], "counts": counts}
+        path.write_text(json.dumps(document))
+        with pytest.raises(RecordError, match="a mask"):
+            encode_objects(read_truth(path), {document["annotations"][0]["image_id"]})
 
 
 def write_lvis(folder):

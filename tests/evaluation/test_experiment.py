@@ -1,6 +1,7 @@
 """The loop over methods, data sets and images, with an experiment that squares numbers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +58,7 @@ def make_data(name="small", numbers=(2, 3)):
         images=[f"number {number}" for number in numbers],
         settings={"place": name},
         read=lambda index: numbers[index],
+        digest=str,
     )
 
 
@@ -169,3 +171,46 @@ def test_names_of_methods():
     check_method_names(["b", "a"], ("a", "b"))
     with pytest.raises(InputError, match="no method is called 'c'; there are a, b"):
         check_method_names(["a", "c"], ("a", "b"))
+
+
+def test_another_method_keeps_the_rows_of_the_first(tmp_path):
+    run(Powers(), [SQUARE], [make_data()], tmp_path)
+    experiment = Powers()
+    findings = run(experiment, [CUBE], [make_data()], tmp_path)
+    assert experiment.asked == [2, 3]
+    assert findings.tables[0].rows == (("square, small", 4, 9), ("cube, small", 8, 27))
+    assert findings.settings["earlier"]["square, small"]["power"] == 2
+    again = run(Powers(), [SQUARE], [make_data()], tmp_path)
+    assert {row[0] for row in again.tables[0].rows} == {"square, small", "cube, small"}
+    both = run(Powers(), [SQUARE, CUBE], [make_data("large", (10, 20))], tmp_path)
+    assert len(both.tables[0].rows) == 4
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert len(results["tables"][0]["rows"]) == 4
+
+
+def test_rows_of_other_settings_do_not_mix(tmp_path):
+    run(Powers(), [SQUARE], [make_data()], tmp_path)
+    experiment = Powers()
+    experiment.settings = {"experiment": "roots"}
+    with pytest.raises(InputError, match=r"made with other settings \(experiment"):
+        run(experiment, [CUBE], [make_data()], tmp_path)
+    assert experiment.asked == []
+
+
+def test_an_image_that_was_replaced_is_measured_again(tmp_path):
+    run(Powers(), [SQUARE], [make_data()], tmp_path)
+    experiment = Powers()
+    data = replace(make_data(), read=lambda index: (2, 5)[index])
+    findings = run(experiment, [SQUARE], [data], tmp_path)
+    assert experiment.asked == [5]
+    assert findings.tables[0].rows == (("square, small", 4, 25),)
+
+
+def test_what_is_left_out_is_said_before_and_notes_are_after(tmp_path, capsys):
+    data = replace(
+        make_data(), left_out=["b.jpg: no mask"], list_notes=lambda item: [f"{item} is soft"]
+    )
+    findings = run(Powers(), [SQUARE], [data], tmp_path)
+    assert "small: left out 1 (b.jpg: no mask)" in capsys.readouterr().err
+    assert findings.notes == ["2 is soft", "3 is soft"]
+    assert run(Powers(), [SQUARE], [data], tmp_path).notes == findings.notes

@@ -27,7 +27,7 @@ from sam_jax.evaluation.experiment import (
     run_experiment,
     track_on_screen,
 )
-from sam_jax.evaluation.image_records import ImageRecord
+from sam_jax.evaluation.image_records import ImageRecord, digest_arrays
 from sam_jax.evaluation.report import Case, Findings, pick_cases
 from sam_jax.evaluation.splits import spread_evenly
 from sam_jax.evaluation.timing import METHOD_SECONDS, Stopwatch, tabulate_time
@@ -78,6 +78,8 @@ def open_edge_data(photos: Path | str, most: int | None = None) -> DataSet[Outli
         images=[source.names[index] for index in chosen],
         settings={"place": str(photos.resolve())},
         read=lambda number: source[chosen[number]],
+        digest=lambda photo: digest_arrays([photo.image, *photo.boundaries]),
+        left_out=source.list_left_out(),
     )
 
 
@@ -147,9 +149,11 @@ class _EdgeExperiment:
 
     def summarise(self, results: Sequence[Measured]) -> Summary:
         known = [result for result in results if result.records]
-        scores = {result.method: score_edges(result.records) for result in known}
-        times = tabulate_time({result.method: result.records for result in known})
-        tables = [tabulate_edges(scores, known[0].data), times]
+        places = list(dict.fromkeys(result.data for result in known))
+        names = [result.method if len(places) == 1 else result.label for result in known]
+        by_name = dict(zip(names, (result.records for result in known), strict=True))
+        scores = {name: score_edges(records) for name, records in by_name.items()}
+        tables = [tabulate_edges(scores, ", ".join(places)), tabulate_time(by_name)]
         return Summary(tables, {"precision_recall": plot_precision_recall(scores)})
 
     def pick_cases(

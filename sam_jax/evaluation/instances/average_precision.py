@@ -3,11 +3,11 @@
 import contextlib
 import io
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from sam_jax.data.coco import CocoAnnotations
-from sam_jax.evaluation.coco_truth import is_lvis
+from sam_jax.data.coco_file import CocoAnnotations
+from sam_jax.evaluation.coco_truth import encode_object, is_lvis
 from sam_jax.types import InputError
 
 COCO_NAMES = ("AP", "AP50", "AP75", "small", "medium", "large")
@@ -31,7 +31,7 @@ LVIS_MOST = 300
 
 
 def average_precisions(
-    truth: CocoAnnotations, results: Sequence[dict[str, Any]], image_ids: Sequence[int]
+    truth: CocoAnnotations, results: Sequence[dict[str, Any]], image_ids: Sequence[Any]
 ) -> dict[str, float | None]:
     """AP by the mean of IoU thresholds 0.5 to 0.95, at 0.5 and 0.75, by area, and for LVIS by frequency.
 
@@ -46,6 +46,7 @@ def average_precisions(
     Raises:
         InputError: There are no images, or some that the truth doesn't have; or a mask has another size than its image.
     """
+    truth, results, image_ids = _number_ids(truth, results, image_ids)
     truth_document = _select(truth, image_ids)
     result_document = {**truth_document, "annotations": _describe_results(truth_document, results)}
     measure = _measure_lvis if is_lvis(truth) else _measure_coco
@@ -54,6 +55,41 @@ def average_precisions(
         name: None if value < 0 else float(value)
         for name, value in measure(truth_document, result_document).items()
     }
+
+
+def _number_ids(
+    truth: CocoAnnotations, results: Sequence[dict[str, Any]], image_ids: Sequence[Any]
+) -> tuple[CocoAnnotations, Sequence[dict[str, Any]], Sequence[Any]]:
+    """The same with numbers in place of ids that are texts, which the libraries sort and compare."""
+    images, categories = (
+        [entry["id"] for entry in entries] for entries in (truth.images, truth.categories)
+    )
+    if all(isinstance(own, int) for own in (*images, *categories)):
+        return truth, results, image_ids
+    of_image = {own: number for number, own in enumerate(images, start=1)}
+    of_category = {own: number for number, own in enumerate(categories, start=1)}
+    ids: dict[str, Callable[[Any], Any]] = {
+        "image_id": of_image.get,
+        "category_id": of_category.get,
+        "neg_category_ids": lambda some: [of_category.get(one) for one in some],
+        "not_exhaustive_category_ids": lambda some: [of_category.get(one) for one in some],
+    }
+
+    def number(entry: dict[str, Any]) -> dict[str, Any]:
+        return entry | {key: ids[key](entry[key]) for key in ids if key in entry}
+
+    numbered = truth._replace(
+        images=[number(image) | {"id": of_image[image["id"]]} for image in truth.images],
+        annotations=[number(annotation) for annotation in truth.annotations],
+        categories=[
+            category | {"id": of_category[category["id"]]} for category in truth.categories
+        ],
+    )
+    return (
+        numbered,
+        [number(result) for result in results],
+        [of_image.get(one) for one in image_ids],
+    )
 
 
 def _select(truth: CocoAnnotations, image_ids: Sequence[int]) -> dict[str, Any]:
@@ -65,15 +101,22 @@ def _select(truth: CocoAnnotations, image_ids: Sequence[int]) -> dict[str, Any]:
             f"{truth.path} has {len(images)} of the {len(wanted)} images that were measured; "
             "give the file of truth that they were measured with"
         )
+    sizes = {image["id"]: (image["height"], image["width"]) for image in images}
     annotations = [
         # Numbered anew because both libraries take a match with number 0 for none.
-        {"iscrowd": 0, **annotation, "id": number + 1}
+        _describe_truth(annotation, sizes[annotation["image_id"]]) | {"id": number + 1}
         for number, annotation in enumerate(truth.annotations)
         if annotation["image_id"] in wanted
     ]
-    if not all("area" in annotation for annotation in annotations):
-        raise InputError(f"{truth.path}: AP by size needs the `area` of every annotation")
     return {"images": images, "annotations": annotations, "categories": list(truth.categories)}
+
+
+def _describe_truth(annotation: dict[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """An annotation whose mask the libraries' C code can take; its area is that of the mask if the file has none."""
+    from pycocotools import mask as coco_mask
+
+    rle: Any = encode_object(annotation, size)
+    return {"iscrowd": 0, "area": float(coco_mask.area(rle)), **annotation, "segmentation": rle}
 
 
 def _describe_results(

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 
-from sam_jax.data.coco import CocoAnnotations
+from sam_jax.data.coco_file import CocoAnnotations
 from sam_jax.evaluation.coco_truth import is_lvis
 from sam_jax.evaluation.image_records import ImageRecord
 from sam_jax.evaluation.instances.average_precision import average_precisions
@@ -109,7 +109,7 @@ def segment_boxes(
 def segment_detections(
     predictor: BoxPredictor,
     image: UInt8[np.ndarray, "h w 3"],
-    image_id: int,
+    image_id: int | float | str,
     detections: Sequence[Detection],
     config: InstanceConfig,
 ) -> ImageRecord:

@@ -6,10 +6,12 @@ written by Detectron2, MMDetection and others.
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sam_jax.data.coco import CocoAnnotations, read_json
+from sam_jax.data.coco_file import CocoAnnotations, Ids, read_json
+from sam_jax.data.example import RecordError
 from sam_jax.types import InputError
 
 TRUTH = "truth"
@@ -28,7 +30,7 @@ class Detection(NamedTuple):
         score: Confidence of the detector; higher is surer.
     """
 
-    category: int
+    category: int | float | str
     box_xywh: tuple[float, float, float, float]
     score: float
 
@@ -39,12 +41,12 @@ class Detections(NamedTuple):
     Attributes:
         source: What made them: the name of the detector's file, or `TRUTH`.
         by_image: Boxes of each image by image id, in the file's order; images without any are left out.
-        skipped: Number of boxes that have been left out because they have no width or no height.
+        skipped: Reasons why boxes have been left out, one for each: no width or height, no numbers.
     """
 
     source: str
-    by_image: dict[int, list[Detection]]
-    skipped: int
+    by_image: dict[Any, list[Detection]]
+    skipped: list[str]
 
 
 def read_detections(path: Path, truth: CocoAnnotations) -> Detections:
@@ -55,7 +57,7 @@ def read_detections(path: Path, truth: CocoAnnotations) -> Detections:
         truth: Truth of the same data set, by which ids of images and categories are checked.
 
     Raises:
-        InputError: The file cannot be read, has another format or another data set, or has a damaged entry.
+        InputError: The file cannot be read, has another format or another data set, or no entry that can be used.
     """
     entries = read_json(path)
     if not isinstance(entries, list):
@@ -67,36 +69,44 @@ def read_detections(path: Path, truth: CocoAnnotations) -> Detections:
         raise InputError(f"{path} has no detections")
     _check_keys(path, entries)
     _check_ids(path, entries, truth)
-    by_image = defaultdict(list)
-    skipped = 0
-    for number, entry in enumerate(entries):
-        detection = _read_entry(path, number, entry)
-        if _has_size(detection):
-            by_image[entry["image_id"]].append(detection)
-        else:
-            skipped += 1
-    return Detections(path.stem, dict(by_image), skipped)
+    return _gather(path.stem, path, enumerate(entries))
 
 
 def truth_detections(truth: CocoAnnotations) -> Detections:
     """The boxes of the truth without crowd regions, each with score 1, as a perfect detector would find them.
 
     Raises:
-        InputError: An annotation has no valid box.
+        InputError: No annotation has a valid box.
+    """
+    entries = (
+        (number, {**annotation, "score": 1.0})
+        for number, annotation in enumerate(truth.annotations)
+        if not annotation["iscrowd"]
+    )
+    return _gather(TRUTH, truth.path, entries)
+
+
+def _gather(source: str, path: Path, entries: Iterable[tuple[int, dict[str, Any]]]) -> Detections:
+    """The boxes of entries that are numbers and have a size.
+
+    Raises:
+        InputError: There are only others.
     """
     by_image = defaultdict(list)
-    skipped = 0
-    for number, annotation in enumerate(truth.annotations):
-        if annotation.get("iscrowd", 0):
+    skipped: list[str] = []
+    for number, entry in entries:
+        try:
+            detection = _read_entry(path, number, entry)
+        except RecordError as error:
+            skipped.append(str(error))
             continue
-        if "bbox" not in annotation:
-            raise InputError(f"{truth.path}: annotation number {number} has no `bbox`")
-        detection = _read_entry(truth.path, number, {**annotation, "score": 1.0})
         if _has_size(detection):
-            by_image[annotation["image_id"]].append(detection)
+            by_image[entry["image_id"]].append(detection)
         else:
-            skipped += 1
-    return Detections(TRUTH, dict(by_image), skipped)
+            skipped.append(f"{path}: entry number {number} has a bbox without width or height")
+    if skipped and not by_image:
+        raise InputError(f"no box can be used: {skipped[0]} ({len(skipped)} like it)")
+    return Detections(source, dict(by_image), skipped)
 
 
 def _check_keys(path: Path, entries: list[Any]) -> None:
@@ -114,15 +124,14 @@ def _check_keys(path: Path, entries: list[Any]) -> None:
 
 
 def _check_ids(path: Path, entries: list[dict[str, Any]], truth: CocoAnnotations) -> None:
-    """Refuse ids that the truth doesn't have; pycocotools ignores such categories, and a wrong AP comes out."""
-    images = {image["id"] for image in truth.images}
-    categories = {category["id"] for category in truth.categories}
+    """Give all entries the ids that the truth has, and refuse others.
+
+    pycocotools ignores categories that the truth doesn't have, or has as another type, and a wrong AP comes out.
+    """
+    images = Ids(image["id"] for image in truth.images)
+    categories = Ids(category["id"] for category in truth.categories)
     strange_images, strange_categories = (
-        [
-            number
-            for number, entry in enumerate(entries)
-            if not isinstance(entry[key], int) or entry[key] not in known
-        ]
+        [number for number, entry in enumerate(entries) if known.find(entry[key]) is None]
         for key, known in (("image_id", images), ("category_id", categories))
     )
     if len(strange_images) == len(entries):
@@ -141,18 +150,21 @@ def _check_ids(path: Path, entries: list[dict[str, Any]], truth: CocoAnnotations
             f"{entries[strange_categories[0]]['category_id']!r}, which {truth.path} doesn't have; "
             "use its ids (COCO's 80 categories go up to 90)"
         )
+    for entry in entries:
+        entry["image_id"] = images.find(entry["image_id"])
+        entry["category_id"] = categories.find(entry["category_id"])
 
 
 def _read_entry(path: Path, number: int, entry: dict[str, Any]) -> Detection:
     try:
         x, y, width, height = map(float, entry["bbox"])
         score = float(entry["score"])
-    except (TypeError, ValueError) as error:
-        raise InputError(
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise RecordError(
             f"{path}: entry number {number} has no bbox of four numbers, or no score: {error}"
         ) from error
     if not all(map(math.isfinite, (x, y, width, height, score))):
-        raise InputError(
+        raise RecordError(
             f"{path}: entry number {number} has a bbox or score that is not finite: "
             f"{entry['bbox']}, {entry['score']}"
         )

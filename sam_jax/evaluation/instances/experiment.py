@@ -1,6 +1,7 @@
 """The instance experiment (SAM, section 7.4 and appendix D.4): AP of masks from a detector's boxes."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -9,14 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from sam_jax.data.coco import (
-    CocoAnnotations,
-    find_photo,
-    find_photo_folder,
-    photo_places,
-    read_coco_photo,
-)
-from sam_jax.evaluation.coco_truth import encode_objects
+from sam_jax.data.coco import find_photo, find_photo_folder, read_coco_photo
+from sam_jax.data.coco_file import CocoAnnotations, photo_places
+from sam_jax.data.hints import read_hints
+from sam_jax.evaluation.coco_truth import encode_object, encode_objects
 from sam_jax.evaluation.experiment import (
     INDEX,
     DataSet,
@@ -28,7 +25,7 @@ from sam_jax.evaluation.experiment import (
     run_experiment,
     track_on_screen,
 )
-from sam_jax.evaluation.image_records import ImageRecord
+from sam_jax.evaluation.image_records import ImageRecord, digest_arrays
 from sam_jax.evaluation.instances.box_masks import (
     BoxPredictor,
     InstanceConfig,
@@ -126,8 +123,9 @@ class _Photo(NamedTuple):
     """A photo with a detector's boxes."""
 
     name: str
+    notes: Sequence[str]
     image: UInt8[np.ndarray, "h w 3"]
-    image_id: int
+    image_id: int | float | str
     detections: list[Detection]
 
 
@@ -147,12 +145,11 @@ class _InstanceExperiment:
         )
 
     def summarise(self, results: Sequence[Measured]) -> Summary:
-        (result,) = results
-        tables = [
-            tabulate_precision(result.records, self._truth, result.method),
-            tabulate_time({result.label: result.records}),
-        ]
-        return Summary(tables, documents={DETECTIONS: list_results(result.records)})
+        measured = [result for result in results if result.records]
+        tables = [tabulate_precision(one.records, self._truth, one.method) for one in measured]
+        times = tabulate_time({one.label: one.records for one in measured})
+        newest = list_results(results[-1].records)
+        return Summary([*tables, times], documents={DETECTIONS: newest})
 
     def pick_cases(
         self,
@@ -189,13 +186,20 @@ def _as_data_set(
 ) -> DataSet[_Photo]:
     folder = find_photo_folder(truth.path, truth.images)
     chosen = [truth.images[index] for index in spread_evenly(range(len(truth.images)), most)]
+    hints = read_hints(truth.path)
+    by_image: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for annotation in truth.annotations:
+        by_image[annotation["image_id"]].append(annotation)
     names = [photo_places(image)[0] for image in chosen]
 
     def read(number: int) -> _Photo:
         image = chosen[number]
-        photo = read_coco_photo(find_photo(truth.path, image, folder), image, truth.path)
+        path = find_photo(truth.path, image, folder)
+        photo = read_coco_photo(path, image, truth.path, hints)
+        for annotation in by_image.get(image["id"], []):
+            encode_object(annotation, photo.size)  # so that none stops the measuring at the end
         boxes = detections.by_image.get(image["id"], [])
-        return _Photo(names[number], photo, image["id"], boxes)
+        return _Photo(names[number], photo.notes, photo.pixels, image["id"], boxes)
 
     return DataSet(
         name=truth.path.stem,
@@ -206,4 +210,7 @@ def _as_data_set(
             "boxes_hash": hashlib.sha256(repr(detections.by_image).encode()).hexdigest(),
         },
         read=read,
+        digest=lambda photo: digest_arrays([photo.image]),
+        left_out=[*truth.left_out, *detections.skipped],
+        list_notes=lambda photo: photo.notes,
     )

@@ -130,7 +130,9 @@ class _PointExperiment:
 
 
 def _as_data_set(split: Split) -> DataSet[_Photo]:
-    return as_data_set(split, lambda index: _Photo(split.source[index], index))
+    return as_data_set(
+        split, lambda index: _Photo(split.source[index], index), lambda photo: photo.example
+    )
 
 
 def _draw_case(data: DataSet[_Photo], record: ImageRecord, clicked: dict[str, Any]) -> Case:

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sam_jax.data.coco import CocoJson
+from sam_jax.data.coco_file import read_coco_json
 from sam_jax.data.example import Example
-from sam_jax.evaluation.coco_truth import ObjectTruth, list_objects, read_truth
+from sam_jax.evaluation.coco_truth import ObjectTruth, list_objects
 from sam_jax.evaluation.experiment import (
     INDEX,
     DataSet,
@@ -141,10 +142,11 @@ class _ProposalExperiment:
 def _as_data_set(split: Split) -> DataSet[_Photo]:
     objects = None
     if isinstance(split.source, CocoJson):
-        objects = list_objects(read_truth(Path(split.source.name)))
+        objects = list_objects(read_coco_json(Path(split.source.name)))
     return as_data_set(
         split,
         lambda index: _Photo(split.source[index], None if objects is None else objects[index]),
+        lambda photo: photo.example,
     )
 
 

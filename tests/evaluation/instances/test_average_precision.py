@@ -163,5 +163,29 @@ def test_other_truth_than_measured(tmp_path):
         average_precisions(truth, [turned], [7])
     without_area = truth._replace(annotations=[{**truth.annotations[0]}])
     del without_area.annotations[0]["area"]
-    with pytest.raises(InputError, match="AP by size needs the `area`"):
-        average_precisions(without_area, [], [7])
+    assert average_precisions(without_area, [], [7])["AP"] == 0
+
+
+def test_ids_that_are_texts_give_the_same_precision(tmp_path):
+    truth = write_truth(tmp_path, OBJECTS)
+    results = [
+        make_result(image, category, box, 0.5)
+        for image, category, box, crowd in OBJECTS
+        if not crowd
+    ]
+    expected = average_precisions(truth, results, [7, 8])
+    named = truth._replace(
+        images=[image | {"id": f"image {image['id']}"} for image in truth.images],
+        annotations=[
+            one
+            | {"image_id": f"image {one['image_id']}", "category_id": f"no. {one['category_id']}"}
+            for one in truth.annotations
+        ],
+        categories=[{"id": f"no. {category['id']}"} for category in truth.categories],
+    )
+    renamed = [
+        one | {"image_id": f"image {one['image_id']}", "category_id": f"no. {one['category_id']}"}
+        for one in results
+    ]
+    assert average_precisions(named, renamed, ["image 7", "image 8"]) == expected
+    assert expected["AP"] == pytest.approx(1)

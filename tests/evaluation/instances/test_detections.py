@@ -18,7 +18,11 @@ def test_a_results_file(tmp_path):
     ]
     path.write_text(json.dumps(entries))
     detections = read_detections(path, truth)
-    assert (detections.source, detections.skipped) == ("results", 2)
+    assert detections.source == "results"
+    assert [reason.partition(": ")[2] for reason in detections.skipped] == [
+        "entry number 1 has a bbox without width or height",
+        "entry number 3 has a bbox without width or height",
+    ]
     assert detections.by_image == {
         8: [Detection(18, (1, 2, 30.5, 40), 0.5), Detection(18, (5, 5, 20, 10), 0.5)]
     }
@@ -64,7 +68,34 @@ def test_no_results_file(tmp_path):
 
 def test_boxes_of_the_truth_without_boxes(tmp_path):
     truth = write_truth(tmp_path, [*OBJECTS, (8, 1, (30, 40, 0, 5), 0)])
-    assert truth_detections(truth).skipped == 1
-    del truth.annotations[3]["bbox"]
-    with pytest.raises(InputError, match="annotation number 3 has no `bbox`"):
-        truth_detections(truth)
+    assert len(truth_detections(truth).skipped) == 1
+    count = sum(map(len, truth_detections(truth).by_image.values()))
+    del truth.annotations[0]["bbox"]
+    detections = truth_detections(truth)
+    assert len(detections.skipped) == 2
+    assert sum(map(len, detections.by_image.values())) == count - 1
+    without = truth._replace(annotations=[{**truth.annotations[0]}])
+    with pytest.raises(InputError, match="no box can be used"):
+        truth_detections(without)
+
+
+@pytest.mark.parametrize("bad", ['"bbox": [1, 2, NaN, 4]', '"bbox": [1, 2, 3]', '"bbox": null'])
+def test_one_bad_detection_is_left_out_alone(tmp_path, bad):
+    truth = write_truth(tmp_path, OBJECTS)
+    path = tmp_path / "results.json"
+    spoilt = GOOD.replace('"bbox": [1, 2, 3, 4]', bad)
+    path.write_text(f"[{GOOD}, {spoilt}]")
+    detections = read_detections(path, truth)
+    assert detections.by_image == {7: [Detection(1, (1, 2, 3, 4), 0.5)]}
+    assert len(detections.skipped) == 1
+
+
+@pytest.mark.parametrize("image", ["7", '"7"', "7.0"])
+@pytest.mark.parametrize("category", ["1", '"1"', "1.0"])
+def test_ids_that_differ_in_their_type(tmp_path, image, category):
+    truth = write_truth(tmp_path, OBJECTS)
+    path = tmp_path / "results.json"
+    path.write_text(
+        f'[{{"image_id": {image}, "category_id": {category}, "bbox": [1, 2, 3, 4], "score": 0.5}}]'
+    )
+    assert read_detections(path, truth).by_image == {7: [Detection(1, (1, 2, 3, 4), 0.5)]}
