@@ -22,6 +22,9 @@ from sam_jax.types import CheckpointError, InputError, Variables
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny.safetensors"
 """What comes with this package; MODEL_CARD.md beside it says how it was made and what it is good for."""
 
+SHIPPED = "default"
+"""The name of the weights that come with this package, wherever a checkpoint is named."""
+
 _OLD_TORCH_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 _PARALLEL_PREFIX = "module."
 
@@ -38,7 +41,7 @@ def load_checkpoint(
     official names or with Hugging Face's, and Hugging Face folders. What it is is told from the content.
 
     Args:
-        path: File or folder of the weights.
+        path: File or folder of the weights, or `default` for those that come with this package.
         image_size: Input size in pixels, one side or (h, w), that positional tables are interpolated to; the default
             is the size that the file is made for.
         config: The model, where the file leaves it open; the default is to recognise it.
@@ -123,7 +126,7 @@ def _open(
     path: Path, image_size: int | tuple[int, int] | None, config: SamConfig | None
 ) -> tuple[SamConfig, Tensors]:
     """Leaves that still lie in the file; each is checked when it is read, which is once."""
-    contents = _read(path)
+    contents = _read(SHIPPED_WEIGHTS if str(path) == SHIPPED else path)
     if contents.stored is None:
         fitting, leaves = _recognise(path, contents, config)
     else:
@@ -163,7 +166,7 @@ def _recognise(
 
 
 def _read(path: Path) -> _Contents:
-    if not path.exists():
+    if not os.path.exists(path):
         raise CheckpointError(f"no such file: {path}")
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -172,6 +175,8 @@ def _read(path: Path) -> _Contents:
             )
         tensors, description = hugging_face.read_folder(path)
         return _Contents(tensors, description=description)
+    if not path.is_file():
+        raise CheckpointError(f"{path} is a pipe or a device, not a file")
     try:
         with path.open("rb") as file:
             start = file.read(len(_OLD_TORCH_MAGIC))

@@ -27,15 +27,16 @@ class Dataset:
         """Build the data set, showing progress, and print which photos were skipped."""
         from sam_jax.cli.progress_bar import photo_progress
         from sam_jax.data.array_record_builder import build_array_record
+        from sam_jax.messages import count
 
         with photo_progress() as progress:
-            task = progress.add_task("photos", total=None)
+            progress.begin(f"reading the photos of {self.folder}")
             report = build_array_record(
                 self.folder,
                 self.output,
-                lambda done, total: progress.update(task, completed=done, total=total),
+                progress.update,
             )
-        print(f"wrote {report.folder}: {report.written} photos")
+        print(f"wrote {report.folder}: {count(report.written, 'photo')}")
         if report.skipped:
-            print(f"skipped {len(report.skipped)} photos:")
+            print(f"skipped {count(len(report.skipped), 'photo')}:")
             print("\n".join(f"  {reason}" for reason in report.skipped))

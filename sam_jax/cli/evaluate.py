@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, OmitSubcommandPrefixes, Positional, arg
 
+from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint, Names
+
 if TYPE_CHECKING:
     from sam_jax.evaluation import Findings
     from sam_jax.models import Model
@@ -20,11 +22,11 @@ class Common:
 
     output: Annotated[Path, arg(metavar="DIR")]
     """Folder for tables, a page with pictures, and a record of each image, from which the same command goes on."""
-    checkpoint: Annotated[Path | None, arg(metavar="C")] = None
-    """Weights: an official .pth, a Hugging Face folder, or our .safetensors; the default comes with sam-jax."""
-    image_size: Annotated[int | None, arg(metavar="SIDE")] = None
+    checkpoint: Checkpoint = DEFAULT_CHECKPOINT
+    """Weights: an official .pth, a Hugging Face folder, a .safetensors, or `default`, which comes with sam-jax."""
+    image_size: Annotated[int | None, arg(metavar="SIDE", help_behavior_hint=UNSET)] = None
     """Side of the model's input in pixels, if not the checkpoint's own."""
-    images: Annotated[int | None, arg(metavar="N")] = None
+    images: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
     """The most images of a data set to measure, spread evenly over it."""
     pictures: Annotated[int, arg(metavar="N")] = 3
     """The most best, median and worst cases to show on the page."""
@@ -56,21 +58,23 @@ class Common:
         """Print the tables, and say where everything is; of several processes only the first one does.
 
         Raises:
-            InputError: Some images could not be measured.
+            RunError: Some images could not be measured.
         """
         import jax
 
         from sam_jax.evaluation.report import PAGE, RESULTS, SPREADSHEET
         from sam_jax.evaluation.tables import print_table
-        from sam_jax.types import InputError
+        from sam_jax.messages import count
+        from sam_jax.types import RunError
 
         if jax.process_index() == 0:
             for table in findings.tables:
                 print_table(table)
             print(f"wrote {self.output / RESULTS}, {SPREADSHEET} and {PAGE}")
         if findings.problems:
-            raise InputError(
-                f"{len(findings.problems)} images have no results: " + "; ".join(findings.problems)
+            raise RunError(
+                f"no results of {count(len(findings.problems), 'image')}: "
+                + "; ".join(findings.problems)
             )
 
 
@@ -81,25 +85,25 @@ def show_progress(
     from sam_jax.cli.progress_bar import photo_progress
 
     with photo_progress() as progress:
-        yield from progress.track(outcomes, total, completed=done_before, description=label)
+        yield from progress.track(outcomes, total, done_before, label)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Points(Common):
     """Click objects again and again (§7.1): mIoU by number of clicks, and clicks to reach an IoU of 85 and 90 %.
 
-    Example: sam-jax evaluate points BSDS500=BSDS500/images/val --output runs/points --methods sam felzenszwalb
+    Example: sam-jax evaluate points BSDS500=BSDS500/images/val --output runs/points --methods sam,felzenszwalb
     """
 
     splits: Annotated[Positional[tuple[str, ...]], arg(metavar="NAME=PLACE")]
     """Data sets in any form that can be trained on; NAME=PLACE@5 is every fifth image, @36:68 a range."""
-    methods: tuple[str, ...] = (MODEL,)
+    methods: Names = (MODEL,)
     """What to measure: sam, otsu, felzenszwalb, grabcut, disc."""
     clicks: int = 9
     """The most clicks that the mIoU is given for."""
     first: Literal["centre", "random"] = "centre"
     """The first click: at the mask's centre, or at a random pixel of it."""
-    masks_per_image: Annotated[int | None, arg(metavar="N")] = None
+    masks_per_image: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
     """The most objects of an image, drawn at random."""
     min_area: int = 1
     """Area in pixels of the smallest objects."""
@@ -134,12 +138,12 @@ class Points(Common):
 class Edges(Common):
     """Find edges (§7.2), measured as BSDS500 does: ODS, OIS, AP, R50.
 
-    Example: sam-jax evaluate edges BSDS500/images/val --output runs/edges --methods sam canny sobel
+    Example: sam-jax evaluate edges BSDS500/images/val --output runs/edges --methods sam,canny,sobel
     """
 
     photos: Annotated[Positional[Path], arg(metavar="FOLDER")]
     """BSDS500, or a part of it: images/ with groundTruth/ (or ground_truth/) beside it."""
-    methods: tuple[str, ...] = (MODEL,)
+    methods: Names = (MODEL,)
     """What to measure: sam, canny, sobel."""
     points_per_side: int = 16
     """Points along each side of the grid that the model is prompted with."""
@@ -170,7 +174,7 @@ class Proposals(Common):
     """COCO or LVIS .json files, or data sets in any form that can be trained on; NAME=PLACE@5 is every fifth image."""
     points_per_side: int = 64
     """Points along each side of the grid that the model is prompted with."""
-    methods: tuple[str, ...] = (MODEL,)
+    methods: Names = (MODEL,)
     """What to measure: sam (three masks a point), sam-single (one mask a point), felzenszwalb."""
 
     def run(self) -> None:
@@ -202,7 +206,7 @@ class Instances(Common):
 
     truth: Annotated[Positional[Path], arg(metavar="JSON")]
     """The truth in COCO's or LVIS' format, with its photos where training would look for them."""
-    boxes: Annotated[Path | None, arg(metavar="JSON")] = None
+    boxes: Annotated[Path | None, arg(metavar="JSON", help_behavior_hint=UNSET)] = None
     """A detector's results in COCO's format; the default are the boxes of the truth."""
     refine: FlagCreatePairsOff[bool] = True
     """Feed the first mask back together with the box."""
@@ -234,7 +238,7 @@ class Instances(Common):
             track=show_progress,
         )
         if detections.skipped:
-            print(f"left out {detections.skipped} boxes without width or height")
+            print(f"left out {detections.skipped:,} boxes without width or height")
         self.show(findings)
 
 

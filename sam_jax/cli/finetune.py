@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint, ImageSize
+
 if TYPE_CHECKING:
     from sam_jax.training.config import TrainConfig
 
@@ -28,21 +30,21 @@ class Finetune:
 
     data: Annotated[Positional[str], arg(metavar="DATA")]
     """Photos with .json files as in SA-1B, a COCO or LVIS .json, a folder with images/ and labels/ or masks/, TFDS."""
-    checkpoint: Annotated[Path, arg(metavar="C")]
-    """Weights to start from: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax."""
     output: Annotated[Path, arg(metavar="DIR")]
     """Folder of the run, for weights, training states, metrics and pictures."""
+    checkpoint: Checkpoint = DEFAULT_CHECKPOINT
+    """Weights to start from: an official .pth, a Hugging Face folder, a .safetensors, or `default`, as shipped."""
     steps: Annotated[int, arg(metavar="N")] = 1000
     """Number of training steps."""
     rate: Annotated[float, arg(metavar="R")] = 1e-4
     """Highest learning rate. It is reached after a tenth of the steps, and falls to 0 at the end."""
-    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
     """Images a step, a multiple of the number of devices; the default is the smallest such number from 4 on."""
     masks: Annotated[int, arg(metavar="N")] = 8
     """Masks of an image in a step, drawn anew each time."""
     iterations: Annotated[int, arg(metavar="N")] = 4
     """Prompts for a mask: first a click or a box, then clicks where the last prediction was wrong."""
-    image_size: Annotated[int | tuple[int, int] | None, arg(metavar="SIDE | H W")] = None
+    image_size: ImageSize = None
     """Size of the model's input in pixels; the default is the checkpoint's. Smaller sizes take less time and memory."""
     hold_back: Annotated[int, arg(metavar="N")] = 0
     """Every Nth image, from the first on, is held out of training, for evaluation. 0 holds none out."""
@@ -50,11 +52,11 @@ class Finetune:
     """Train the image encoder, too. This takes far more time and memory."""
     cache_embeddings: bool = True
     """Cache the image embeddings on disk while the encoder is frozen: 4 MB an image at the official size."""
-    embeddings: Annotated[Path | None, arg(metavar="DIR")] = None
+    embeddings: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=UNSET)] = None
     """Folder of cached image embeddings, which runs can share; the default is a subfolder of the run's folder."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seed of everything that is drawn at random."""
-    max_seconds: Annotated[float | None, arg(metavar="S")] = None
+    max_seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint=UNSET)] = None
     """Time in seconds after which the run is saved and stopped."""
 
     def run(self) -> None:

@@ -1,15 +1,24 @@
 """The folder that --output names."""
 
+import os
 from pathlib import Path
 
 from sam_jax.types import InputError
+
+LONGEST_NAME = 255
+"""Bytes of the longest name of a file or folder on common file systems."""
 
 
 def check_output_folder(folder: Path) -> None:
     """Refuse early what cannot become the folder of the results.
 
     Raises:
-        InputError: The path is that of a file.
+        InputError: The path is that of a file, or has a name that no folder can have.
     """
-    if folder.exists() and not folder.is_dir():
+    too_long = [part for part in folder.parts if len(os.fsencode(part)) > LONGEST_NAME]
+    if too_long:
+        raise InputError(
+            f"--output: a name of {len(too_long[0])} characters is too long; {LONGEST_NAME} bytes are possible"
+        )
+    if os.path.exists(folder) and not os.path.isdir(folder):
         raise InputError(f"--output {folder} is a file; name a folder")

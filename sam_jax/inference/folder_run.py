@@ -2,6 +2,7 @@
 
 import functools
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,11 +76,13 @@ def find_photos(place: Path, output: Path) -> Photos:
     Raises:
         InputError: There is no photo, or two would have the same json file.
     """
-    if not place.is_dir():
-        if not place.exists():
+    if not os.path.isdir(place):
+        if not os.path.exists(place):
             raise InputError(f"no such file or folder: {place}")
         if place.suffix.lower() not in PHOTO_ENDINGS:
             raise InputError(f"{place} is no photo: its name ends in none of {PHOTO_ENDINGS}")
+        if not place.is_file():
+            raise InputError(f"{place} is a pipe or a device, not a photo")
         return Photos(place.parent, [place.name])
     written = [(output / name).resolve() for name in (MASKS, OVERLAYS, PNGS)]
     names = [

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def make_document(records: Sequence[Record], name: str, size: tuple[int, int]) -
 
 def _number(name: str) -> int:
     """A number for a name that doesn't depend on other photos, in the 53 bits that JSON readers keep."""
-    return int(hashlib.sha256(name.encode()).hexdigest()[:13], 16)
+    return int(hashlib.sha256(os.fsencode(name)).hexdigest()[:13], 16)
 
 
 def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:

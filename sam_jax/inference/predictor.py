@@ -5,6 +5,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from sam_jax.data.framing import Framing, frame_image
+from sam_jax.inference.arguments import check_image, check_model
 from sam_jax.inference.prompt_batches import decode_in_batches
 from sam_jax.inference.prompts import PROMPT_SIZES, make_prompts
 from sam_jax.inference.steps import embed_images
@@ -22,12 +23,16 @@ class SamPredictor:
     Args:
         sam_model: Model with its weights, from `sam_jax.load`.
 
+    Raises:
+        InputError: The model is none, but, for example, a path.
+
     Attributes:
         model: Model with its weights.
         embedding: Embedding of the image as `sam_jax.models.encode_image` gives it; None before an image is set.
     """
 
     def __init__(self, sam_model: Model) -> None:
+        check_model(sam_model)
         self.model = sam_model
         self.reset_image()
 
@@ -48,14 +53,7 @@ class SamPredictor:
         """
         if image_format not in ("RGB", "BGR"):
             raise InputError(f'image_format is "RGB" or "BGR", not {image_format!r}')
-        image = np.asarray(image)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise InputError(
-                "an image is an array of height x width x 3 bytes (uint8, 0 to 255), "
-                f"not {image.dtype} of shape {image.shape}"
-            )
-        if image.size == 0:
-            raise InputError(f"the image is empty: its shape is {image.shape}")
+        image = check_image(image)
         self.reset_image()
         if image_format == "BGR":
             image = image[..., ::-1]

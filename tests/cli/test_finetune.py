@@ -148,8 +148,7 @@ def test_options_become_settings(photos, weights, tmp_path):
         "3",
         "--train-encoder",
         "--image-size",
-        "48",
-        "64",
+        "48,64",
     ]
     assert main([*start, *options, "--output", str(tmp_path)]) == 0
     settings = json.loads((tmp_path / "config.json").read_text())
