@@ -1,7 +1,6 @@
 """Arguments checked where they are given, so that an error speaks of what the user passed."""
 
 import math
-import numbers
 from typing import Any
 
 import numpy as np
@@ -68,7 +67,9 @@ def check_number(
     Raises:
         InputError: It is no such number.
     """
-    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
+        value, bool
+    )
     if not (is_number and math.isfinite(value) and least <= value <= most):
         raise InputError(f"{name} is {_range('a number', least, most)}, not {describe(value)}")
 
@@ -79,7 +80,7 @@ def check_count(name: str, value: Any, *, least: int = 0) -> None:
     Raises:
         InputError: It is no such number.
     """
-    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
     if not (is_whole and value >= least):
         raise InputError(
             f"{name} is {_range('a whole number', least, math.inf)}, not {describe(value)}"

@@ -1,14 +1,14 @@
 """A photo with masks, as a picture that a notebook shows."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
 from sam_jax.inference.arguments import check_image, describe
 from sam_jax.inference.overlay import draw_everything, draw_overlay
-from sam_jax.ops.rle import decode_rle
+from sam_jax.ops.rle import Rle, decode_rle
 from sam_jax.types import InputError
 
 
@@ -63,4 +63,4 @@ def show(
 def _mask_of(record: dict[str, Any]) -> np.ndarray:
     """The mask of a record, in whichever form the generator was asked for."""
     segmentation = record["segmentation"]
-    return decode_rle(segmentation) if isinstance(segmentation, dict) else segmentation
+    return decode_rle(cast(Rle, segmentation)) if isinstance(segmentation, dict) else segmentation

@@ -25,7 +25,7 @@ from sam_jax.types import (
 )
 
 
-@partial(flax.struct.dataclass, repr=False)
+@flax.struct.dataclass
 class Model:
     """A model with its weights: a pytree, whose leaves are the weights, that passes through `jax.jit` and friends.
 
