@@ -21,6 +21,9 @@ SYNTHETIC = "synthetic"
 LABEL_MAP_FOLDERS = (("images", "labels"), ("images", "masks"), ("JPEGImages", "Annotations"))
 """Names of the folders of photos and of maps: BBBC038's, our copies of DAVIS', DAVIS' own."""
 
+GENERATED = "sa1b"
+"""Name of the folder of photos and json files in the output of `sam-jax generate`."""
+
 BSDS500_FOLDERS = (("images", "ground_truth"), ("images", "groundTruth"))
 
 FORMS = (
@@ -85,6 +88,8 @@ def _recognise(folder: Path) -> Callable[[], Source] | None:
     """The function that opens a folder; None if the folder has none of the known forms."""
     if find_version_folder(folder):
         return functools.partial(ArrayRecordSource, folder)
+    if (folder / GENERATED).is_dir() and has_photo_with_json(folder / GENERATED):
+        return functools.partial(Sa1bFolder, folder / GENERATED)
     if pair := _find_pair(folder, BSDS500_FOLDERS):
         return functools.partial(Bsds500Folder, *pair)
     if pair := _find_pair(folder, LABEL_MAP_FOLDERS):
