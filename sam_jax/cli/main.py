@@ -8,7 +8,7 @@ import errno
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 TRAIN, EVALUATE = "train", "evaluate"
 EXTRAS = {
@@ -46,10 +46,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: Help was asked for (code 0), or an option does not exist (code 2).
     """
-    _prepare_streams()
+    if arguments is not None:
+        return _end_well(arguments)
+    _open_streams()
+    with _libraries_apart():
+        return _end_well(sys.argv[1:])
+
+
+def _end_well(arguments: Sequence[str]) -> int:
+    """Run a command line with its last lines: what was interrupted, and what standard output did not take."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal has no letters for is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
-            return _run(sys.argv[1:] if arguments is None else arguments)
+            return _run(arguments)
         finally:
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -111,11 +122,10 @@ def _complain(message: str, code: int, prefix: str = "error: ") -> int:
     return code
 
 
-def _prepare_streams() -> None:
-    """Make the standard streams ones that every text can be written to.
+def _open_streams() -> None:
+    """Let the null device stand for standard streams that are closed.
 
-    A closed one becomes the null device: otherwise the next file that is opened takes its number, and whatever a
-    library prints lands in it. What the terminal has no letters for, such as bytes of a file name, is escaped.
+    Otherwise the next file that is opened takes the number of one, and whatever a library prints lands in that file.
     """
     with contextlib.suppress(OSError):
         while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -123,9 +133,30 @@ def _prepare_streams() -> None:
         os.close(number)
     sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def _libraries_apart() -> Iterator[None]:
+    """Keep the lines that libraries in C and C++ print on the error stream from ours, and show them after a failure.
+
+    They go into a file without a name. Ours go where they went before.
+    """
+    import tempfile
+
+    try:
+        ours, theirs = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115
+    except OSError:  # no place for the file
+        yield
+        return
+    before = sys.stderr
+    sys.stderr = open(ours, "w", buffering=1, encoding=before.encoding)  # noqa: SIM115
+    os.dup2(theirs.fileno(), 2)
+    try:
+        yield
+    except Exception:
+        theirs.seek(0)
+        print(theirs.read().decode(errors="replace"), file=sys.stderr, end="")
+        raise
 
 
 def _silence(stream: object) -> None:

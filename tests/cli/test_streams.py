@@ -71,3 +71,29 @@ def test_ctrl_c_while_importing(module, photo):
     )
     assert (ended.returncode, ended.stdout) == (130, b"")
     assert ended.stderr == b"interrupted\n"
+
+
+NOISY = """
+import os, sys
+from sam_jax.cli.main import main
+from sam_jax.cli.predict import Predict
+
+def run(self):
+    os.write(2, b"E0000 a library complains\\n")
+    {ending}
+
+Predict.run = run
+sys.argv = ["sam-jax", "predict", "a.png"]
+sys.exit(main())
+"""
+
+
+@pytest.mark.parametrize("ending", ["print('done', file=sys.stderr)", "1 / 0"])
+def test_lines_of_libraries_are_shown_only_after_a_failure(ending):
+    ended = run("-c", NOISY.format(ending=ending), stdout=subprocess.PIPE)
+    if "print" in ending:
+        assert (ended.returncode, ended.stderr) == (0, b"done\n")
+    else:
+        assert ended.returncode == 1
+        assert ended.stderr.startswith(b"E0000 a library complains\nTraceback")
+        assert b"ZeroDivisionError" in ended.stderr
