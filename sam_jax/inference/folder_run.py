@@ -1,7 +1,6 @@
 """Masks for a folder of photos: on all devices, shared among processes, and resumable."""
 
 import functools
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,12 @@ from sam_jax.data.folders import PHOTO_ENDINGS, list_photos, strip_ending
 from sam_jax.data.images import read_image, write_image
 from sam_jax.distributed import spread
 from sam_jax.inference.automatic import SamAutomaticMaskGenerator
-from sam_jax.inference.mask_files import gather_coco, make_document, write_pngs
+from sam_jax.inference.mask_files import (
+    gather_coco,
+    make_document,
+    read_document,
+    write_pngs,
+)
 from sam_jax.inference.overlay import draw_everything
 from sam_jax.ops.rle import decode_rle
 from sam_jax.storage import link_or_copy, make_folder, remove_leftovers, write_json
@@ -151,7 +155,7 @@ class FolderRun:
         for name in self.photos.names:
             path = self._document(name)
             if path.exists():
-                documents.append((name, json.loads(path.read_bytes())))
+                documents.append((name, read_document(path)))
         is_complete = len(documents) == len(self.photos.names)
         write_json(self.output / COCO, gather_coco(documents))
         return is_complete
@@ -189,7 +193,7 @@ class FolderRun:
                 outcomes.append(PhotoOutcome(name, 0, str(error)))
                 continue
             if self._has_masks(name):
-                document = json.loads(self._document(name).read_bytes())
+                document = read_document(self._document(name))
                 outcomes.append(self._write(name, image, document))
                 continue
             try:

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from sam_jax.data.images import write_mask
 from sam_jax.inference.automatic import Record
 from sam_jax.ops.rle import decode_rle
 from sam_jax.storage import atomic_folder
+from sam_jax.types import InputError
 
 COCO_CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}
 TABLE = "metadata.csv"
@@ -38,6 +40,24 @@ def make_document(records: Sequence[Record], name: str, size: tuple[int, int]) -
         },
         "annotations": [{"id": number, **record} for number, record in enumerate(records)],
     }
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a json document that `make_document` made.
+
+    Raises:
+        InputError: The file is damaged: it holds something else.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        size = (document["image"]["height"], document["image"]["width"])
+        if all(isinstance(side, int) for side in size):
+            for annotation in document["annotations"]:
+                decode_rle(annotation["segmentation"])
+            return document
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise InputError(f"{path} is damaged: delete it, and its photo is done again")
 
 
 def _number(name: str) -> int:

@@ -36,7 +36,9 @@ def keep_settings(output: Path, settings: dict[str, Any]) -> None:
         return
     try:
         before = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        if not isinstance(before, dict):
+            raise ValueError("no settings")
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged: delete {output}, or name another --output") from error
     other = [name for name in {**before, **now} if before.get(name) != now.get(name)]
     if other:
