@@ -51,9 +51,8 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(path.read_bytes())
         size = (document["image"]["height"], document["image"]["width"])
-        if all(isinstance(side, int) for side in size):
-            for annotation in document["annotations"]:
-                decode_rle(annotation["segmentation"])
+        masks = [annotation["segmentation"]["counts"] for annotation in document["annotations"]]
+        if all(isinstance(side, int) for side in size) and None not in masks:
             return document
     except (OSError, ValueError, LookupError, TypeError, RecursionError):
         pass

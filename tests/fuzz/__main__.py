@@ -11,6 +11,7 @@ import collections
 import json
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 BATCH = {"command": 150, "call": 800}
 MEMORY_KB = 4 << 20
+ADDRESSES = 16 << 30
+"""Of a batch's process, so that what asks for everything fails alone; libraries reserve more than they use."""
 
 
 def run_batch(kind: str, seed: int, first: int, count: int) -> None:
@@ -32,6 +35,7 @@ def run_batch(kind: str, seed: int, first: int, count: int) -> None:
     from tests.fuzz.judge import judge_call, judge_command
     from tests.fuzz.world import make_world
 
+    resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     jax.config.update("jax_disable_most_optimizations", True)
     keep_compiled_programs()
     place = Path(tempfile.mkdtemp(prefix="sam_jax-fuzz-"))
