@@ -1,12 +1,9 @@
-"""Arguments checked where they are given, so that an error speaks of what the user passed."""
+"""The model among the arguments of classes, checked where it is given."""
 
-import math
 from typing import Any
 
-import numpy as np
-from jaxtyping import UInt8
-
 from sam_jax.models import Model
+from sam_jax.ops.arguments import describe
 from sam_jax.types import InputError
 
 
@@ -20,87 +17,3 @@ def check_model(model: Any) -> None:
         raise InputError(
             f"a model with its weights is needed, as sam_jax.load() gives it, not {describe(model)}"
         )
-
-
-def check_image(image: Any) -> UInt8[np.ndarray, "h w 3"]:
-    """The image as an array, if it is one of RGB bytes.
-
-    Raises:
-        InputError: It is something else.
-    """
-    if isinstance(image, (str, bytes)) or not hasattr(image, "__array__"):
-        raise InputError(
-            f"an image is an array of height x width x 3 bytes, not {describe(image)}; "
-            "np.asarray(PIL.Image.open(path).convert('RGB')) reads a photo"
-        )
-    pixels = np.asarray(image)
-    if pixels.ndim == 3 and pixels.shape[2] == 3 and pixels.dtype == np.uint8 and pixels.size:
-        return pixels
-    advice = ""
-    if pixels.size == 0:
-        advice = ": it is empty"
-    elif pixels.ndim == 2:
-        advice = ": repeat grey three times, np.stack([image] * 3, axis=-1)"
-    elif pixels.ndim == 3 and pixels.shape[2] == 4:
-        advice = ": leave out the fourth channel, image[:, :, :3]"
-    elif pixels.ndim == 3 and pixels.shape[0] == 3:
-        advice = ": move its channels to the end, np.moveaxis(image, 0, -1)"
-    elif pixels.dtype.kind == "f":
-        advice = ": make it bytes, (255 * image).astype(np.uint8) if it is from 0 to 1"
-    raise InputError(
-        "an image is an array of height x width x 3 bytes (uint8, 0 to 255), "
-        f"not {pixels.dtype} of shape {pixels.shape}{advice}"
-    )
-
-
-def check_number(
-    name: str, value: Any, *, least: float | int = -math.inf, most: float | int = math.inf
-) -> None:
-    """Check that an argument is a finite number in its range.
-
-    Args:
-        name: Name of the argument.
-        value: What was given.
-        least: Smallest allowed number.
-        most: Largest allowed number.
-
-    Raises:
-        InputError: It is no such number.
-    """
-    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(
-        value, bool
-    )
-    if not (is_number and math.isfinite(value) and least <= value <= most):
-        raise InputError(f"{name} is {_range('a number', least, most)}, not {describe(value)}")
-
-
-def check_count(name: str, value: Any, *, least: int = 0) -> None:
-    """Check that an argument is a whole number that is not too small.
-
-    Raises:
-        InputError: It is no such number.
-    """
-    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not (is_whole and value >= least):
-        raise InputError(
-            f"{name} is {_range('a whole number', least, math.inf)}, not {describe(value)}"
-        )
-
-
-def describe(value: Any) -> str:
-    """What a value is, in a few words."""
-    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
-        array = np.asarray(value)
-        return f"an array of {array.dtype} of shape {array.shape}"
-    if value is None or isinstance(value, (str, int, float)):
-        text = repr(value)
-        return text if len(text) <= 60 else f"{text[:57]}..."
-    return f"a {type(value).__name__}"
-
-
-def _range(kind: str, least: float | int, most: float | int) -> str:
-    if math.isfinite(least) and math.isfinite(most):
-        return f"{kind} from {least:g} to {most:g}"
-    if math.isfinite(least):
-        return f"{kind} of at least {least:g}"
-    return f"a finite {kind.removeprefix('a ')}"

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 
 from sam_jax.data.framing import Framing, frame_image
-from sam_jax.inference.arguments import check_count, check_image, check_model, check_number
+from sam_jax.inference.arguments import check_model
 from sam_jax.inference.crops import Crop, make_grids, near_crop_edge, plan_crops
 from sam_jax.inference.mask_table import MaskTable, join_tables, write_runs
 from sam_jax.inference.prompt_batches import decode_in_batches
@@ -19,6 +19,7 @@ from sam_jax.inference.steps import embed_images
 from sam_jax.inference.survivors import PackedMask, draw_stable_masks
 from sam_jax.inference.tally import Tally
 from sam_jax.models import Model
+from sam_jax.ops.arguments import check_count, check_image, check_number
 from sam_jax.ops.boxes import mask_to_box_xyxy
 from sam_jax.ops.nms import box_nms
 from sam_jax.ops.regions import remove_small_regions

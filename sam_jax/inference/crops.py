@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from sam_jax.inference.arguments import check_count
+from sam_jax.ops.arguments import check_count
 from sam_jax.types import InputError
 
 NEAR = 20.0

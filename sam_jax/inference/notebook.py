@@ -1,15 +1,13 @@
 """A photo with masks, as a picture that a notebook shows."""
 
-from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 
-from sam_jax.inference.arguments import check_image, describe
-from sam_jax.inference.overlay import draw_everything, draw_overlay
+from sam_jax.inference.overlay import check_masks, draw_everything, draw_overlay
+from sam_jax.ops.arguments import check_image, check_numbers
 from sam_jax.ops.rle import Rle, decode_rle
-from sam_jax.types import InputError
 
 
 def show(
@@ -41,21 +39,16 @@ def show(
         InputError: The image is not an RGB image, or the masks have another size.
     """
     pixels = check_image(image)
-    if isinstance(masks, Sequence) and all(isinstance(record, dict) for record in masks):
+    if isinstance(masks, list) and all(isinstance(record, dict) for record in masks):
         return Image.fromarray(draw_everything(pixels, [_mask_of(record) for record in masks]))
-    drawn = np.asarray(masks)
-    if drawn.shape[-2:] != pixels.shape[:2] or drawn.ndim not in (2, 3, 4):
-        raise InputError(
-            f"masks are arrays of the photo's {pixels.shape[0]}x{pixels.shape[1]} pixels (h x w), or records of the "
-            f"automatic generator, not {describe(masks)}"
-        )
+    drawn = check_masks(masks, pixels.shape[:2])
     return Image.fromarray(
         draw_overlay(
             pixels,
-            drawn.reshape(-1, *pixels.shape[:2]) > 0,
-            points=None if points is None else np.asarray(points, np.float64).reshape(-1, 2),
-            labels=None if labels is None else np.asarray(labels, np.int64).reshape(-1),
-            boxes=None if boxes is None else np.asarray(boxes, np.float64).reshape(-1, 4),
+            drawn.reshape(-1, *pixels.shape[:2]),
+            points=None if points is None else check_numbers("points", points, (None, 2)),
+            labels=None if labels is None else check_numbers("labels", labels, (None,)).astype(int),
+            boxes=None if boxes is None else check_numbers("boxes", boxes, (None, 4)),
         )
     )
 

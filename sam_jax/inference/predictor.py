@@ -5,12 +5,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from sam_jax.data.framing import Framing, frame_image
-from sam_jax.inference.arguments import check_image, check_model
+from sam_jax.inference.arguments import check_model
 from sam_jax.inference.prompt_batches import decode_in_batches
 from sam_jax.inference.prompts import PROMPT_SIZES, make_prompts
 from sam_jax.inference.steps import embed_images
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits, upscale_masks
 from sam_jax.models import Model
+from sam_jax.ops.arguments import check_image
 from sam_jax.types import ImageEmbedding, InputError
 
 

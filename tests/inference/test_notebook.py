@@ -28,7 +28,7 @@ def test_shows_masks_of_any_number_of_axes_and_records():
     np.testing.assert_array_equal(pictures[2], pictures[1])
     records = [{"segmentation": MASKS[0]}, {"segmentation": encode_rle(MASKS[1], compress=True)}]
     np.testing.assert_array_equal(sam_jax.show(IMAGE, records), draw_everything(IMAGE, list(MASKS)))
-    marked = sam_jax.show(IMAGE, MASKS, points=[[5, 6]], labels=[1], boxes=[3, 2, 12, 9])
+    marked = sam_jax.show(IMAGE, MASKS, points=[[5, 6]], labels=[1], boxes=[[3, 2, 12, 9]])
     assert (np.asarray(marked) != np.asarray(pictures[1])).any()
     assert marked.size == (30, 20)
 
