@@ -3,6 +3,7 @@
 import difflib
 import functools
 import mmap
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,12 +49,12 @@ def open_source(place: str | Path) -> Source:
         InputError: There is nothing, or it has none of the forms, or it cannot be read.
     """
     kind, _, seed = str(place).partition(":")
-    if kind == SYNTHETIC and (seed or ":" not in str(place)) and not Path(place).exists():
+    if kind == SYNTHETIC and (seed or ":" not in str(place)) and not os.path.exists(place):
         if not (seed or "0").isdecimal():
             raise InputError(f"{place}: the seed is a whole number, as in {SYNTHETIC}:0")
         return SyntheticSource(seed=int(seed or 0))
     path = Path(place)
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"no such file or folder: {place}{_suggest(path)}")
     if path.is_file():
         if path.suffix != ".json":
@@ -74,7 +75,7 @@ def open_boundaries(place: str | Path) -> Bsds500Boundaries:
         InputError: There is nothing, or it is not in BSDS500's form.
     """
     folder = Path(place)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"no such folder: {place}{_suggest(folder)}")
     pair = _find_pair(folder, BSDS500_FOLDERS)
     if pair is None:
@@ -135,7 +136,7 @@ def _open_only_coco(files: list[Path]) -> CocoJson:
 
 def _suggest(path: Path) -> str:
     """The end of an error message: the most similar name beside a missing one."""
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         return ""
     names = [other.name for other in path.parent.iterdir()]
     similar = difflib.get_close_matches(path.name, names, n=1)

@@ -1,6 +1,7 @@
 """Loading a model with its weights."""
 
 import os
+import types
 from collections.abc import Callable
 
 import jax
@@ -16,6 +17,7 @@ from sam_jax.models import (
     default_compute,
     init_variables,
 )
+from sam_jax.ops.arguments import describe
 from sam_jax.types import InputError
 
 
@@ -36,8 +38,12 @@ def load(
 
     Raises:
         CheckpointError: The file is absent, damaged, unsafe or of another model.
-        InputError: The size doesn't go with the model.
+        InputError: The checkpoint is no path, or the size doesn't go with the model.
     """
+    if not isinstance(checkpoint, (str, os.PathLike, types.NoneType)):
+        raise InputError(
+            f"a checkpoint is the path of a file or folder, not {describe(checkpoint)}"
+        )
     path = SHIPPED if checkpoint is None else checkpoint
     config, variables = load_checkpoint(path, image_size=image_size)
     compute = compute or default_compute(bytes_per_prompt=config.bytes_per_prompt)

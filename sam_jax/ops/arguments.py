@@ -40,6 +40,25 @@ def check_image(image: Any) -> UInt8[np.ndarray, "h w 3"]:
     )
 
 
+def as_numbers(name: str, values: Any) -> np.ndarray:
+    """The values as an array in float64.
+
+    Args:
+        name: Name of the argument.
+        values: What was given.
+
+    Raises:
+        InputError: They are no numbers.
+    """
+    try:
+        array = np.asarray(values)
+        if array.dtype.kind in "biufO":
+            return array.astype(np.float64)
+    except (TypeError, ValueError):  # of different lengths, or objects that are no numbers
+        pass
+    raise InputError(f"{name} is an array of numbers, not {describe(values)}")
+
+
 def check_numbers(name: str, values: Any, shape: tuple[int | None, ...]) -> np.ndarray:
     """The values as an array of finite numbers in float64.
 
@@ -51,10 +70,7 @@ def check_numbers(name: str, values: Any, shape: tuple[int | None, ...]) -> np.n
     Raises:
         InputError: They are no numbers, not finite, or of another shape.
     """
-    try:
-        array = np.asarray(values, np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is an array of numbers, not {describe(values)}") from error
+    array = as_numbers(name, values)
     fits = array.ndim == len(shape) and all(
         wanted in (None, side) for wanted, side in zip(shape, array.shape, strict=True)
     )
