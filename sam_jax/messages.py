@@ -11,17 +11,18 @@ EVERY_SECONDS = 30.0
 """The longest silence of a run that is at work."""
 
 
-def count(number: int, thing: str) -> str:
-    """A number of things: with commas, and an s unless it is one.
+def count(number: int, thing: str, things: str | None = None) -> str:
+    """A number of things, with commas, in the singular or the plural.
 
     Args:
         number: Number of the things.
-        thing: Name of one of them, whose plural ends in s.
+        thing: Name of one of them.
+        things: Name of several; the default ends in s.
 
-    >>> count(1, "photo"), count(1200, "mask")
-    ('1 photo', '1,200 masks')
+    >>> count(1, "photo"), count(1200, "mask"), count(2, "box", "boxes")
+    ('1 photo', '1,200 masks', '2 boxes')
     """
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+    return f"{number:,} {thing if number == 1 else things or thing + 's'}"
 
 
 def print_line(line: str) -> None:

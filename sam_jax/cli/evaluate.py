@@ -221,6 +221,7 @@ class Instances(Common):
             read_truth,
             truth_detections,
         )
+        from sam_jax.messages import count
 
         self.start()
         truth = read_truth(self.truth)
@@ -238,7 +239,7 @@ class Instances(Common):
             track=show_progress,
         )
         if detections.skipped:
-            print(f"left out {detections.skipped:,} boxes without width or height")
+            print(f"left out {count(detections.skipped, 'box', 'boxes')} without width or height")
         self.show(findings)
 
 
