@@ -1,4 +1,4 @@
-"""The folder that --output names."""
+"""The folder that --output names, and names in it."""
 
 import os
 from pathlib import Path
@@ -22,3 +22,15 @@ def check_output_folder(folder: Path) -> None:
         )
     if os.path.exists(folder) and not os.path.isdir(folder):
         raise InputError(f"--output {folder} is a file; name a folder")
+
+
+def check_photo_name(photo: Path) -> None:
+    """Refuse early a photo after which no mask can be named.
+
+    Raises:
+        InputError: The name is too long for another ending.
+    """
+    if len(os.fsencode(photo.stem)) > LONGEST_NAME - len("_mask_00000.png"):
+        raise InputError(
+            f"the name of the photo, {photo.name[:20]}..., is too long for masks to be named after it: rename it"
+        )

@@ -49,7 +49,7 @@ class Predict:
     def run(self) -> None:
         """Predict masks, write them, and print a table of them."""
         from sam_jax.cli.compilation import keep_compiled_programs
-        from sam_jax.cli.output_folder import check_output_folder
+        from sam_jax.cli.output_folder import check_output_folder, check_photo_name
         from sam_jax.cli.prediction_files import write_prediction
         from sam_jax.cli.prompt_options import read_prompts
         from sam_jax.data.images import read_image
@@ -58,6 +58,7 @@ class Predict:
 
         check_output_folder(self.output)
         image = read_image(self.image)
+        check_photo_name(self.image)
         prompts = read_prompts(self.point, self.negative, self.box, self.mask, image.shape[:2])
         keep_compiled_programs()
         with LifeSigns() as signs:

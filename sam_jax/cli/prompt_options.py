@@ -96,7 +96,8 @@ def _check_combination(points: int, boxes: int, masks: int) -> None:
         )
     if boxes and masks and boxes != masks:
         raise InputError(
-            f"{count(boxes, 'box', 'boxes')} and {count(masks, 'mask')} do not pair up: with both, each object needs one of each"
+            f"{count(boxes, 'box', 'boxes')} and {count(masks, 'mask')} do not pair up: "
+            "with both, each object needs one of each"
         )
 
 
