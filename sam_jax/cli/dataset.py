@@ -25,10 +25,12 @@ class Dataset:
 
     def run(self) -> None:
         """Build the data set, showing progress, and print which photos were skipped."""
+        from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.cli.progress_bar import photo_progress
         from sam_jax.data.array_record_builder import build_array_record
         from sam_jax.messages import count
 
+        check_output_folder(self.output)
         with photo_progress() as progress:
             progress.begin(f"reading the photos of {self.folder}")
             report = build_array_record(

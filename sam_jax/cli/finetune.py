@@ -71,8 +71,10 @@ class Finetune:
         """Fine-tune the model, and print where the result is."""
         started = time.perf_counter()
         from sam_jax.cli.compilation import keep_compiled_programs
+        from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.cli.training_command import train_and_report
 
+        check_output_folder(self.output)
         config = self._make_config()
         keep_compiled_programs()
         ending = train_and_report(config, self.output, self.max_seconds, started, self.embeddings)
