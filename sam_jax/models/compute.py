@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields, replace
 import jax
 import jax.numpy as jnp
 
+from sam_jax.ops.arguments import check_count
 from sam_jax.types import InputError
 
 
@@ -37,8 +38,8 @@ class Compute:
         if self.dtype not in ("float32", "bfloat16"):
             raise InputError(f"dtype is float32 or bfloat16, not {self.dtype!r}")
         for field in fields(self):
-            if field.name.endswith("_at_once") and getattr(self, field.name) < 1:
-                raise InputError(f"{field.name} is at least 1, not {getattr(self, field.name)}")
+            if field.name.endswith("_at_once"):
+                check_count(field.name, getattr(self, field.name), least=1)
 
     @property
     def jax_dtype(self) -> jnp.dtype:

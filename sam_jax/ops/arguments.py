@@ -1,5 +1,6 @@
 """Arguments checked where they are given, so that an error speaks of what the user passed."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -104,6 +105,22 @@ def check_number(
         raise InputError(f"{name} is {_range('a number', least, most)}, not {describe(value)}")
 
 
+def check_finite(config: Any) -> None:
+    """Check that the numbers among a configuration's settings are finite: NaN passes every comparison with a limit.
+
+    Args:
+        config: A dataclass. Settings that are dataclasses themselves check their own.
+
+    Raises:
+        InputError: A setting is NaN or infinite.
+    """
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise InputError(f"{field.name} is {value}: it must be finite")
+
+
 def check_count(name: str, value: Any, *, least: int = 0) -> None:
     """Check that an argument is a whole number that is not too small.
 
@@ -130,6 +147,16 @@ def check_size(name: str, size: Any) -> tuple[int, int]:
     raise InputError(
         f"{name} is a height and a width in pixels, as in (1024, 1024), not {describe(size)}"
     )
+
+
+def check_counts(config: Any, *names: str) -> None:
+    """Check that some of a configuration's settings are whole numbers of at least 1.
+
+    Raises:
+        InputError: One is no such number.
+    """
+    for name in names:
+        check_count(name, getattr(config, name), least=1)
 
 
 def describe(value: Any) -> str:
