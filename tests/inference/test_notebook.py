@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 import sam_jax
+from sam_jax.checkpoints import read_config
+from sam_jax.inference.arguments import check_model
 from sam_jax.inference.overlay import draw_everything, draw_overlay
 from sam_jax.models import TINY, AutomaticThresholds, abstract_variables
+from sam_jax.ops.arguments import check_image
 from sam_jax.ops.rle import encode_rle
 from sam_jax.types import InputError
 
@@ -48,14 +51,13 @@ def test_shows_masks_of_any_number_of_axes_and_records():
 )
 def test_errors_speak_of_the_image_that_was_passed(image, message):
     with pytest.raises(InputError) as refused:
-        sam_jax.show(image, MASKS)
+        check_image(image)
     assert message in str(refused.value)
 
 
 def test_a_model_is_asked_for_where_it_is_given():
-    for kind in (sam_jax.SamPredictor, sam_jax.SamAutomaticMaskGenerator):
-        with pytest.raises(InputError, match=r"as sam_jax.load\(\) gives it, not 'photo.jpg'"):
-            kind("photo.jpg")
+    with pytest.raises(InputError, match=r"as sam_jax.load\(\) gives it, not 'photo.jpg'"):
+        check_model("photo.jpg")
 
 
 def test_a_model_is_one_line():
@@ -66,8 +68,9 @@ def test_a_model_is_one_line():
 
 
 def test_thresholds_go_with_the_weights():
-    shipped = sam_jax.load("default")
-    assert shipped.config == TINY
+    config = read_config("default")
+    assert config == TINY
+    shipped = sam_jax.Model(config, abstract_variables(config))
     generator = sam_jax.SamAutomaticMaskGenerator(shipped)
     assert (generator.pred_iou_thresh, generator.stability_score_thresh) == (0.5, 0.6)
     chosen = sam_jax.SamAutomaticMaskGenerator(shipped, pred_iou_thresh=0.9)
