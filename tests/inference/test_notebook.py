@@ -47,7 +47,7 @@ def test_shows_masks_of_any_number_of_axes_and_records():
         (IMAGE[:0], "it is empty"),
         (None, "not None"),
     ],
-    ids=str,
+    ids=["path", "grey", "channels first", "floats", "alpha", "empty", "none"],
 )
 def test_errors_speak_of_the_image_that_was_passed(image, message):
     with pytest.raises(InputError) as refused:
@@ -60,17 +60,22 @@ def test_a_model_is_asked_for_where_it_is_given():
         check_model("photo.jpg")
 
 
-def test_a_model_is_one_line():
-    model = sam_jax.Model(TINY, abstract_variables(TINY))
-    assert repr(model) == (
+@pytest.fixture(scope="module")
+def variables():
+    """Shapes of the small model's weights."""
+    return abstract_variables(TINY)
+
+
+def test_a_model_is_one_line(variables):
+    assert repr(sam_jax.Model(TINY, variables)) == (
         "Model(ViT of width 192 and depth 8, input 512x512, 5.1 million parameters, float32, with additions)"
     )
 
 
-def test_thresholds_go_with_the_weights():
+def test_thresholds_go_with_the_weights(variables):
     config = read_config("default")
     assert config == TINY
-    shipped = sam_jax.Model(config, abstract_variables(config))
+    shipped = sam_jax.Model(config, variables)
     generator = sam_jax.SamAutomaticMaskGenerator(shipped)
     assert (generator.pred_iou_thresh, generator.stability_score_thresh) == (0.5, 0.6)
     chosen = sam_jax.SamAutomaticMaskGenerator(shipped, pred_iou_thresh=0.9)
