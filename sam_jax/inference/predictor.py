@@ -11,7 +11,7 @@ from sam_jax.inference.prompts import PROMPT_SIZES, make_prompts
 from sam_jax.inference.steps import embed_images
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits, upscale_masks
 from sam_jax.models import Model
-from sam_jax.ops.arguments import check_image
+from sam_jax.ops.arguments import as_numbers, check_image
 from sam_jax.types import ImageEmbedding, InputError
 
 
@@ -96,10 +96,10 @@ class SamPredictor:
             InputError: There is no prompt, or its parts don't fit each other.
         """
         masks, iou, low = self.predict_batch(
-            None if point_coords is None else np.asarray(point_coords)[None],
-            None if point_labels is None else np.asarray(point_labels)[None],
-            None if box is None else np.asarray(box).reshape(1, -1),
-            None if mask_input is None else np.asarray(mask_input),
+            None if point_coords is None else as_numbers("point_coords", point_coords)[None],
+            None if point_labels is None else as_numbers("point_labels", point_labels)[None],
+            None if box is None else as_numbers("box", box).reshape(1, -1),
+            None if mask_input is None else as_numbers("mask_input", mask_input),
             multimask_output,
             return_logits,
         )
@@ -126,7 +126,7 @@ class SamPredictor:
         prompts = make_prompts(
             framing,
             point_coords=_as_array(point_coords),
-            point_labels=None if point_labels is None else np.asarray(point_labels),
+            point_labels=_as_array(point_labels),
             boxes=_as_array(boxes),
             mask_inputs=_as_array(mask_inputs),
         )
@@ -183,4 +183,4 @@ class SamPredictor:
 
 
 def _as_array(values: np.ndarray | None) -> np.ndarray | None:
-    return None if values is None else np.asarray(values, np.float64)
+    return None if values is None else as_numbers("a prompt", values)

@@ -57,8 +57,10 @@ def draw_call(rng: random.Random, folder: Path) -> Call:
 
 
 def _array(rng: random.Random, shape: tuple[int, ...]) -> Any:
-    """An array of about the shape, of any type and any values."""
+    """An array, often as it should be, else of about the shape, of any type and any values."""
     generator = np.random.default_rng(rng.randrange(1 << 30))
+    if rng.random() < 0.6:
+        return generator.uniform(0, 23, shape).astype(rng.choice(["f4", "f8", "i4"]))
     sides = list(shape)
     if rng.random() < 0.3 and sides:
         sides[rng.randrange(len(sides))] = rng.choice([0, 1, 2, 3, 4, 5])
@@ -75,19 +77,22 @@ def _array(rng: random.Random, shape: tuple[int, ...]) -> Any:
 
 
 def _labels(rng: random.Random, shape: tuple[int, ...]) -> Any:
-    if rng.random() < 0.2:
+    if rng.random() < 0.1:
         return _array(rng, shape)
-    return np.array([rng.choice([0, 1, 1, -1, 2, 7]) for _ in range(int(np.prod(shape)))]).reshape(
-        shape
-    )
+    return np.array(
+        [
+            rng.choice([0, 1, 1, 1, -1, 7 if rng.random() < 0.2 else 1])
+            for _ in range(int(np.prod(shape)))
+        ]
+    ).reshape(shape)
 
 
 def _set_image(rng: random.Random) -> Call:
     image = _array(rng, (rng.choice([24, 5, 1, 3]), 36, 3))
-    if rng.random() < 0.5 and isinstance(image, np.ndarray) and image.dtype.kind in "fiu":
+    if rng.random() < 0.8 and isinstance(image, np.ndarray) and image.dtype.kind in "fiu":
         with np.errstate(all="ignore"):
             image = np.nan_to_num(image).astype(np.uint8)
-    order = rng.choice(["RGB", "BGR", "rgb", None, 3])
+    order = rng.choice(["RGB", "RGB", "BGR", "BGR", "rgb", None, 3])
     fresh = sam_jax.SamPredictor(predictor().model)
 
     def call() -> Any:
@@ -98,10 +103,10 @@ def _set_image(rng: random.Random) -> Call:
 
 
 def _predict(rng: random.Random) -> Call:
-    count = rng.choice([1, 1, 2, 3])
+    count, has_points = rng.choice([1, 1, 2, 3]), rng.random() < 0.7
     arguments = {
-        "point_coords": _array(rng, (count, 2)) if rng.random() < 0.7 else None,
-        "point_labels": _labels(rng, (count,)) if rng.random() < 0.7 else None,
+        "point_coords": _array(rng, (count, 2)) if has_points else None,
+        "point_labels": _labels(rng, (count,)) if has_points or rng.random() < 0.1 else None,
         "box": _array(rng, (4,)) if rng.random() < 0.3 else None,
         "mask_input": _array(rng, (1, 8, 8)) if rng.random() < 0.2 else None,
         "multimask_output": rng.choice([True, False, 1, None]),
@@ -111,10 +116,10 @@ def _predict(rng: random.Random) -> Call:
 
 
 def _predict_batch(rng: random.Random) -> Call:
-    count = rng.choice([1, 2, 0])
+    count, has_points = rng.choice([1, 2, 0]), rng.random() < 0.6
     arguments = {
-        "point_coords": _array(rng, (count, 1, 2)) if rng.random() < 0.6 else None,
-        "point_labels": _labels(rng, (count, 1)) if rng.random() < 0.6 else None,
+        "point_coords": _array(rng, (count, 1, 2)) if has_points else None,
+        "point_labels": _labels(rng, (count, 1)) if has_points or rng.random() < 0.1 else None,
         "boxes": _array(rng, (count, 4)) if rng.random() < 0.4 else None,
         "mask_inputs": _array(rng, (count, 8, 8)) if rng.random() < 0.2 else None,
         "multimask_output": rng.choice([True, False]),
