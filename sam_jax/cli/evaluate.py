@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint, Names
 
 if TYPE_CHECKING:
     from sam_jax.evaluation import Findings
+    from sam_jax.messages import LifeSigns
     from sam_jax.models import Model
 
 MODEL = "sam"
@@ -33,13 +35,14 @@ class Common:
     multi_host: FlagCreatePairsOff[bool] = False
     """Share the images with other processes (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
 
-    def start(self) -> None:
+    def start(self, signs: "LifeSigns") -> None:
         """Check the folder and join the other processes, before anything else touches a device."""
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.distributed import join_processes
 
         check_output_folder(self.output)
+        signs.begin("opening the data and loading the weights")
         keep_compiled_programs()
         if self.multi_host:
             join_processes()
@@ -79,12 +82,12 @@ class Common:
 
 
 def show_progress(
-    outcomes: Iterable[Any], total: int, done_before: int, label: str
+    signs: "LifeSigns", outcomes: Iterable[Any], total: int, done_before: int, label: str
 ) -> Iterator[Any]:
-    """The bar of commands that go through photos, as `sam_jax.evaluation` wants it."""
+    """The progress of commands that go through photos, as `sam_jax.evaluation` wants it."""
     from sam_jax.cli.progress_bar import photo_progress
 
-    with photo_progress() as progress:
+    with photo_progress(signs) as progress:
         yield from progress.track(outcomes, total, done_before, label)
 
 
@@ -112,7 +115,7 @@ class Points(Common):
     seed: int = 0
     """Seed of all random numbers."""
 
-    def run(self) -> None:
+    def run(self, signs: "LifeSigns") -> None:
         """Measure, and show the results."""
         from sam_jax.evaluation import PointsConfig, evaluate_points, open_splits, point_methods
         from sam_jax.evaluation.experiment import check_method_names
@@ -127,10 +130,10 @@ class Points(Common):
             min_area=self.min_area,
             seed=self.seed,
         )
-        self.start()
+        self.start(signs)
         splits = open_splits(self.splits, self.images)
         methods = point_methods(self.methods, self.load_model_for(self.methods))
-        more: dict[str, Any] = {"pictures": self.pictures, "track": show_progress}
+        more: dict[str, Any] = {"pictures": self.pictures, "track": partial(show_progress, signs)}
         self.show(evaluate_points(splits, methods, config, self.output, **more))
 
 
@@ -148,7 +151,7 @@ class Edges(Common):
     points_per_side: int = 16
     """Points along each side of the grid that the model is prompted with."""
 
-    def run(self) -> None:
+    def run(self, signs: "LifeSigns") -> None:
         """Measure, and show the results."""
         from sam_jax.evaluation import EdgeConfig, edge_methods, evaluate_edges, open_edge_data
         from sam_jax.evaluation.edges.experiment import EDGE_METHODS
@@ -156,10 +159,10 @@ class Edges(Common):
 
         check_method_names(self.methods, EDGE_METHODS)
         config = EdgeConfig(points_per_side=self.points_per_side)
-        self.start()
+        self.start(signs)
         data = open_edge_data(self.photos, self.images)
         methods = edge_methods(self.methods, self.load_model_for(self.methods), config)
-        more: dict[str, Any] = {"pictures": self.pictures, "track": show_progress}
+        more: dict[str, Any] = {"pictures": self.pictures, "track": partial(show_progress, signs)}
         self.show(evaluate_edges(data, methods, self.output, **more))
 
 
@@ -177,7 +180,7 @@ class Proposals(Common):
     methods: Names = (MODEL,)
     """What to measure: sam (three masks a point), sam-single (one mask a point), felzenszwalb."""
 
-    def run(self) -> None:
+    def run(self, signs: "LifeSigns") -> None:
         """Measure, and show the results."""
         from sam_jax.evaluation import (
             ProposalConfig,
@@ -190,10 +193,10 @@ class Proposals(Common):
 
         check_method_names(self.methods, PROPOSAL_METHODS)
         config = ProposalConfig(points_per_side=self.points_per_side)
-        self.start()
+        self.start(signs)
         splits = open_splits(self.splits, self.images)
         methods = proposal_methods(self.methods, self.load_model_for(self.methods), config)
-        more: dict[str, Any] = {"pictures": self.pictures, "track": show_progress}
+        more: dict[str, Any] = {"pictures": self.pictures, "track": partial(show_progress, signs)}
         self.show(evaluate_proposals(splits, methods, self.output, **more))
 
 
@@ -211,7 +214,7 @@ class Instances(Common):
     refine: FlagCreatePairsOff[bool] = True
     """Feed the first mask back together with the box."""
 
-    def run(self) -> None:
+    def run(self, signs: "LifeSigns") -> None:
         """Measure, and show the results."""
         from sam_jax.evaluation import (
             InstanceConfig,
@@ -223,7 +226,7 @@ class Instances(Common):
         )
         from sam_jax.messages import count
 
-        self.start()
+        self.start(signs)
         truth = read_truth(self.truth)
         detections = (
             truth_detections(truth) if self.boxes is None else read_detections(self.boxes, truth)
@@ -236,7 +239,7 @@ class Instances(Common):
             self.output,
             most=self.images,
             pictures=self.pictures,
-            track=show_progress,
+            track=partial(show_progress, signs),
         )
         if detections.skipped:
             print(f"left out {count(detections.skipped, 'box', 'boxes')} without width or height")
@@ -255,4 +258,7 @@ class Evaluate:
 
     def run(self) -> None:
         """Run the experiment."""
-        self.experiment.run()
+        from sam_jax.messages import LifeSigns
+
+        with LifeSigns() as signs:
+            self.experiment.run(signs)

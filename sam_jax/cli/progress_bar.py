@@ -1,5 +1,6 @@
 """The progress of commands that process photos: a bar in a terminal, lines now and then anywhere else."""
 
+import contextlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +12,12 @@ from sam_jax.messages import LifeSigns, count
 
 
 @contextmanager
-def photo_progress() -> Iterator["PhotoProgress"]:
-    """Show the progress of work on photos on the error stream."""
+def photo_progress(signs: LifeSigns | None = None) -> Iterator["PhotoProgress"]:
+    """Show the progress of work on photos on the error stream.
+
+    Args:
+        signs: Signs of life of the command, if it gives them already.
+    """
     screen = Console(stderr=True)
     bar = Progress(
         *Progress.get_default_columns()[:2],
@@ -21,8 +26,8 @@ def photo_progress() -> Iterator["PhotoProgress"]:
         console=screen,
         disable=not screen.is_terminal,
     )
-    with bar, LifeSigns() as signs:
-        yield PhotoProgress(bar, signs)
+    with bar, contextlib.nullcontext(signs) if signs else LifeSigns() as shown:
+        yield PhotoProgress(bar, shown)
 
 
 class PhotoProgress:
