@@ -125,17 +125,19 @@ def _numbers(rng: random.Random, kind: str, most: int = 2) -> list[str]:
 
 def _coordinates(rng: random.Random, count: int) -> str:
     values = [str(rng.randint(0, 23)) for _ in range(count)]
-    if rng.random() < 0.4:
+    if count == 4:
+        values[2:] = [str(rng.randint(24, 36)), "24"]
+    if rng.random() < 0.2:
         odd = [*NUMBERS, "3e38", "-5", "1e308", " 4", "\uff14"]
         values[rng.randrange(count)] = rng.choice(odd)
-    if rng.random() < 0.1:
+    if rng.random() < 0.05:
         values.pop()
     return ",".join(values)
 
 
 def _predict(rng: random.Random, out: str) -> list[str]:
-    command = ["predict", rng.choice(PHOTOS) if rng.random() < 0.6 else "photos/a.png"]
-    for _ in range(rng.randint(0, 3)):
+    command = ["predict", rng.choice(PHOTOS) if rng.random() < 0.5 else "photos/a.png"]
+    for _ in range(rng.choice([0, 1, 1, 1, 2, 2, 3])):
         option, count = rng.choice([("--point", 2), ("--negative", 2), ("--box", 4)])
         command += [option, _coordinates(rng, count)]
     if rng.random() < 0.2:
@@ -146,44 +148,51 @@ def _predict(rng: random.Random, out: str) -> list[str]:
 
 
 def _generate(rng: random.Random, out: str) -> list[str]:
-    place = rng.choice([*FOLDERS, *PHOTOS]) if rng.random() < 0.7 else "photos/a.png"
+    place = rng.choice([*FOLDERS, *PHOTOS]) if rng.random() < 0.6 else "photos/a.png"
     command = ["generate", place, "--points-per-side", rng.choice(["1", "2", "3"])]
     command += rng.sample(["--overlay", "--coco", "--png"], rng.randint(0, 3))
     if rng.random() < 0.5:
         command += ["--pred-iou-thresh", "0", "--stability-score-thresh", "0"]
-    return [*command, *_numbers(rng, "generate"), *_weights(rng), "--output", out]
+    numbers = _numbers(rng, "generate") if rng.random() < 0.5 else []
+    return [*command, *numbers, *_weights(rng), "--output", out]
 
 
 def _evaluate(rng: random.Random, out: str) -> list[str]:
     kind = rng.choice(["points", "edges", "proposals", "instances"])
-    place = rng.choice(DATA)
+    good = {"edges": "edges", "instances": "coco/good.json"}.get(kind, "labelled")
+    place = rng.choice([good, rng.choice(DATA)])
     if kind in ("points", "proposals"):
-        place = (
-            rng.choice(["", "A=", "A="]) + place + rng.choice(["", "", "@2", "@x", "@0", "@9:1"])
-        )
+        part = rng.choice(["@2", "@x", "@0", "@9:1"]) if rng.random() < 0.2 else ""
+        place = f"{'A=' if rng.random() < 0.9 else ''}{place}{part}"
     methods = {
-        "points": ["disc", "otsu", "sam", "felzenszwalb", "", "magic"],
-        "edges": ["sobel", "canny", "sam", "magic"],
-        "proposals": ["felzenszwalb", "sam", "sam-single", "magic"],
+        "points": ["disc", "otsu", "sam", "felzenszwalb"],
+        "edges": ["sobel", "canny", "sam"],
+        "proposals": ["felzenszwalb", "sam", "sam-single"],
         "instances": [],
     }[kind]
+    if rng.random() < 0.1:
+        methods = ["magic", "", *methods]
     command = ["evaluate", kind, place]
-    if methods and rng.random() < 0.8:
-        command += ["--methods", ",".join(rng.sample(methods, rng.randint(1, 2)))]
+    if methods:
+        command += ["--methods", ",".join(rng.sample(methods, rng.choice([1, 1, 2])))]
     if kind == "points":
         command += ["--clicks", "1", "--no-noc"]
     if kind in ("edges", "proposals"):
         command += ["--points-per-side", "2"]
-    if kind == "instances" and rng.random() < 0.7:
+    if kind == "instances" and rng.random() < 0.5:
         boxes = ("boxes", "nan", "huge", "text")
         command += ["--boxes", rng.choice([f"coco/detections_{b}.json" for b in boxes] + DATA)]
-    return [*command, *_numbers(rng, kind, 1), *_weights(rng), "--output", out]
+    numbers = _numbers(rng, kind, 1) if rng.random() < 0.4 else []
+    return [*command, *numbers, *_weights(rng), "--output", out]
 
 
 def _finetune(rng: random.Random, out: str) -> list[str]:
-    command = ["finetune", rng.choice(DATA), "--masks", "1", "--iterations", "1"]
-    command += ["--batch-size", "1", *_numbers(rng, "finetune"), *_weights(rng)]
-    return [*command, "--max-seconds", rng.choice(["0", "0", "0", "nan", "-1"]), "--output", out]
+    place = rng.choice(["labelled", rng.choice(DATA)])
+    command = ["finetune", place, "--masks", "1", "--iterations", "1", "--batch-size", "1"]
+    numbers = _numbers(rng, "finetune") if rng.random() < 0.5 else []
+    seconds = rng.choice(["0", "0", "0", "nan", "-1"])
+    command += [*numbers, *_weights(rng)]
+    return [*command, "--max-seconds", seconds, "--output", out]
 
 
 def _train(rng: random.Random, out: str) -> list[str]:
