@@ -60,6 +60,8 @@ def open_source(place: str | Path) -> Source:
         if path.suffix != ".json":
             raise InputError(f"{path} is a file; give a folder, or a COCO or LVIS .json")
         return CocoJson(path)
+    if not path.is_dir():
+        raise InputError(f"{path} is a pipe or a device; give a folder, or a COCO or LVIS .json")
     open_form = _recognise(path)
     if open_form is None:
         raise InputError(

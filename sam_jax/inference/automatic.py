@@ -38,6 +38,9 @@ SA1B: dict[str, Any] = {
 0.88 and 0.95, which go with the weights."""
 
 
+MOST_IMAGES = 1024
+"""Images that are encoded together at most: a batch is filled up, whatever is there."""
+
 HELD_BYTES = 1 << 28
 """Of packed masks that wait for the suppression of doubles; beyond, they are written as run lengths before it."""
 
@@ -147,6 +150,7 @@ class SamAutomaticMaskGenerator:
             stability_score_thresh = usual.stability_score_thresh
         check_count("points_per_batch", points_per_batch, least=1)
         check_count("images_per_batch", images_per_batch, least=1)
+        check_number("images_per_batch", images_per_batch, most=MOST_IMAGES)
         check_count("crop_n_layers", crop_n_layers)
         check_number("crop_n_points_downscale_factor", crop_n_points_downscale_factor, least=1)
         check_number("min_mask_region_area", min_mask_region_area, least=0)
@@ -279,7 +283,7 @@ class SamAutomaticMaskGenerator:
             self.model,
             embedding,
             prompts,
-            (self.points_per_batch,),
+            (min(self.points_per_batch, len(points)),),
             multimask_output=self.multimask_output,
         ):
             expected = np.asarray(batch.iou)

@@ -175,4 +175,6 @@ def _range(kind: str, least: float | int, most: float | int) -> str:
         return f"{kind} from {least:g} to {most:g}"
     if math.isfinite(least):
         return f"{kind} of at least {least:g}"
+    if math.isfinite(most):
+        return f"{kind} of at most {most:g}"
     return f"a finite {kind.removeprefix('a ')}"
