@@ -35,6 +35,21 @@ class Common:
     multi_host: FlagCreatePairsOff[bool] = False
     """Share the images with other processes (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
 
+    def run(self) -> None:
+        """Measure, and show the results, with signs of life from the start."""
+        from sam_jax.messages import LifeSigns
+
+        with LifeSigns() as signs:
+            self.measure(signs)
+
+    def measure(self, signs: "LifeSigns") -> None:
+        """Measure, and show the results.
+
+        Args:
+            signs: Signs of life of the command.
+        """
+        raise NotImplementedError
+
     def start(self, signs: "LifeSigns") -> None:
         """Check the folder and join the other processes, before anything else touches a device."""
         from sam_jax.cli.compilation import keep_compiled_programs
@@ -115,7 +130,7 @@ class Points(Common):
     seed: int = 0
     """Seed of all random numbers."""
 
-    def run(self, signs: "LifeSigns") -> None:
+    def measure(self, signs: "LifeSigns") -> None:
         """Measure, and show the results."""
         from sam_jax.evaluation import PointsConfig, evaluate_points, open_splits, point_methods
         from sam_jax.evaluation.experiment import check_method_names
@@ -151,7 +166,7 @@ class Edges(Common):
     points_per_side: int = 16
     """Points along each side of the grid that the model is prompted with."""
 
-    def run(self, signs: "LifeSigns") -> None:
+    def measure(self, signs: "LifeSigns") -> None:
         """Measure, and show the results."""
         from sam_jax.evaluation import EdgeConfig, edge_methods, evaluate_edges, open_edge_data
         from sam_jax.evaluation.edges.experiment import EDGE_METHODS
@@ -180,7 +195,7 @@ class Proposals(Common):
     methods: Names = (MODEL,)
     """What to measure: sam (three masks a point), sam-single (one mask a point), felzenszwalb."""
 
-    def run(self, signs: "LifeSigns") -> None:
+    def measure(self, signs: "LifeSigns") -> None:
         """Measure, and show the results."""
         from sam_jax.evaluation import (
             ProposalConfig,
@@ -214,7 +229,7 @@ class Instances(Common):
     refine: FlagCreatePairsOff[bool] = True
     """Feed the first mask back together with the box."""
 
-    def run(self, signs: "LifeSigns") -> None:
+    def measure(self, signs: "LifeSigns") -> None:
         """Measure, and show the results."""
         from sam_jax.evaluation import (
             InstanceConfig,
@@ -258,7 +273,4 @@ class Evaluate:
 
     def run(self) -> None:
         """Run the experiment."""
-        from sam_jax.messages import LifeSigns
-
-        with LifeSigns() as signs:
-            self.experiment.run(signs)
+        self.experiment.run()

@@ -88,18 +88,21 @@ class Finetune:
         from sam_jax.evaluation.held_back import measure_gain
         from sam_jax.inference.loading import load
         from sam_jax.messages import LifeSigns, count
+        from sam_jax.training.config import Stored
         from sam_jax.training.loop import WEIGHTS
 
-        every = config.data.sources[0].hold_back
+        (source,) = config.data.sources
+        every = source.hold_back if isinstance(source, Stored) else 0
         if not every:
             print("no photo was held back to measure; --hold-back 5 holds back every fifth")
             return
         with LifeSigns() as signs:
             signs.begin("measuring photos that were held back, before and after")
             size = config.model.image_encoder.image_size
-            models = [load(self.checkpoint, image_size=size), load(self.output / WEIGHTS)]
+            before = load(self.checkpoint, image_size=size)
+            after = load(self.output / WEIGHTS)
             held_back = hold_out(open_source(self.data), every)[1]
-            gain = measure_gain(*models, held_back, self.output / PICTURE)
+            gain = measure_gain(before, after, held_back, self.output / PICTURE)
         if gain is None:
             print("the photos that were held back have no objects to measure")
             return

@@ -13,13 +13,12 @@ from jaxtyping import Array, Float
 
 from sam_jax.ops.batching import replace_in_batches
 from sam_jax.ops.windows import merge_windows, partition_windows
-from sam_jax.types import AnyArray
 
 _einsum = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
 
 
 def relative_positions(
-    table: Float[AnyArray, "distances d"], side: int
+    table: Float[Array, "distances d"], side: int
 ) -> Float[Array, "side side d"]:
     """The relative position of each query and key along one axis.
 
@@ -32,11 +31,11 @@ def relative_positions(
 
 
 def attend_globally(
-    query: Float[AnyArray, "b gh gw heads d"],
-    key: Float[AnyArray, "b gh gw heads d"],
-    value: Float[AnyArray, "b gh gw heads d"],
-    rel_pos_h: Float[AnyArray, "distances_h d"],
-    rel_pos_w: Float[AnyArray, "distances_w d"],
+    query: Float[Array, "b gh gw heads d"],
+    key: Float[Array, "b gh gw heads d"],
+    value: Float[Array, "b gh gw heads d"],
+    rel_pos_h: Float[Array, "distances_h d"],
+    rel_pos_w: Float[Array, "distances_w d"],
     *,
     heads_at_once: int,
     rows_at_once: int,
@@ -118,10 +117,10 @@ def _mix(
 
 
 def attend_in_windows(
-    qkv: Float[AnyArray, "b gh gw qkv"],
-    qkv_bias: Float[AnyArray, " qkv"],
-    rel_pos_h: Float[AnyArray, "distances d"],
-    rel_pos_w: Float[AnyArray, "distances d"],
+    qkv: Float[Array, "b gh gw qkv"],
+    qkv_bias: Float[Array, " qkv"],
+    rel_pos_h: Float[Array, "distances d"],
+    rel_pos_w: Float[Array, "distances d"],
     *,
     heads: int,
     window: int,
