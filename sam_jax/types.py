@@ -33,6 +33,10 @@ class CheckpointError(InputError):
     """A file of weights is damaged, unsafe, or belongs to another model."""
 
 
+class InputWarning(UserWarning):
+    """Something that a user handed in can be read in two ways; the message is one line and says which was taken."""
+
+
 class RunError(RuntimeError):
     """A run cannot go on although its input is right: the disk is full, the loss diverged.
 

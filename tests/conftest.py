@@ -16,16 +16,16 @@ os.environ.setdefault(
     " --xla_cpu_use_fusion_emitters=false",
 )
 
-import jax  # after the flags, which it reads
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Every worker has a core or less for itself: threads of OpenMP (PyTorch, BLAS) would wait for each other in loops.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import jax  # after what it reads: the flags, and through NumPy the number of threads
 import pytest
 from hypothesis import settings
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
-
-if "PYTEST_XDIST_WORKER" in os.environ:
-    # Every worker has a core or less for itself: threads of OpenMP (PyTorch, BLAS) would wait for each other in loops.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 if "PYTEST_XDIST_WORKER" not in os.environ:
     # One folder for this run, all its workers and the programs that they start: in one that is kept, the files of

@@ -40,5 +40,9 @@ def print_summaries(summaries: Mapping[str, dict[str, dict[str, float]]], ours: 
     for task, summary in summaries.items():
         for name, figures in summary.items():
             ratio = "" if name == ours else f"{figures['ratio']:.2f}"
-            table.add_row(task, name, f"{figures['seconds']:.3f} s", ratio)
+            table.add_row(task, name, _name_duration(figures["seconds"]), ratio)
     Console(markup=False, highlight=False).print(table)
+
+
+def _name_duration(seconds: float) -> str:
+    return f"{seconds:.3f} s" if seconds >= 0.1 else f"{1000 * seconds:.2f} ms"

@@ -7,6 +7,7 @@ from sam_jax.checkpoints.load import (
     convert_checkpoint,
     load_checkpoint,
     read_config,
+    read_origin,
     save_checkpoint,
 )
 from sam_jax.checkpoints.recognition import name_variant
@@ -21,6 +22,7 @@ __all__ = [
     "load_checkpoint",
     "name_variant",
     "read_config",
+    "read_origin",
     "read_pth",
     "save_checkpoint",
     "write_pth",

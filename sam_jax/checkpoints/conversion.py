@@ -19,6 +19,7 @@ from sam_jax.checkpoints.names import (
 from sam_jax.checkpoints.recognition import (
     Shapes,
     candidates,
+    name_relative,
     name_variant,
     read_image_size,
     read_patch_size,
@@ -105,6 +106,10 @@ def find_config(source: str | os.PathLike, state: Tensors, config: SamConfig | N
         CheckpointError: The weights are not of a Segment Anything, or of one with another size of patches.
     """
     shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
+    if relative := name_relative(shapes):
+        raise CheckpointError(
+            f"{source} holds {relative}, a relative of Segment Anything, which is not supported"
+        )
     if not any(key.startswith("image_encoder.") for key in shapes):
         raise CheckpointError(
             f"{source} is not a Segment Anything checkpoint: no key starts with image_encoder. "

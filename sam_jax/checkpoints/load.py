@@ -1,6 +1,8 @@
 """Reading and writing whole models, whatever the file's format."""
 
 import os
+import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -14,8 +16,9 @@ from sam_jax.checkpoints.safetensors_file import (
     read_safetensors,
     write_safetensors,
 )
+from sam_jax.checkpoints.selection import Origin, select
 from sam_jax.checkpoints.tensors import Tensors
-from sam_jax.checkpoints.torch_file import ZIP_MAGIC, open_pth, write_pth
+from sam_jax.checkpoints.torch_file import START_BYTES, ZIP_MAGIC, is_old_file, open_pth, write_pth
 from sam_jax.models import SamConfig
 from sam_jax.types import CheckpointError, InputError, Variables
 
@@ -24,9 +27,6 @@ SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny.safetensors"
 
 SHIPPED = "default"
 """The name of the weights that come with this package, wherever a checkpoint is named."""
-
-_OLD_TORCH_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
-_PARALLEL_PREFIX = "module."
 
 
 def load_checkpoint(
@@ -37,8 +37,9 @@ def load_checkpoint(
 ) -> tuple[SamConfig, Variables]:
     """Weights as float32 NumPy arrays, and the model that they are of.
 
-    Takes official `.pth` files (or a training checkpoint with such a state dict inside), `.safetensors` of ours, with
-    official names or with Hugging Face's, and Hugging Face folders. What it is is told from the content.
+    Takes PyTorch files of any age, `.safetensors` and Hugging Face folders, with our names, official ones or Hugging
+    Face's, behind any prefix and inside any dictionary, as in a training checkpoint. What it is is told from the
+    content; `read_origin` says what was taken from where.
 
     Args:
         path: File or folder of the weights, or `default` for those that come with this package.
@@ -68,17 +69,27 @@ def read_config(
     return _open(Path(path), image_size, None)[0]
 
 
+def read_origin(path: str | os.PathLike) -> Origin:
+    """What `load_checkpoint` takes from a file, and what it leaves there.
+
+    Raises:
+        CheckpointError: The file is damaged, or no file of tensors.
+    """
+    return _read(Path(path)).origin
+
+
 def save_checkpoint(path: str | os.PathLike, config: SamConfig, variables: Variables) -> None:
     """Write weights, in the dtypes they have; the file appears when it is complete.
 
     Args:
         path: File that ends in `.safetensors` for our own format, in `.pth` for official names that PyTorch's tools
-            load.
+            load; a folder, or a name without an ending, for Hugging Face's format.
         config: Sizes of the model.
         variables: Weights of the model.
 
     Raises:
-        InputError: The ending is another one, or it is `.pth` and the model has additions that official PyTorch lacks.
+        InputError: The ending is another one, or the format has no place for the model: for additions that official
+            PyTorch lacks, or in Hugging Face's for inputs that are not square.
         CheckpointError: The weights don't fit the model.
         RunError: The disk refuses the file.
     """
@@ -114,19 +125,21 @@ class _Contents(NamedTuple):
         ours: Whether the names are our paths.
         stored: The model, as our own files tell it.
         description: Content of config.json in a Hugging Face folder.
+        origin: What was taken from the file, and what was not.
     """
 
     tensors: Tensors
     ours: bool = False
     stored: SamConfig | None = None
     description: dict[str, Any] | None = None
+    origin: Origin = Origin()
 
 
 def _open(
     path: Path, image_size: int | tuple[int, int] | None, config: SamConfig | None
 ) -> tuple[SamConfig, Tensors]:
     """Leaves that still lie in the file; each is checked when it is read, which is once."""
-    contents = _read(SHIPPED_WEIGHTS if str(path) == SHIPPED else path)
+    contents = _read(path)
     if contents.stored is None:
         fitting, leaves = _recognise(path, contents, config)
     else:
@@ -166,6 +179,7 @@ def _recognise(
 
 
 def _read(path: Path) -> _Contents:
+    path = SHIPPED_WEIGHTS if str(path) == SHIPPED else path
     if not os.path.exists(path):
         raise CheckpointError(f"no such file: {path}")
     if path.is_dir():
@@ -173,25 +187,25 @@ def _read(path: Path) -> _Contents:
             raise CheckpointError(
                 f"{path} is a folder without config.json; name the checkpoint file inside it"
             )
-        tensors, description = hugging_face.read_folder(path)
-        return _Contents(tensors, description=description)
+        file_tensors, description = hugging_face.read_folder(path)
+        return _choose(path, file_tensors, description=description)
     if not path.is_file():
         raise CheckpointError(f"{path} is a pipe or a device, not a file")
     try:
         with path.open("rb") as file:
-            start = file.read(len(_OLD_TORCH_MAGIC))
+            start = file.read(START_BYTES)
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     if not start:
         raise CheckpointError(f"{path} is empty")
-    if start.startswith(ZIP_MAGIC):
-        return _Contents(_without_prefix(open_pth(path)))
-    if start == _OLD_TORCH_MAGIC:
-        raise CheckpointError(
-            f"{path} is in the format of PyTorch before 1.6; load it in PyTorch and save it again"
-        )
+    if start.startswith(ZIP_MAGIC) or is_old_file(start):
+        return _choose(path, *open_pth(path))
     if start[8:9] == b"{":
         return _read_safetensors(path)
+    if tarfile.is_tarfile(path):
+        raise CheckpointError(
+            f"{path} is a tar archive, as PyTorch wrote before 0.1.10; load it in an old PyTorch and save it again"
+        )
     raise CheckpointError(
         f"{path} is not a checkpoint: neither a PyTorch file (.pth) nor safetensors"
     )
@@ -202,30 +216,48 @@ def _read_safetensors(path: Path) -> _Contents:
     stored = read_description(path, metadata)
     if stored or any(name.startswith("params/") for name in tensors):
         return _Contents(tensors, ours=True, stored=stored)
-    if any(name.startswith("vision_encoder.") for name in tensors):
-        return _Contents(hugging_face.rename(path, tensors))
-    return _Contents(_without_prefix(tensors))
+    return _choose(path, tensors)
 
 
-def _without_prefix(tensors: Tensors) -> Tensors:
-    """Keys as they are outside `DistributedDataParallel`."""
-    if not all(key.startswith(_PARALLEL_PREFIX) for key in tensors):
-        return tensors
-    return {key.removeprefix(_PARALLEL_PREFIX): tensor for key, tensor in tensors.items()}
+def _choose(
+    path: Path,
+    tensors: Tensors,
+    others: Iterable[str] = (),
+    description: dict[str, Any] | None = None,
+) -> _Contents:
+    """The Segment Anything among the tensors of a file that isn't ours."""
+    chosen, origin = select(tensors, others)
+    if any(name.startswith(hugging_face.ENCODER) for name in chosen):
+        chosen = hugging_face.rename(path, chosen)
+        if description is None:
+            description = hugging_face.read_config_beside(path)
+    return _Contents(chosen, description=description, origin=origin)
 
 
 def _check_format(path: Path, config: SamConfig) -> None:
-    if path.suffix not in (".pth", ".safetensors"):
-        raise InputError(f"cannot tell the format of {path}: it ends in .safetensors or .pth")
-    if path.suffix == ".pth" and config.fine is not None:
+    is_folder = _is_folder(path)
+    if not is_folder and path.suffix not in (".pth", ".safetensors"):
+        raise InputError(
+            f"cannot tell the format of {path}: a file ends in .safetensors or .pth, and a folder for Hugging Face has "
+            "no ending"
+        )
+    if path.suffix != ".safetensors" and config.fine is not None:
         raise InputError(
             f"{path}: official PyTorch has no place for what these weights add to Segment Anything; "
             "write them as .safetensors"
         )
+    if is_folder:
+        hugging_face.check_writable(path, config)
+
+
+def _is_folder(path: Path) -> bool:
+    return path.is_dir() or not path.suffix
 
 
 def _write(path: Path, config: SamConfig, leaves: Tensors) -> None:
-    if path.suffix == ".pth":
+    if _is_folder(path):
+        hugging_face.write_folder(path, config, conversion.leaves_to_official(leaves))
+    elif path.suffix == ".pth":
         write_pth(path, conversion.leaves_to_official(leaves))
     else:
         write_safetensors(path, leaves, describe(config))

@@ -76,7 +76,12 @@ OFFICIAL = {
 }
 
 _GAUSSIAN = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
+_HEAD = "mask_decoder.iou_prediction_head"
 _HYPERNETWORK = "mask_decoder.output_hypernetworks_mlps.*"
+TIED = {
+    "shared_image_embedding.positional_embedding": "prompt_encoder.shared_embedding.positional_embedding"
+}
+"""Tensors that Hugging Face's model has twice."""
 HUGGING_FACE = (
     # The first row that fits counts. Files hold one or both of the first two, tied.
     ("shared_image_embedding.positional_embedding", _GAUSSIAN),
@@ -174,21 +179,33 @@ def _fill(row: str, match: re.Match) -> str:
 def official_names(hugging_face: Iterable[str]) -> dict[str, str]:
     """The official key for every key of Hugging Face's `SamModel`; what it doesn't have keeps its name."""
     keys = list(hugging_face)
-    inner = sum(key.startswith("mask_decoder.iou_prediction_head.layers.") for key in keys) // 2
-    head = "mask_decoder.iou_prediction_head"
-    rows = (
-        *HUGGING_FACE,
-        (f"{head}.proj_in.*", f"{head}.layers.0.*"),
-        *((f"{head}.layers.{n}.*", f"{head}.layers.{n + 1}.*") for n in range(inner)),
-        (f"{head}.proj_out.*", f"{head}.layers.{inner + 1}.*"),
-    )
+    inner = sum(key.startswith(f"{_HEAD}.layers.") for key in keys) // 2
+    rows = _hugging_face_rows(inner)
     return {key: _rename(key, rows) for key in keys}
 
 
+def hugging_face_names(official: Iterable[str]) -> dict[str, str]:
+    """The key that Hugging Face's `SamModel` has for every official key; of tied ones the first."""
+    keys = list(official)
+    inner = sum(key.startswith(f"{_HEAD}.layers.") for key in keys) // 2 - 2
+    rows = [(ours, theirs) for theirs, ours in _hugging_face_rows(inner)]
+    return {key: _rename(key, rows) for key in keys}
+
+
+def _hugging_face_rows(inner: int) -> list[tuple[str, str]]:
+    """All rows of `HUGGING_FACE`, with those of a head that has a number of layers between its first and its last."""
+    return [
+        *HUGGING_FACE,
+        (f"{_HEAD}.proj_in.*", f"{_HEAD}.layers.0.*"),
+        *((f"{_HEAD}.layers.{n}.*", f"{_HEAD}.layers.{n + 1}.*") for n in range(inner)),
+        (f"{_HEAD}.proj_out.*", f"{_HEAD}.layers.{inner + 1}.*"),
+    ]
+
+
 def _rename(key: str, rows: Iterable[tuple[str, str]]) -> str:
-    for theirs, official in rows:
-        if match := _pattern(theirs).fullmatch(key):
-            return _fill(official, match)
+    for old, new in rows:
+        if match := _pattern(old).fullmatch(key):
+            return _fill(new, match)
     return key
 
 

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from sam_jax.models import (
@@ -19,6 +19,15 @@ from sam_jax.models import (
 
 VARIANTS = {"vit_b": VIT_B, "vit_l": VIT_L, "vit_h": VIT_H, "tiny": TINY}
 _BLOCK = r"image_encoder\.blocks\.(\d+)\..+"
+_RELATIVES = {
+    r"mask_decoder\.(hf_token|hf_mlp|hq_token|hq_mask_mlp)\.": "SAM-HQ",
+    r"(image|vision)_encoder\.(trunk|backbone)\.blocks\.|sam_mask_decoder\.|memory_attention\.": "SAM 2",
+    r"image_encoder\.patch_embed\.seq\.|image_encoder\.layers\.0\.blocks\.": "MobileSAM",
+    r"prompt_encoder\.(invalid_points|bbox_top_left_embeddings)\.": "EfficientSAM",
+    r"image_encoder\.(fuse_stage2|features\.0)\.": "EdgeSAM or RepViT-SAM",
+    r"image_encoder\.backbone\.(input_stem|stages)\.": "EfficientViT-SAM",
+}
+"""Models that are built after Segment Anything, by tensors that they alone have."""
 Shapes = Mapping[str, tuple[int, ...]]
 
 
@@ -31,6 +40,15 @@ def name_variant(config: SamConfig) -> str:
         if replace(whole, fine=None) == config:
             return f"{name} without additions"
     return f"SAM of width {config.image_encoder.width} and depth {config.image_encoder.depth}"
+
+
+def name_relative(names: Iterable[str]) -> str | None:
+    """The published model, other than Segment Anything, that has tensors of these names; None if none is known."""
+    text = "\n".join(names)
+    for pattern, relative in _RELATIVES.items():
+        if re.search(rf"(?m)(^|[./])({pattern})", text):
+            return relative
+    return None
 
 
 def read_patch_size(shapes: Shapes) -> int | None:

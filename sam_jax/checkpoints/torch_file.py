@@ -1,66 +1,102 @@
-"""PyTorch's `.pth` files without PyTorch: a zip archive of one pickle and a record of raw bytes for each storage."""
+"""PyTorch's `.pth` files without PyTorch: a pickle, and raw bytes for each storage.
+
+Since PyTorch 1.6 they are records of a zip archive; before, they followed each other.
+"""
 
 import mmap
 import os
+import pickle
 import struct
 import zipfile
 import zlib
+from collections.abc import Callable, Mapping
+from io import BufferedReader
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from sam_jax.checkpoints.tensors import LazyTensor, Tensors
-from sam_jax.checkpoints.torch_pickle import STORAGE_DTYPES, TensorRecord, parse, serialize
+from sam_jax.checkpoints.torch_pickle import parse, parse_with_itemsizes, serialize
+from sam_jax.checkpoints.torch_records import STORAGE_DTYPES, TensorRecord
+from sam_jax.checkpoints.torch_tree import Entries, collect
 from sam_jax.storage import atomic_file
 from sam_jax.types import CheckpointError
 
 ZIP_MAGIC = b"PK\x03\x04"
+_OLD_MAGIC = b"\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
+"""The number whose pickle files from before PyTorch 1.6 begin with, in any protocol."""
+START_BYTES = 32
+"""Bytes from the beginning of a file that tell its format."""
+_OLD_VERSION = 1001
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
+_COUNT = struct.Struct("<q")
 _LARGEST_PICKLE = 64 * 2**20
+_MOST_REPEATED = 2**30
 _ALIGNMENT = 64
 _MISREAD = (EOFError, NotImplementedError, OSError, RuntimeError, ValueError)
 """What `zipfile` raises, among others, when a damaged archive leads it astray."""
-_NESTED_UNDER = ("model", "state_dict", "model_state_dict")
+
+
+class TorchFile(NamedTuple):
+    """What a PyTorch file holds.
+
+    Attributes:
+        tensors: Tensors by the keys that lead to them, joined by slashes.
+        others: Outermost keys under which there is no tensor, with the names of foreign objects in brackets.
+    """
+
+    tensors: dict[str, LazyTensor]
+    others: tuple[str, ...]
 
 
 def read_pth(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """The state dict of a file that `torch.save` wrote: read-only arrays mapped from the file, nothing loaded.
+    """The tensors of a file that `torch.save` wrote: read-only arrays mapped from the file, nothing loaded.
 
-    Takes the state dict alone, or the one under "model", "state_dict" or "model_state_dict" of a training checkpoint.
-    Nothing that the pickle names is run or imported.
+    Tensors inside nested dictionaries, as in a training checkpoint, have names like "model/conv1.weight". Nothing that
+    the pickle names is run or imported, and what isn't a tensor is passed over.
 
     Raises:
-        CheckpointError: The file is damaged, truncated, older than PyTorch 1.6 or big-endian, or its pickle names more
-            than tensors.
+        CheckpointError: The file is damaged, truncated or big-endian, or holds no tensors.
     """
-    path = Path(path)
+    return _read(Path(path))[0]
+
+
+def open_pth(path: str | os.PathLike) -> TorchFile:
+    """Like `read_pth`, but each tensor is a copy, and the file's pages don't stay in memory after it."""
+    arrays, others = _read(Path(path))
+    tensors = {
+        name: LazyTensor(array.shape, array.dtype, lambda array=array: _take(array))
+        for name, array in arrays.items()
+    }
+    return TorchFile(tensors, others)
+
+
+def is_old_file(start: bytes) -> bool:
+    """Whether a file begins as PyTorch's did before 1.6."""
+    return start.startswith(pickle.PROTO) and _OLD_MAGIC in start[:START_BYTES]
+
+
+def _read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     try:
         file = path.open("rb")
     except OSError as error:
         raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
     with file:
         try:
-            if file.read(len(ZIP_MAGIC)) != ZIP_MAGIC:
-                raise CheckpointError(
-                    "not a zip archive, as PyTorch has written since 1.6; if it is older, load it "
-                    "in PyTorch and save it again"
-                )
+            start = file.read(START_BYTES)
+            if is_old_file(start):
+                file.seek(0)
+                return _read_sequence(file)
+            if not start.startswith(ZIP_MAGIC):
+                raise CheckpointError("not a file that torch.save wrote")
             with zipfile.ZipFile(file) as archive:
                 return _read_archive(archive, file.fileno())
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
         except (zipfile.BadZipFile, zlib.error, *_MISREAD) as error:
             raise CheckpointError(f"{path}: truncated or damaged ({error})") from error
-
-
-def open_pth(path: str | os.PathLike) -> dict[str, LazyTensor]:
-    """Like `read_pth`, but each tensor is a copy, and the file's pages don't stay in memory after it."""
-    return {
-        name: LazyTensor(array.shape, array.dtype, lambda array=array: _take(array))
-        for name, array in read_pth(path).items()
-    }
 
 
 def _take(array: np.ndarray) -> np.ndarray:
@@ -70,7 +106,9 @@ def _take(array: np.ndarray) -> np.ndarray:
     return copy
 
 
-def _read_archive(archive: zipfile.ZipFile, descriptor: int) -> dict[str, np.ndarray]:
+def _read_archive(
+    archive: zipfile.ZipFile, descriptor: int
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     pickles = [
         name for name in archive.namelist() if name.count("/") == 1 and name.endswith("/data.pkl")
     ]
@@ -84,17 +122,62 @@ def _read_archive(archive: zipfile.ZipFile, descriptor: int) -> dict[str, np.nda
         )
     if members[pickles[0]].file_size > _LARGEST_PICKLE:
         raise CheckpointError("its data.pkl is too large for a file of tensors")
-    records = _find_state_dict(parse(archive.read(pickles[0])))
+    entries = collect(parse(archive.read(pickles[0])))
     mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
-    starts: dict[str, int] = {}
+
+    def find(key: str) -> tuple[int, int] | None:
+        member = members.get(f"{folder}data/{key}")
+        return None if member is None else (_find_values(member, mapped), member.file_size)
+
+    return _view(entries, find, mapped), entries.others
+
+
+def _read_sequence(file: BufferedReader) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """A file from before PyTorch 1.6."""
+    # Pickles of a number, of the version, of the writer's machine, of the value and of the storages' names; then the
+    # length of each storage and its values.
+    parse(file)
+    if parse(file) != _OLD_VERSION:
+        raise CheckpointError("damaged, or of a version of PyTorch's format that never was")
+    parse(file)
+    value, itemsizes = parse_with_itemsizes(file)
+    entries = collect(value)
+    keys = parse(file)
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    places: dict[str, tuple[int, int]] = {}
+    end = file.tell()
+    for key in keys if isinstance(keys, list) else ():
+        if key not in itemsizes or end + _COUNT.size > len(mapped):
+            raise CheckpointError("truncated or damaged: a storage has no length or no type")
+        start = end + _COUNT.size
+        size = _COUNT.unpack(mapped[end:start])[0] * itemsizes[key]
+        end = start + size
+        if size < 0 or end > len(mapped):
+            raise CheckpointError("truncated or damaged: a storage ends behind the end")
+        places[key] = start, size
+    return _view(entries, places.get, mapped), entries.others
+
+
+def _view(
+    entries: Entries, find: Callable[[str], tuple[int, int] | None], mapped: mmap.mmap
+) -> dict[str, np.ndarray]:
+    """The tensors where they lie in the file.
+
+    Args:
+        entries: Tensors by name.
+        find: Gives the first byte of a storage and its number of bytes; None where there is no such storage.
+        mapped: Content of the file.
+    """
+    _check_repetitions(entries.tensors)
+    places: dict[str, tuple[int, int] | None] = {}
     arrays = {}
-    for name, record in records.items():
-        if record.key not in starts:
-            member = members.get(f"{folder}data/{record.key}")
-            if member is None:
-                raise CheckpointError(f"truncated or damaged: the values of {name} are absent")
-            starts[record.key] = _find_values(member, mapped)
-        start, size = starts[record.key], members[f"{folder}data/{record.key}"].file_size
+    for name, record in entries.tensors.items():
+        if record.key not in places:
+            places[record.key] = find(record.key)
+        place = places[record.key]
+        if place is None:
+            raise CheckpointError(f"truncated or damaged: the values of {name} are absent")
+        start, size = place
         itemsize = record.dtype.itemsize
         if record.storage_size * itemsize > size:
             raise CheckpointError(f"truncated or damaged: the values of {name} are cut short")
@@ -108,17 +191,11 @@ def _read_archive(archive: zipfile.ZipFile, descriptor: int) -> dict[str, np.nda
     return arrays
 
 
-def _find_state_dict(value: Any) -> dict[str, TensorRecord]:
-    for inner in (value.get(key) for key in _NESTED_UNDER) if isinstance(value, dict) else ():
-        if isinstance(inner, dict):
-            value = inner
-            break
-    if not isinstance(value, dict) or not value:
-        raise CheckpointError("holds no state dict")
-    for name, record in value.items():
-        if not isinstance(name, str) or not isinstance(record, TensorRecord):
-            raise CheckpointError(f"holds no state dict: {name!r} is not a tensor")
-    return value
+def _check_repetitions(records: Mapping[str, TensorRecord]) -> None:
+    """Tensors of stride 0 repeat a number; without a limit, a small file could ask for any amount of memory."""
+    elements = [(prod(record.shape), record.storage_size) for record in records.values()]
+    if sum(count for count, stored in elements if count > stored) > _MOST_REPEATED:
+        raise CheckpointError("its tensors repeat few numbers more often than any model needs")
 
 
 def _find_values(member: zipfile.ZipInfo, mapped: mmap.mmap) -> int:

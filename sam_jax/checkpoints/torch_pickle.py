@@ -1,65 +1,31 @@
 """The pickle inside a PyTorch checkpoint, read and written by hand.
 
 Python's own unpickler calls what the file names. This reader calls nothing: it follows the opcodes, and a name from the
-file stays a string, compared with the few that tensors are made of.
+file stays a string, compared with the few that tensors are made of. Whatever else a file names becomes a `Foreign`.
 """
 
 import pickle
 import pickletools
 import struct
 from collections.abc import Iterable
-from math import prod
-from typing import Any, NamedTuple, TypeVar
+from io import BufferedReader
+from typing import Any, TypeVar
 
-import jax.numpy as jnp
-import numpy as np
-
+from sam_jax.checkpoints.torch_records import (
+    LONGEST_NAME,
+    STORAGE_DTYPES,
+    Foreign,
+    Name,
+    TensorRecord,
+    as_dict,
+    find_itemsize,
+    find_storage,
+    make_foreign,
+    rebuild,
+)
 from sam_jax.types import CheckpointError
 
-STORAGE_DTYPES = {
-    "torch.DoubleStorage": np.dtype("<f8"),
-    "torch.FloatStorage": np.dtype("<f4"),
-    "torch.HalfStorage": np.dtype("<f2"),
-    "torch.BFloat16Storage": np.dtype(jnp.bfloat16),
-    "torch.LongStorage": np.dtype("<i8"),
-    "torch.IntStorage": np.dtype("<i4"),
-    "torch.ShortStorage": np.dtype("<i2"),
-    "torch.CharStorage": np.dtype("i1"),
-    "torch.ByteStorage": np.dtype("u1"),
-    "torch.BoolStorage": np.dtype("?"),
-}
-_CALLABLE = {
-    "collections.OrderedDict",
-    "torch.Size",
-    "torch._utils._rebuild_parameter",
-    "torch._utils._rebuild_tensor_v2",
-}
-
-
 T = TypeVar("T")
-
-
-class TensorRecord(NamedTuple):
-    """Where a tensor lies: `key` names its storage; offset and strides count elements of `dtype`."""
-
-    key: str
-    dtype: np.dtype
-    storage_size: int
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-
-class _Name(NamedTuple):
-    """A global that the pickle names; never looked up."""
-
-    name: str
-
-
-class _Storage(NamedTuple):
-    key: str
-    dtype: np.dtype
-    size: int
 
 
 class _Machine:
@@ -69,6 +35,7 @@ class _Machine:
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
+        self.itemsizes: dict[str, int] = {}
 
     def pop_to_mark(self) -> list[Any]:
         start = self.marks.pop()
@@ -98,49 +65,80 @@ class _Machine:
                 stack.append(argument)
             case "BINFLOAT" | "FLOAT" | "BINUNICODE" | "SHORT_BINUNICODE" | "BINUNICODE8":
                 stack.append(argument)
+            case "UNICODE" | "STRING" | "BINSTRING" | "SHORT_BINSTRING":
+                stack.append(argument)
+            case "BINBYTES" | "SHORT_BINBYTES" | "BINBYTES8" | "BYTEARRAY8":
+                stack.append(argument)
             case "MARK":
                 self.marks.append(len(stack))
+            case "POP":
+                if self.marks[-1:] == [len(stack)]:
+                    self.marks.pop()
+                else:
+                    self.pop(1)
+            case "POP_MARK":
+                self.pop_to_mark()
+            case "DUP":
+                stack.append(stack[-1])
             case "EMPTY_TUPLE":
                 stack.append(())
             case "TUPLE":
                 stack.append(tuple(self.pop_to_mark()))
             case "TUPLE1" | "TUPLE2" | "TUPLE3":
                 stack.append(tuple(self.pop(int(opcode[-1]))))
-            case "EMPTY_LIST":
+            case "EMPTY_LIST" | "EMPTY_SET":
                 stack.append([])
+            case "LIST" | "FROZENSET":
+                stack.append(self.pop_to_mark())
             case "APPEND":
-                (item,) = self.pop(1)
-                _container(stack[-1], list).append(item)
-            case "APPENDS":
-                items = self.pop_to_mark()
-                _container(stack[-1], list).extend(items)
+                _add_items(stack, self.pop(1))
+            case "APPENDS" | "ADDITEMS":
+                _add_items(stack, self.pop_to_mark())
             case "EMPTY_DICT":
                 stack.append({})
+            case "DICT":
+                stack.append(as_dict(self.pop_to_mark()))
             case "SETITEM":
                 _set_items(stack, self.pop(2))
             case "SETITEMS":
                 _set_items(stack, self.pop_to_mark())
-            case "BINGET" | "LONG_BINGET":
+            case "GET" | "BINGET" | "LONG_BINGET":
                 stack.append(self.memo[argument])
-            case "BINPUT" | "LONG_BINPUT":
+            case "PUT" | "BINPUT" | "LONG_BINPUT":
                 self.memo[argument] = stack[-1]
             case "MEMOIZE":
                 self.memo[len(self.memo)] = stack[-1]
             case "GLOBAL":
-                stack.append(_allowed(argument.replace(" ", ".")))
+                stack.append(Name(argument.replace(" ", ".")))
             case "STACK_GLOBAL":
                 module, name = self.pop(2)
-                stack.append(_allowed(f"{module}.{name}"))
+                stack.append(Name(f"{_text_of(module)}.{_text_of(name)}"))
+            case "EXT1" | "EXT2" | "EXT4":
+                stack.append(Foreign(f"extension {argument}"))
+            case "PERSID":
+                stack.append(Foreign("persistent object"))
             case "BINPERSID":
-                stack.append(_storage(*self.pop(1)))
+                (persistent_id,) = self.pop(1)
+                stack.append(find_storage(persistent_id))
+                self.itemsizes |= find_itemsize(persistent_id)
             case "REDUCE":
-                stack.append(_rebuild(*self.pop(2)))
+                stack.append(rebuild(*self.pop(2)))
+            case "NEWOBJ":
+                stack.append(make_foreign(self.pop(2)[0]))
+            case "NEWOBJ_EX":
+                stack.append(make_foreign(self.pop(3)[0]))
+            case "OBJ":
+                stack.append(make_foreign(self.pop_to_mark()[0]))
+            case "INST":
+                self.pop_to_mark()
+                stack.append(make_foreign(Name(argument.replace(" ", "."))))
             case "BUILD":
-                # Attributes of a state dict: the versions of its modules, which SAM has none of.
+                # Attributes: of a state dict the versions of its modules, which SAM has none of.
                 self.pop(1)
-                _container(stack[-1], dict)
+                if not isinstance(stack[-1], Foreign):
+                    _container(stack[-1], dict)
             case _:
-                raise CheckpointError(f"its pickle uses {opcode}, which no tensor needs")
+                raise CheckpointError(f"its pickle uses {opcode}, which no checkpoint needs")
 
 
 def _container(value: Any, kind: type[T]) -> T:
@@ -149,86 +147,34 @@ def _container(value: Any, kind: type[T]) -> T:
     return value
 
 
+def _add_items(stack: list[Any], items: list[Any]) -> None:
+    if not isinstance(stack[-1], Foreign):
+        _container(stack[-1], list).extend(items)
+
+
 def _set_items(stack: list[Any], items: list[Any]) -> None:
-    target = _container(stack[-1], dict)
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        if not isinstance(key, str | int):  # hashing nested tuples can take for ever
-            raise TypeError("a key is neither text nor a number")
-        target[key] = value
+    if not isinstance(stack[-1], Foreign):
+        _container(stack[-1], dict).update(as_dict(items))
 
 
-def _allowed(name: str) -> _Name:
-    if name not in _CALLABLE and name not in STORAGE_DTYPES:
-        raise CheckpointError(
-            f"refused, nothing was run: its pickle names {name[:100]}, which is no part of a file of tensors; "
-            "if you trust where it comes from, load it in PyTorch and save the state_dict alone"
-        )
-    return _Name(name)
+def _text_of(value: Any) -> str:
+    return _container(value, str)[:LONGEST_NAME]
 
 
-def _storage(persistent_id: Any) -> _Storage:
-    kind, name, key, _location, size = persistent_id
-    if kind != "storage" or not isinstance(name, _Name) or not isinstance(key, str):
-        raise TypeError("not a storage")
-    return _Storage(key, STORAGE_DTYPES[name.name], _count(size))
+def parse(stream: bytes | BufferedReader) -> Any:
+    """The value of a pickle: dictionaries, lists, tuples, text, numbers, `TensorRecord`s, and `Foreign` for the rest.
 
-
-def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError("not a count")
-    return value
-
-
-def _rebuild(function: Any, arguments: Any) -> Any:
-    match function, arguments:
-        case _Name("collections.OrderedDict"), ():
-            return {}
-        case _Name("torch.Size"), (tuple() as shape,):
-            return shape
-        case _Name("torch._utils._rebuild_parameter"), (TensorRecord() as tensor, bool(), dict()):
-            return tensor
-        case (
-            _Name("torch._utils._rebuild_tensor_v2"),
-            (
-                _Storage() as storage,
-                offset,
-                tuple() as shape,
-                tuple() as strides,
-                bool(),
-                dict(),
-                *_,
-            ),
-        ):
-            record = TensorRecord(
-                *storage, _count(offset), tuple(map(_count, shape)), tuple(map(_count, strides))
-            )
-            _check_extent(record)
-            return record
-        case _Name(name), _:
-            raise CheckpointError(f"its pickle calls {name} with arguments that no tensor has")
-        case _:
-            raise TypeError("not a function")
-
-
-def _check_extent(record: TensorRecord) -> None:
-    if len(record.shape) != len(record.strides):
-        raise ValueError("as many strides as axes")
-    elements = prod(record.shape)
-    last = record.offset + sum(
-        (side - 1) * stride for side, stride in zip(record.shape, record.strides, strict=True)
-    )
-    # A stride of 0 could make a small file into an array of any size.
-    if elements and (last >= record.storage_size or elements > record.storage_size):
-        raise CheckpointError(f"a tensor of shape {record.shape} reaches beyond its storage")
-
-
-def parse(stream: bytes) -> Any:
-    """The value of a pickle: dictionaries, lists, tuples, text, numbers and `TensorRecord`s.
+    Args:
+        stream: The pickle, or a file that stands at its beginning; the file stands behind it afterwards.
 
     Raises:
-        CheckpointError: The pickle names, calls or contains anything else, or is damaged; the message lacks the file's
-            name.
+        CheckpointError: The pickle is damaged, or tensors in it are; the message lacks the file's name.
     """
+    return parse_with_itemsizes(stream)[0]
+
+
+def parse_with_itemsizes(stream: bytes | BufferedReader) -> tuple[Any, dict[str, int]]:
+    """Like `parse`, and the bytes of a number of every storage by its key, used or not."""
     machine = _Machine()
     try:
         for opcode, argument, _ in pickletools.genops(stream):
@@ -236,9 +182,9 @@ def parse(stream: bytes) -> Any:
         (value,) = machine.stack
     except CheckpointError:
         raise
-    except (ValueError, IndexError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise CheckpointError(f"its pickle is damaged ({error})") from error
-    return value
+    return make_foreign(value) if isinstance(value, Name) else value, machine.itemsizes
 
 
 def serialize(records: Iterable[tuple[str, TensorRecord]]) -> bytes:

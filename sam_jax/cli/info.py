@@ -34,7 +34,7 @@ class Info:
 def _describe_checkpoint(path: Path) -> list[tuple[str, str]]:
     import jax
 
-    from sam_jax.checkpoints import load_checkpoint, name_variant
+    from sam_jax.checkpoints import load_checkpoint, name_variant, read_origin
 
     config, variables = load_checkpoint(path)
     counts = {
@@ -42,8 +42,11 @@ def _describe_checkpoint(path: Path) -> list[tuple[str, str]]:
         for part, leaves in variables["params"].items()
     }
     height, width = config.image_encoder.image_size
+    origin = read_origin(path)
     return [
         ("checkpoint", str(path)),
+        *([("weights under", origin.prefix)] if origin.prefix else []),
+        *([("not used", ", ".join(origin.left_out))] if origin.left_out else []),
         ("variant", name_variant(config)),
         ("input size", f"{height} x {width} pixels (h x w)"),
         (

@@ -74,10 +74,12 @@ def _run(arguments: Sequence[str]) -> int:
     from sam_jax.cli.commands import read_command
 
     command = read_command(arguments)
+    from sam_jax.cli.notes import one_line_notes
     from sam_jax.types import InputError, RunError
 
     try:
-        command.run()
+        with one_line_notes():
+            command.run()
     except InputError as error:
         return _complain(str(error), BAD_INPUT)
     except RunError as error:

@@ -48,6 +48,7 @@ class Predict:
 
     def run(self) -> None:
         """Predict masks, write them, and print a table of them."""
+        from sam_jax.checkpoints import read_origin
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.output_folder import check_output_folder, check_photo_name
         from sam_jax.cli.prediction_files import write_prediction
@@ -74,11 +75,14 @@ class Predict:
             seconds = time.perf_counter() - start
         annotations = write_prediction(self.output, self.image, image, prompts, masks, scores)
         _print_table(annotations)
-        if self.checkpoint == DEFAULT_CHECKPOINT and scores.max(axis=1).min() < DOUBTFUL:
-            print(
-                f"a predicted IoU below {DOUBTFUL} is a doubtful mask: an official checkpoint does better, "
-                "sam-jax download vit_b"
-            )
+        if self.checkpoint == DEFAULT_CHECKPOINT:
+            if scores.max(axis=1).min() < DOUBTFUL:
+                print(
+                    f"a predicted IoU below {DOUBTFUL} is a doubtful mask: an official checkpoint does better, "
+                    "sam-jax download vit_b"
+                )
+        elif origin := str(read_origin(self.checkpoint)):
+            print(f"in {self.checkpoint}, {origin}")
         print(
             f"wrote them, {self.image.stem}_overlay.png and {self.image.stem}.json to {self.output}; "
             f"predicting took {seconds:.1f} s"

@@ -137,7 +137,7 @@ class RleMasks:
         height, width = self._size
         try:
             size, counts = tuple(rle["size"]), rle["counts"]
-            lengths = decompress_counts(counts) if isinstance(counts, str) else counts
+            lengths = decompress_counts(counts) if isinstance(counts, str | bytes) else counts
             edges = np.cumsum(np.asarray(lengths, np.int64))
             is_damaged = (np.diff(edges, prepend=0) < 0).any() or edges[-1] != size[0] * size[1]
         except (InputError, LookupError, TypeError, ValueError, OverflowError) as error:

@@ -184,18 +184,18 @@ class SamAutomaticMaskGenerator:
         self.images_per_batch = images_per_batch
         self.tally = Tally()
 
-    def generate(self, image: np.ndarray) -> list[Record]:
+    def generate(self, image: Any) -> list[Record]:
         """All masks of an image.
 
         Args:
-            image: RGB image of height x width x 3 bytes of 0 to 255.
+            image: RGB image of height x width x 3 bytes of 0 to 255: an array, or what becomes one, as Pillow's images.
 
         Raises:
             InputError: The image is not an RGB image, or too thin for the model.
         """
         return next(self.generate_many([image]))
 
-    def generate_many(self, images: Iterable[np.ndarray]) -> Iterator[list[Record]]:
+    def generate_many(self, images: Iterable[Any]) -> Iterator[list[Record]]:
         """All masks of image after image, while the next ones are being encoded where the device can.
 
         Args:
@@ -209,7 +209,7 @@ class SamAutomaticMaskGenerator:
             parts = [(view, self._search(view, embedding)) for view, embedding in of_image]
             yield self._finish(parts[0][0].pixels.shape[:2], [found for _, found in parts])
 
-    def plan(self, image: np.ndarray) -> list[Crop]:
+    def plan(self, image: Any) -> list[Crop]:
         """Where an image is looked at: the whole of it, and crops.
 
         Raises:
@@ -226,7 +226,7 @@ class SamAutomaticMaskGenerator:
             fit_size(y1 - y0, x1 - x0, self.model.config.image_encoder.image_size)
         return crops
 
-    def _views(self, images: Iterable[np.ndarray]) -> Iterator[_View]:
+    def _views(self, images: Iterable[Any]) -> Iterator[_View]:
         for number, given in enumerate(images):
             image = check_image(given)
             for crop in self.plan(image):
@@ -357,7 +357,7 @@ class SamAutomaticMaskGenerator:
     def _record(self, found: MaskTable[Rle], index: int) -> Record:
         rle = found.masks[index]
         counts = rle["counts"]
-        assert not isinstance(counts, str)
+        assert isinstance(counts, list)
         segmentation: Bool[np.ndarray, "h w"] | Rle = rle
         if self.output_mode == "binary_mask":
             segmentation = decode_rle(rle)

@@ -16,6 +16,7 @@ from sam_jax.models import (
     SamConfig,
     default_compute,
     init_variables,
+    suit,
 )
 from sam_jax.ops.arguments import describe
 from sam_jax.types import InputError
@@ -47,7 +48,7 @@ def load(
     path = SHIPPED if checkpoint is None else checkpoint
     config, variables = load_checkpoint(path, image_size=image_size)
     compute = compute or default_compute(bytes_per_prompt=config.bytes_per_prompt)
-    return Model(config, jax.device_put(variables), compute)
+    return Model(config, jax.device_put(variables), suit(compute, jax.local_devices()[0]))
 
 
 def copy_to_devices(model: Model) -> list[Model]:
@@ -59,7 +60,8 @@ def _builder(config: SamConfig) -> Callable[..., Model]:
     def build(checkpoint: str | os.PathLike[str] | None = None) -> Model:
         if checkpoint is None:
             compute = default_compute(bytes_per_prompt=config.bytes_per_prompt)
-            return Model(config, init_variables(config), compute)
+            variables = init_variables(config)
+            return Model(config, variables, suit(compute, jax.local_devices()[0]))
         model = load(checkpoint)
         if model.config != config:
             raise InputError(

@@ -1,5 +1,9 @@
 """Prompting one image again and again, with the official interface."""
 
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
@@ -10,9 +14,21 @@ from sam_jax.inference.prompt_batches import decode_in_batches
 from sam_jax.inference.prompts import PROMPT_SIZES, make_prompts
 from sam_jax.inference.steps import embed_images
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits, upscale_masks
-from sam_jax.models import Model
+from sam_jax.models import Compute, Model, SamConfig, abstract_variables
 from sam_jax.ops.arguments import as_numbers, check_image
 from sam_jax.types import ImageEmbedding, InputError
+
+
+class EmbeddedImage(NamedTuple):
+    """What a predictor keeps of an image: all that further prompts need, as a pytree of arrays and integers.
+
+    Attributes:
+        features: Embedding of the image as `sam_jax.models.encode_image` gives it for a batch of one.
+        framing: Place of the image in the model's padded input.
+    """
+
+    features: ImageEmbedding
+    framing: Framing
 
 
 class SamPredictor:
@@ -29,7 +45,6 @@ class SamPredictor:
 
     Attributes:
         model: Model with its weights.
-        embedding: Embedding of the image as `sam_jax.models.encode_image` gives it; None before an image is set.
     """
 
     def __init__(self, sam_model: Model) -> None:
@@ -39,14 +54,13 @@ class SamPredictor:
 
     def reset_image(self) -> None:
         """Forgets the image."""
-        self.embedding: ImageEmbedding | None = None
-        self._framing: Framing | None = None
+        self._embedded: EmbeddedImage | None = None
 
-    def set_image(self, image: np.ndarray, image_format: str = "RGB") -> None:
+    def set_image(self, image: Any, image_format: str = "RGB") -> None:
         """Computes the image's embedding, for `predict` to use.
 
         Args:
-            image: Image of height x width x 3 bytes of 0 to 255.
+            image: Image of height x width x 3 bytes of 0 to 255: an array, or what becomes one, as Pillow's images.
             image_format: Order of the colours: "RGB", or "BGR" as OpenCV has it.
 
         Raises:
@@ -60,15 +74,28 @@ class SamPredictor:
             image = image[..., ::-1]
         framed, framing = frame_image(image, self.model.config.image_encoder.image_size)
         fitted = np.asarray([framing.fitted], np.int32)
-        self.embedding = embed_images(self.model, framed[None], fitted)
-        self._framing = framing
+        self._embedded = EmbeddedImage(embed_images(self.model, framed[None], fitted), framing)
+
+    @property
+    def embedding(self) -> EmbeddedImage | None:
+        """The image as `set_image` leaves it, which can be kept and set again; None before an image is set."""
+        return self._embedded
+
+    @embedding.setter
+    def embedding(self, embedding: EmbeddedImage | None) -> None:
+        """Set an image that this or another predictor of the same model has embedded, instead of `set_image`.
+
+        Raises:
+            InputError: The embedding is of another model.
+        """
+        self._embedded = None if embedding is None else _check_embedding(self.model, embedding)
 
     def predict(
         self,
-        point_coords: Shaped[np.ndarray, "p 2"] | None = None,
-        point_labels: Shaped[np.ndarray, " p"] | None = None,
+        point_coords: Shaped[np.ndarray, "... p 2"] | None = None,
+        point_labels: Shaped[np.ndarray, "... p"] | None = None,
         box: Shaped[np.ndarray, "..."] | None = None,
-        mask_input: Shaped[np.ndarray, "1 h_low w_low"] | None = None,
+        mask_input: Shaped[np.ndarray, "... h_low w_low"] | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
     ) -> tuple[
@@ -80,9 +107,10 @@ class SamPredictor:
 
         Args:
             point_coords: Clicks x, y in pixels of the image.
-            point_labels: A label for every click: 1 on the object, 0 beside it.
+            point_labels: A label for every click: 1 on the object, 0 beside it. Two points labelled 2 and 3 are the
+                upper left and the lower right corner of a box.
             box: Box x0, y0, x1, y1 in pixels of the image.
-            mask_input: Low-resolution logits of an earlier answer.
+            mask_input: Low-resolution logits of one mask of an earlier answer.
             multimask_output: Whether to give three masks, which is best for a single click, or one, which is best for
                 several prompts together.
             return_logits: Whether to give masks as logits instead of thresholding them at 0.
@@ -93,8 +121,9 @@ class SamPredictor:
 
         Raises:
             RuntimeError: No image was set.
-            InputError: There is no prompt, or its parts don't fit each other.
+            InputError: There is no prompt, it is for several objects, or its parts don't fit each other.
         """
+        _check_single(point_coords, point_labels, box, mask_input)
         masks, iou, low = self.predict_batch(
             None if point_coords is None else as_numbers("point_coords", point_coords)[None],
             None if point_labels is None else as_numbers("point_labels", point_labels)[None],
@@ -121,8 +150,9 @@ class SamPredictor:
         """`predict` for several objects of the image at once, each with its own prompt.
 
         Stands for the official `predict_torch`, but takes coordinates in pixels of the image, not of the input frame.
+        For no objects the answers are arrays without elements.
         """
-        framing = self._require_framing()
+        features, framing = self._require_image()
         prompts = make_prompts(
             framing,
             point_coords=_as_array(point_coords),
@@ -132,10 +162,17 @@ class SamPredictor:
         )
         plan, upscale = plan_upscaling(framing), upscale_logits if return_logits else upscale_masks
         height, width = framing.original
-        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+        count = self.model.config.mask_decoder.num_multimask_outputs if multimask_output else 1
+        parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = [
+            (
+                np.zeros((0, count, height, width), np.float32 if return_logits else bool),
+                np.zeros((0, count), np.float32),
+                np.zeros((0, count, *framing.low_size), np.float32),
+            )
+        ]
         for batch in decode_in_batches(
             self.model,
-            self.embedding,
+            features,
             prompts,
             PROMPT_SIZES,
             multimask_output=multimask_output,
@@ -158,28 +195,85 @@ class SamPredictor:
     @property
     def features(self) -> Float[Array, "1 d gh gw"]:
         """The image embedding with channels first, as the official attribute has it, on the device."""
-        self._require_framing()
-        return jnp.moveaxis(self.model.sam.features_of(self.embedding), -1, 1)
+        return jnp.moveaxis(self.model.sam.features_of(self._require_image().features), -1, 1)
 
     @property
     def is_image_set(self) -> bool:
         """Whether `predict` has an image to work on."""
-        return self._framing is not None
+        return self._embedded is not None
 
     @property
     def original_size(self) -> tuple[int, int]:
         """Height and width of the image as it came."""
-        return self._require_framing().original
+        return self._require_image().framing.original
 
     @property
     def input_size(self) -> tuple[int, int]:
         """Height and width of the resized image inside the padded input."""
-        return self._require_framing().fitted
+        return self._require_image().framing.fitted
 
-    def _require_framing(self) -> Framing:
-        if self._framing is None:
+    def _require_image(self) -> EmbeddedImage:
+        if self._embedded is None:
             raise RuntimeError("no image: call set_image(...) first")
-        return self._framing
+        return self._embedded
+
+
+def _check_embedding(model: Model, embedding: EmbeddedImage) -> EmbeddedImage:
+    """The embedding with sizes that are integers, whatever a file or a function over pytrees has made of them."""
+    features, framing = embedding
+    sizes = [(int(height), int(width)) for height, width in framing]
+    expected = _embedding_shapes(model.config, model.compute)
+    if jax.tree.structure(features) != jax.tree.structure(expected) or any(
+        np.shape(leaf) != other.shape
+        for leaf, other in zip(jax.tree.leaves(features), jax.tree.leaves(expected), strict=True)
+    ):
+        shapes = ", ".join(str(np.shape(leaf)) for leaf in jax.tree.leaves(features))
+        wanted = ", ".join(str(leaf.shape) for leaf in jax.tree.leaves(expected))
+        raise InputError(
+            f"the embedding is of another model: its arrays are {shapes}, and this model's are {wanted}"
+        )
+    if len(sizes) != 3 or sizes[2] != model.config.image_encoder.image_size:
+        raise InputError(
+            f"the embedding's framing {sizes} is not of this model, whose input is "
+            f"{model.config.image_encoder.image_size} (h, w)"
+        )
+    return EmbeddedImage(jax.tree.map(jnp.asarray, features), Framing(*sizes))
+
+
+@cache
+def _embedding_shapes(config: SamConfig, compute: Compute) -> Any:
+    """Shapes and dtypes of a model's embedding of one image."""
+    model = Model(config, abstract_variables(config), compute)
+    framed = jax.ShapeDtypeStruct((1, *config.image_encoder.image_size, 3), np.uint8)
+    return jax.eval_shape(embed_images, model, framed, jax.ShapeDtypeStruct((1, 2), np.int32))
+
+
+def _check_single(
+    point_coords: np.ndarray | None,
+    point_labels: np.ndarray | None,
+    box: np.ndarray | None,
+    mask_input: np.ndarray | None,
+) -> None:
+    """Check that a prompt is for one object: the masks of others would be lost."""
+    for name, value, most, shape, plural in (
+        ("point_coords", point_coords, 2, "(p, 2)", "point_coords of shape (n, p, 2)"),
+        ("point_labels", point_labels, 1, "(p,)", "point_labels of shape (n, p)"),
+    ):
+        if value is not None and np.ndim(value) > most:
+            raise InputError(
+                f"predict takes the prompt of one object: {name} of shape {shape}, not {np.shape(value)}; "
+                f"predict_batch takes {plural}"
+            )
+    if box is not None and np.size(box) != 4:
+        raise InputError(
+            f"predict takes one box x0, y0, x1, y1, not an array of shape {np.shape(box)}; "
+            "predict_batch(boxes=...) takes several, of shape (n, 4), and answers each"
+        )
+    if mask_input is not None and (np.ndim(mask_input) != 3 or len(mask_input) != 1):
+        raise InputError(
+            f"mask_input is the low-resolution logits of one mask, of shape (1, h, w), not {np.shape(mask_input)}: "
+            "choose one, low_res_masks[i : i + 1], or give all to predict_batch(mask_inputs=...)"
+        )
 
 
 def _as_array(values: np.ndarray | None) -> np.ndarray | None:

@@ -15,6 +15,8 @@ PROMPT_SIZES = (1, 2, 4, 8, 16, 32, 64)
 LARGEST = 1e6
 """Largest magnitude of coordinates and logits in prompts; the model's products of far larger ones would be infinite."""
 
+_CORNERS = (PointLabel.TOP_LEFT, PointLabel.BOTTOM_RIGHT)
+
 
 def make_prompts(
     framing: Framing,
@@ -29,7 +31,8 @@ def make_prompts(
     Args:
         framing: Where the image lies in the padded input.
         point_coords: Points x, y in pixels of the original image.
-        point_labels: A label for every point: 1 foreground, 0 background, -1 no point.
+        point_labels: A label for every point: 1 foreground, 0 background, 2 and 3 the upper left and the lower right
+            corner of a box, -1 no point.
         boxes: Boxes x0, y0, x1, y1 in pixels of the original image.
         mask_inputs: Low-resolution logits of an earlier answer.
 
@@ -43,13 +46,14 @@ def make_prompts(
         points.append(framing.to_frame(point_coords))
         labels.append(np.asarray(point_labels, np.int32))
         if boxes is None:
+            # As after a box, no padding point follows the corners of one.
+            has_corners = np.isin(point_labels, _CORNERS).any(axis=1, keepdims=True)
+            padding = np.where(has_corners, PointLabel.ABSENT, PointLabel.NOT_A_POINT)
             points.append(np.zeros((n, 1, 2), np.float32))
-            labels.append(np.full((n, 1), PointLabel.NOT_A_POINT, np.int32))
+            labels.append(padding.astype(np.int32))
     if boxes is not None:
         points.append(framing.to_frame(np.asarray(boxes).reshape(n, 2, 2)))
-        labels.append(
-            np.tile(np.array([PointLabel.TOP_LEFT, PointLabel.BOTTOM_RIGHT], np.int32), (n, 1))
-        )
+        labels.append(np.tile(np.array(_CORNERS, np.int32), (n, 1)))
     prompts = Prompts(
         np.concatenate(points, axis=1)[None],
         np.concatenate(labels, axis=1)[None],
@@ -106,8 +110,15 @@ def _check(
                 f"{point_coords.shape[1]} points a prompt need as many labels, not an array of shape "
                 f"{point_labels.shape}"
             )
-        if not np.isin(point_labels, (-1, 0, 1)).all():
-            raise InputError("point labels are 1 (foreground), 0 (background) or -1 (no point)")
+        if not np.isin(point_labels, (-1, 0, 1, *_CORNERS)).all():
+            raise InputError(
+                "point labels are 1 (foreground), 0 (background), 2 and 3 (corners of a box) or -1 (no point)"
+            )
+        for corner, other in (_CORNERS, _CORNERS[::-1]):
+            if ((point_labels == corner).sum(axis=1) != (point_labels == other).sum(axis=1)).any():
+                raise InputError(
+                    "points labelled 2 and 3 are the two corners of a box: one of each"
+                )
     if boxes is not None and (boxes.ndim != 2 or boxes.shape[1] != 4):
         raise InputError(f"a box is x0, y0, x1, y1; the array of boxes has shape {boxes.shape}")
     if mask_inputs is not None and mask_inputs.shape[1:] != framing.low_size:

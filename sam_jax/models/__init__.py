@@ -1,6 +1,6 @@
 """The model: Flax Linen modules, one file for each box of the paper's figure."""
 
-from sam_jax.models.compute import ON_ACCELERATOR, ON_CPU, Compute, default_compute
+from sam_jax.models.compute import ON_ACCELERATOR, ON_CPU, Compute, default_compute, suit
 from sam_jax.models.config import (
     TINY,
     VIT_B,
@@ -47,4 +47,5 @@ __all__ = [
     "encode_prompts",
     "init_variables",
     "make_sam",
+    "suit",
 ]

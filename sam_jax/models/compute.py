@@ -1,6 +1,7 @@
 """How a model is computed, as against what it computes: same weights, same numbers, another speed and memory."""
 
 from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,9 @@ class Compute:
         windows_at_once: Number of windows that are attended to in one product.
         tokens_at_once: Number of image tokens that pass through a block's MLP together.
         prompts_at_once: Number of prompts that are decoded together.
+        attention: "strips" for attention in strips of query rows, on any device; "cudnn" for cuDNN's fused kernel, with
+            bfloat16 on NVIDIA GPUs from Hopper on; "splash" for JAX's fused kernel on TPUs; None where `suit` shall
+            choose, and strips where it does not. Layers that a kernel does not fit go in strips.
     """
 
     dtype: str = "float32"
@@ -33,13 +37,23 @@ class Compute:
     windows_at_once: int = 1
     tokens_at_once: int = 1024
     prompts_at_once: int = 1
+    attention: str | None = None
 
     def __post_init__(self) -> None:
         if self.dtype not in ("float32", "bfloat16"):
             raise InputError(f"dtype is float32 or bfloat16, not {self.dtype!r}")
+        if self.attention not in (None, "strips", "cudnn", "splash"):
+            raise InputError(f"attention is strips, cudnn or splash, not {self.attention!r}")
+        if self.attention == "cudnn" and self.dtype != "bfloat16":
+            raise InputError("attention by cudnn takes dtype bfloat16; take strips, or bfloat16")
         for field in fields(self):
             if field.name.endswith("_at_once"):
                 check_count(field.name, getattr(self, field.name), least=1)
+
+    @property
+    def fused_kernel(self) -> Literal["cudnn", "splash"] | None:
+        """The kernel that computes attention; None for attention in strips."""
+        return self.attention if self.attention in ("cudnn", "splash") else None
 
     @property
     def jax_dtype(self) -> jnp.dtype:
@@ -84,3 +98,27 @@ def default_compute(*, training: bool = False, bytes_per_prompt: int | None = No
         return IN_TRAINING_ON_CPU
     together = 1 if bytes_per_prompt is None else max(1, CACHED_BYTES // bytes_per_prompt)
     return replace(ON_CPU, prompts_at_once=together)
+
+
+HOPPER = 9
+"""Compute capability of the first NVIDIA GPUs whose fused attention takes heads as wide as SAM's extended ones."""
+
+
+def suit(compute: Compute, device: Any) -> Compute:
+    """A computation whose open choices are made for a device.
+
+    Args:
+        compute: How a model is computed; `compute.attention` may be None.
+        device: A device of JAX, of the mesh on which the model will run.
+    """
+    if compute.attention is not None:
+        return compute
+    kernel = _find_kernel(device) if compute.dtype == "bfloat16" else None
+    return replace(compute, attention=kernel or "strips")
+
+
+def _find_kernel(device: Any) -> str | None:
+    if device.platform == "tpu":
+        return "splash"
+    capability = str(getattr(device, "compute_capability", "")).split(".")[0]
+    return "cudnn" if capability.isdigit() and int(capability) >= HOPPER else None

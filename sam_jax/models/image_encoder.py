@@ -18,6 +18,7 @@ from sam_jax.ops.activations import gelu
 from sam_jax.ops.arguments import check_counts, check_finite, check_number, check_size
 from sam_jax.ops.attention import attend_globally, attend_in_windows
 from sam_jax.ops.batching import replace_in_batches
+from sam_jax.ops.fused_attention import attend_fused, fits
 from sam_jax.types import AnyArray, InputError
 
 
@@ -95,7 +96,13 @@ class RelativeAttention(nn.Module):
             table = self.param(name, nn.initializers.zeros, (2 * side - 1, d))
             return table.astype(dtype)
 
-        if self.is_global:
+        grid = (gh, gw) if self.is_global else (config.window_size, config.window_size)
+        tables = relative_table("rel_pos_h", grid[0]), relative_table("rel_pos_w", grid[1])
+        kernel = compute.fused_kernel
+        if kernel is not None and fits(kernel, d, grid):
+            window = None if self.is_global else config.window_size
+            mixed = attend_fused(qkv, bias, *tables, heads=heads, window=window, kernel=kernel)
+        elif self.is_global:
             q, k, v = jnp.moveaxis(
                 (qkv + bias.reshape(1, 1, 1, -1)).reshape(b, gh, gw, 3, heads, d), 3, 0
             )
@@ -103,8 +110,7 @@ class RelativeAttention(nn.Module):
                 q,
                 k,
                 v,
-                relative_table("rel_pos_h", gh),
-                relative_table("rel_pos_w", gw),
+                *tables,
                 heads_at_once=compute.heads_at_once,
                 rows_at_once=compute.rows_at_once,
             )
@@ -112,8 +118,7 @@ class RelativeAttention(nn.Module):
             mixed = attend_in_windows(
                 qkv,
                 bias,
-                relative_table("rel_pos_h", config.window_size),
-                relative_table("rel_pos_w", config.window_size),
+                *tables,
                 heads=heads,
                 window=config.window_size,
                 windows_at_once=compute.windows_at_once,

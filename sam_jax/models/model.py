@@ -1,7 +1,7 @@
 """A model with its weights, and the pure functions that run it over batches of images and prompts."""
 
 import math
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import flax.struct
@@ -76,7 +76,11 @@ def encode_image(
     Raises:
         InputError: The images have another size than the model's.
     """
-    return model.sam.apply(model.variables, pixels, branches, method="encode_image")
+    encode = partial(model.sam.apply, model.variables, method="encode_image")
+    if pixels.shape[0] == 0:
+        of_one = jax.eval_shape(encode, jnp.zeros((1, *pixels.shape[1:])))
+        return jax.tree.map(lambda leaf: jnp.zeros((0, *leaf.shape[1:]), leaf.dtype), of_one)
+    return encode(pixels, branches)
 
 
 def encode_prompts(model: Model, prompts: Prompts) -> EncodedPrompts:
@@ -131,12 +135,21 @@ def decode_masks(
 
         return map_in_batches(decode_prompt, sam.relate(image, of_image), at_once)
 
-    logits, iou = map_in_batches(decode_image, (image_embeddings, prompts), max(1, at_once // n))
+    logits, iou = map_in_batches(
+        decode_image, (image_embeddings, prompts), max(1, at_once // max(1, n))
+    )
     return MaskPrediction(logits, iou)
 
 
 def abstract_variables(config: SamConfig) -> Variables:
     """The tree of weights as shapes and dtypes; nothing is computed."""
+    # Each caller gets dicts of its own.
+    return jax.tree.map(lambda leaf: leaf, _trace_variables(config))
+
+
+@lru_cache(maxsize=16)
+def _trace_variables(config: SamConfig) -> Variables:
+    """What `abstract_variables` returns; tracing takes over a second, and a run asks several times."""
     height, width = config.image_encoder.image_size
     prompts = Prompts(
         jnp.zeros((1, 1, 1, 2)),

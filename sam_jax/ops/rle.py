@@ -24,11 +24,11 @@ class Rle(TypedDict):
 
     Attributes:
         size: Height and width of the mask in pixels.
-        counts: Lengths of the runs, or COCO's string of them.
+        counts: Lengths of the runs, or COCO's string of them, which pycocotools gives as bytes.
     """
 
     size: list[int]
-    counts: list[int] | str
+    counts: list[int] | str | bytes
 
 
 def encode_rle(mask: Bool[np.ndarray, "h w"], *, compress: bool = False) -> Rle:
@@ -92,7 +92,7 @@ def decode_rle(rle: Rle) -> Bool[np.ndarray, "h w"]:
     """
     height, width = rle["size"]
     counts = rle["counts"]
-    runs = decompress_counts(counts) if isinstance(counts, str) else counts
+    runs = decompress_counts(counts) if isinstance(counts, str | bytes) else counts
     # Python's integers, since in 64 bits long runs can add up to anything.
     if min(runs, default=0) < 0 or sum(runs) != height * width:
         raise InputError(
@@ -127,13 +127,14 @@ def compress_counts(counts: Sequence[int]) -> str:
     return characters.astype(np.uint8).tobytes().decode("ascii")
 
 
-def decompress_counts(text: str) -> list[int]:
+def decompress_counts(text: str | bytes) -> list[int]:
     """Unpack COCO's string into the lengths of runs.
 
     Raises:
         InputError: A character is none of COCO's, or the text ends in the middle of a number.
     """
-    characters = np.frombuffer(text.encode(errors="surrogatepass"), np.uint8)
+    encoded = text if isinstance(text, bytes) else text.encode(errors="surrogatepass")
+    characters = np.frombuffer(encoded, np.uint8)
     codes = characters.astype(np.int64) - FIRST_CHARACTER
     is_last = (codes & MORE_BIT) == 0
     if ((codes < 0) | (codes >= 2 * MORE_BIT)).any() or (codes.size and not is_last[-1]):

@@ -20,7 +20,7 @@ from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.example import Batch, RecordError, Source
 from sam_jax.data.framing import normalise
 from sam_jax.data.transforms import frame_example
-from sam_jax.models import Model, Sam, default_compute, encode_image, make_sam
+from sam_jax.models import Model, Sam, default_compute, encode_image, make_sam, suit
 from sam_jax.storage import atomic_file, make_folder, remove_leftovers
 from sam_jax.types import ImageEmbedding, RunError
 
@@ -59,7 +59,8 @@ class Embeddings:
     """
 
     def __init__(self, folder: Path, sam: Sam, encoder: Any) -> None:
-        self._sam = make_sam(sam.config, replace(default_compute(), dtype=sam.compute.dtype))
+        compute = replace(default_compute(), dtype=sam.compute.dtype)
+        self._sam = make_sam(sam.config, suit(compute, jax.local_devices()[0]))
         self._encoder = encoder
         self._like = _abstract_embedding(self._sam, encoder)
         self.folder = folder / _identify(sam, encoder)

@@ -193,37 +193,34 @@ def simulate_session(
         later = answer(Prompts(points, labels, state.logits), multimask_output=False)
         return _State(points, labels, later.logits), (later.losses, later.iou)
 
-    state, (later_losses, later_iou) = jax.lax.scan(
-        jax.checkpoint(iterate), _State(points, labels, first.logits), jnp.arange(1, iterations)
-    )
+    state, later = _State(points, labels, first.logits), None
+    if iterations > 1:  # A loop that never runs would be traced all the same.
+        state, later = jax.lax.scan(jax.checkpoint(iterate), state, jnp.arange(1, iterations))
 
-    metrics = _add_up(first, later_losses, later_iou, valid)
+    metrics = _add_up(first, later, valid)
     return metrics, Session(state.points, state.labels, first.logits, state.logits)
 
 
 def _add_up(
-    first: _Answer,
-    later_losses: SamLosses,
-    later_iou: Float[Array, "i b n"],
-    valid: Bool[Array, "b n"],
+    first: _Answer, later: tuple[SamLosses, Float[Array, "i b n"]] | None, valid: Bool[Array, "b n"]
 ) -> Metrics:
-    """Means over iterations, summed over masks."""
+    """Means over iterations, summed over masks; `later` has losses and IoU of the iterations after the first."""
 
-    def total(of_first: Float[Array, "b n"], of_later: Float[Array, "i b n"]) -> Float[Array, ""]:
-        mean = (of_first + of_later.sum(axis=0)) / (1 + len(later_iou))
+    def total(name: str) -> Float[Array, ""]:
+        mean = getattr(first.losses, name)
+        if later is not None:
+            losses, iou = later
+            mean = (mean + getattr(losses, name).sum(axis=0)) / (1 + len(iou))
         return jnp.where(valid, mean, 0.0).sum()
 
-    mask = total(first.losses.mask, later_losses.mask)
-    focal = total(first.losses.focal, later_losses.focal)
-    dice = total(first.losses.dice, later_losses.dice)
-    iou_error = total(first.losses.iou_error, later_losses.iou_error)
-    last_iou = later_iou[-1] if len(later_iou) else first.iou
+    mask, iou_error = total("mask"), total("iou_error")
+    last_iou = first.iou if later is None else later[1][-1]
     return Metrics(
         masks=valid.sum(dtype=jnp.float32),
         loss=mask + iou_error,
         mask=mask,
-        focal=focal,
-        dice=dice,
+        focal=total("focal"),
+        dice=total("dice"),
         iou_error=iou_error,
         first_iou=jnp.where(valid, first.iou, 0.0).sum(),
         last_iou=jnp.where(valid, last_iou, 0.0).sum(),

@@ -10,7 +10,14 @@ from jax.sharding import Mesh, NamedSharding
 
 from sam_jax.checkpoints import load_checkpoint, name_variant
 from sam_jax.distributed import device_mesh, parameter_specs
-from sam_jax.models import Sam, abstract_variables, default_compute, init_variables, make_sam
+from sam_jax.models import (
+    Sam,
+    abstract_variables,
+    default_compute,
+    init_variables,
+    make_sam,
+    suit,
+)
 from sam_jax.training.config import TrainConfig
 from sam_jax.training.optimiser import make_optimiser, make_schedule
 from sam_jax.training.parameters import find_frozen
@@ -58,7 +65,8 @@ def prepare(config: TrainConfig, mesh: Mesh | None = None) -> Preparation:
     _check_batch(config, mesh)
     depth = config.model.image_encoder.depth
     execution = config.execution
-    sam = make_sam(config.model, execution.compute or default_compute(training=True))
+    compute = suit(execution.compute or default_compute(training=True), mesh.devices.flat[0])
+    sam = make_sam(config.model, compute)
     variables = abstract_variables(config.model)
     frozen = find_frozen(variables["params"], config.frozen)
     if config.cache_embeddings and not all(jax.tree.leaves(frozen["image_encoder"])):

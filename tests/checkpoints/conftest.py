@@ -6,6 +6,7 @@ import torch
 from flax.traverse_util import unflatten_dict
 
 from experiments.reference import official_model
+from sam_jax.checkpoints import load_checkpoint
 from sam_jax.checkpoints.conversion import leaf_shapes
 from sam_jax.models import (
     ImageEncoderConfig,
@@ -64,3 +65,13 @@ def make_variables() -> Callable[[SamConfig], Variables]:
 def official(small) -> torch.nn.Module:
     """A small official model with random weights."""
     return official_model(small())
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory) -> tuple[dict[str, torch.Tensor], Variables]:
+    """The state dict of a small official model, and the same weights as our tree."""
+    config = _small(depth=2, global_blocks=(1,))
+    state = dict(official_model(config).state_dict())
+    path = tmp_path_factory.mktemp("published") / "sam.pth"
+    torch.save(state, path)
+    return state, load_checkpoint(path)[1]

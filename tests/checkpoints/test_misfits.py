@@ -1,6 +1,7 @@
 """Files that are no checkpoint, or not of this model: one line says all that is wrong."""
 
 import json
+import tarfile
 from dataclasses import replace
 
 import pytest
@@ -106,11 +107,39 @@ def test_another_model(tmp_path):
     )
 
 
-def test_a_relative_of_the_model(tmp_path, state):
-    """MobileSAM has the same prompt encoder and mask decoder, but another image encoder."""
-    mobile = {key: t for key, t in state.items() if not key.startswith("image_encoder.")}
-    mobile["image_encoder.patch_embed.seq.0.c.weight"] = torch.ones(32, 3, 3, 3)
-    message = refusal(tmp_path / "mobile.pth", mobile)
+@pytest.mark.parametrize(
+    ("relative", "key", "keeps_encoder"),
+    [
+        ("SAM-HQ", "mask_decoder.hf_token.weight", True),
+        ("SAM-HQ", "module.mask_decoder.hf_mlp.layers.0.weight", True),
+        ("SAM 2", "model/image_encoder.trunk.blocks.0.norm1.weight", False),
+        ("SAM 2", "sam_mask_decoder.iou_token.weight", False),
+        ("MobileSAM", "image_encoder.patch_embed.seq.0.c.weight", False),
+        ("EfficientSAM", "prompt_encoder.invalid_points.weight", True),
+        ("EdgeSAM or RepViT-SAM", "image_encoder.features.0.0.c.weight", False),
+        ("EfficientViT-SAM", "image_encoder.backbone.input_stem.op_list.0.conv.weight", False),
+    ],
+)
+def test_relatives_of_the_model_are_named(tmp_path, state, relative, key, keeps_encoder):
+    kept = {
+        name: tensor
+        for name, tensor in state.items()
+        if keeps_encoder or not name.startswith("image_encoder.")
+    }
+    *folder, name = key.split("/")
+    prefix = "module." if name.startswith("module.") else ""
+    value = {prefix + kept_name: tensor for kept_name, tensor in kept.items()}
+    value[name] = torch.ones(4, 4)
+    message = refusal(tmp_path / "relative.pth", {folder[0]: value} if folder else value)
+    assert message.endswith(
+        f"holds {relative}, a relative of Segment Anything, which is not supported"
+    )
+
+
+def test_an_unknown_relative_of_the_model(tmp_path, state):
+    other = {key: t for key, t in state.items() if not key.startswith("image_encoder.")}
+    other["image_encoder.stem.weight"] = torch.ones(32, 3, 3, 3)
+    message = refusal(tmp_path / "other.pth", other)
     assert "is not a Segment Anything checkpoint: its image encoder is another one" in message
 
 
@@ -192,9 +221,10 @@ def test_other_files(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
-def test_old_torch_format(tmp_path):
-    torch.save({"w": torch.ones(3)}, tmp_path / "a.pth", _use_new_zipfile_serialization=False)
-    with pytest.raises(CheckpointError, match=r"PyTorch before 1\.6; load it in PyTorch and save"):
+def test_older_torch_format(tmp_path):
+    with tarfile.open(tmp_path / "a.pth", "w") as archive:
+        archive.addfile(tarfile.TarInfo("sys_info"))
+    with pytest.raises(CheckpointError, match=r"tar archive, as PyTorch wrote before 0\.1\.10"):
         load_checkpoint(tmp_path / "a.pth")
 
 

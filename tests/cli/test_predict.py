@@ -1,11 +1,14 @@
+import argparse
 import json
 import os
 import re
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from sam_jax.checkpoints import convert_checkpoint
 from sam_jax.cli.main import main
 from sam_jax.data.images import read_image, read_mask, write_image, write_mask
 from sam_jax.inference import SamPredictor, load
@@ -243,3 +246,46 @@ def test_a_full_disk_leaves_nothing_half_written(
         assert (output / "bay.json").read_text() == "earlier"
     else:
         assert not output.exists()
+
+
+def test_what_was_read_of_a_photo_is_said_in_one_line(weights, tmp_path, capsys):
+    levels = np.random.default_rng(0).integers(0, 4096, (40, 60)).astype(np.uint16)
+    pages = [Image.fromarray(levels), Image.fromarray(levels)]
+    pages[0].save(tmp_path / "scan.tif", save_all=True, append_images=pages[1:])
+    command = ["predict", tmp_path / "scan.tif", "--point", "3,4", "--checkpoint", weights]
+    assert main([str(word) for word in [*command, "--output", tmp_path / "out"]]) == 0
+    first, second = capsys.readouterr().err.splitlines()[:2]
+    assert first == f"note: {tmp_path}/scan.tif has 2 pages; only the first is read"
+    assert second.startswith(
+        f"note: {tmp_path}/scan.tif has 16 bits a channel and reaches no higher"
+    )
+
+
+def test_where_the_weights_lay_is_said(photo, weights, tmp_path, capsys):
+    convert_checkpoint(weights, tmp_path / "sam.pth")
+    state = torch.load(tmp_path / "sam.pth", weights_only=True)
+    training = {
+        "state_dict": {f"model.{key}": tensor for key, tensor in state.items()},
+        "args": argparse.Namespace(rate=0.1),
+    }
+    torch.save(training, tmp_path / "last.ckpt")
+    said = "the weights lie under state_dict/model.; not used: args (argparse.Namespace)"
+    command = ["predict", str(photo), "--point", "3,4", "--output", str(tmp_path / "out")]
+    assert main([*command, "--checkpoint", str(tmp_path / "last.ckpt")]) == 0
+    assert f"in {tmp_path}/last.ckpt, {said}" in capsys.readouterr().out
+    assert main(["convert", str(tmp_path / "last.ckpt"), str(tmp_path / "a.pth")]) == 0
+    assert f"in {tmp_path}/last.ckpt, {said}" in capsys.readouterr().out
+    assert main(["convert", str(tmp_path / "last.ckpt"), str(tmp_path / "hf")]) == 0
+    assert sorted(os.listdir(tmp_path / "hf")) == [
+        "config.json",
+        "model.safetensors",
+        "preprocessor_config.json",
+    ]
+    capsys.readouterr()
+    assert main(["info", str(tmp_path / "last.ckpt")]) == 0
+    shown = capsys.readouterr().out
+    for text in ("weights under", "state_dict/model.", "not used", "args (argparse.Namespace)"):
+        assert text in shown
+    for path in (weights, tmp_path / "a.pth", tmp_path / "hf"):
+        assert main(["info", str(path)]) == 0
+        assert "not used" not in capsys.readouterr().out

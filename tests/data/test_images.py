@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sam_jax.data.images import read_image, read_mask, write_image, write_mask
-from sam_jax.types import InputError, RunError
+from sam_jax.types import InputError, InputWarning, RunError
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -186,8 +186,49 @@ def test_cmyk(tmp_path):
 def test_first_frame_of_an_animation(tmp_path, ending):
     frames = [Image.new("RGB", (7, 5), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / f"a.{ending}", save_all=True, append_images=frames[1:])
-    pixels = read_image(tmp_path / f"a.{ending}")
+    with pytest.warns(InputWarning, match=rf"a\.{ending} has 2 frames; only the first is read"):
+        pixels = read_image(tmp_path / f"a.{ending}")
     np.testing.assert_allclose(pixels, np.broadcast_to([255, 0, 0], (5, 7, 3)), atol=4)
+
+
+@pytest.mark.parametrize("transparency", [None, 7])
+def test_a_first_frame_smaller_than_its_canvas(tmp_path, transparency):
+    """What the frame leaves free is transparent, whatever lies first in the palette."""
+    indices = RNG.integers(0, 16, (5, 7), dtype=np.uint8)
+    image = Image.fromarray(indices, "P")
+    image.putpalette(RNG.integers(0, 200, 3 * 16, dtype=np.uint8).tobytes())
+    options = {} if transparency is None else {"transparency": transparency}
+    image.save(tmp_path / "a.gif", optimize=False, **options)
+    expected = np.full((9, 12, 3), 255, np.uint8)
+    expected[3:8, 2:9] = read_image(tmp_path / "a.gif")
+    content = bytearray((tmp_path / "a.gif").read_bytes())
+    content[6:10] = struct.pack("<HH", 12, 9)
+    descriptor = content.index(b"\x2c\0\0\0\0")
+    content[descriptor + 1 : descriptor + 5] = struct.pack("<HH", 2, 3)
+    (tmp_path / "a.gif").write_bytes(content)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.gif"), expected)
+
+
+def test_further_pictures_of_a_jpeg_are_not_said(tmp_path):
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue")]
+    frames[0].save(tmp_path / "a.jpg", format="MPO", save_all=True, append_images=frames[1:])
+    np.testing.assert_allclose(read_image(tmp_path / "a.jpg")[0, 0], [255, 0, 0], atol=4)
+
+
+def test_colours_that_use_few_of_sixteen_bits_are_said(tmp_path):
+    """Pillow drops the lower eight, so they cannot be stretched."""
+    levels = RNG.integers(0, 4096, (5, 7, 3), dtype=np.uint16)
+    path = write_16_bit_png(tmp_path / "a.png", levels)
+    with pytest.warns(InputWarning, match=r"a\.png has 16 bits .* nearly black: save it with 8"):
+        np.testing.assert_array_equal(read_image(path), levels >> 8)
+
+
+def test_a_netpbm_file_tells_its_white(tmp_path):
+    levels = RNG.integers(0, 4096, (5, 7), dtype=np.uint16)
+    levels[0, 0] = 4095
+    (tmp_path / "a.pgm").write_bytes(b"P5 7 5 4095\n" + levels.astype(">u2").tobytes())
+    expected = three(np.rint(levels / 4095 * 255))
+    np.testing.assert_allclose(read_image(tmp_path / "a.pgm"), expected, atol=1)
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 import skimage.data
+from PIL import Image
 
-from sam_jax import SamAutomaticMaskGenerator, load
+from sam_jax import SamAutomaticMaskGenerator, SamPredictor, load
 from sam_jax.inference import automatic
 from sam_jax.inference.automatic import SA1B
 from sam_jax.ops.boxes import mask_to_box_xywh
@@ -55,6 +56,15 @@ def test_output_modes_say_the_same(model, records, mode):
         assert {**one, "segmentation": 0} == {**other, "segmentation": 0}
 
 
+@pytest.mark.parametrize("kind", [Image.fromarray, jax.numpy.asarray])
+def test_takes_images_that_set_image_takes(model, records, kind):
+    found = SamAutomaticMaskGenerator(model, **LENIENT).generate(kind(PHOTO))
+    assert [record["bbox"] for record in found] == [record["bbox"] for record in records]
+    predictor = SamPredictor(model)
+    predictor.set_image(kind(PHOTO))
+    assert predictor.original_size == (200, 250)
+
+
 @pytest.mark.parametrize("held", [automatic.HELD_BYTES, 0])
 def test_again_gives_the_same_bits(model, records, monkeypatch, held):
     monkeypatch.setattr(automatic, "HELD_BYTES", held)
@@ -71,15 +81,23 @@ def test_points_at_once_make_no_difference(model, records):
     assert [r["area"] for r in other] == pytest.approx([r["area"] for r in records], rel=1e-3)
 
 
+CROPPED = {**LENIENT, "points_per_side": 4, "pred_iou_thresh": 0.1, "crop_n_layers": 1}
+
+
+@pytest.fixture(scope="module")
+def alone(model):
+    """Records of a photo and of a part of it."""
+    generator = SamAutomaticMaskGenerator(model, **CROPPED)
+    return [generator.generate(photo) for photo in (PHOTO, PHOTO[50:150, :120])]
+
+
 @pytest.mark.parametrize("images_per_batch", [1, 2, 3])
-def test_images_together_give_what_each_gives_alone(model, records, images_per_batch):
+def test_images_together_give_what_each_gives_alone(model, alone, images_per_batch):
     photos = [PHOTO, PHOTO[50:150, :120], PHOTO]
-    generator = SamAutomaticMaskGenerator(
-        model, **LENIENT, crop_n_layers=1, images_per_batch=images_per_batch
-    )
-    alone = SamAutomaticMaskGenerator(model, **LENIENT, crop_n_layers=1)
-    for photo, together in zip(photos, generator.generate_many(photos), strict=True):
-        expected = alone.generate(photo)
+    generator = SamAutomaticMaskGenerator(model, **CROPPED, images_per_batch=images_per_batch)
+    assert min(map(len, alone)) >= 3
+    of_photos = zip((*alone, alone[0]), generator.generate_many(photos), strict=True)
+    for expected, together in of_photos:
         assert [r["point_coords"] for r in together] == [r["point_coords"] for r in expected]
         assert [r["area"] for r in together] == pytest.approx(
             [r["area"] for r in expected], rel=1e-3, abs=2
@@ -157,7 +175,7 @@ def test_a_photo_of_48_megapixels(model):
     photo = np.zeros((6000, 8000, 3), np.uint8)
     photo[1500:4200, 2000:6500] = (200, 60, 30)
     generator = SamAutomaticMaskGenerator(
-        model, points_per_side=3, pred_iou_thresh=0.0, stability_score_thresh=0.0
+        model, points_per_side=2, pred_iou_thresh=0.0, stability_score_thresh=0.0
     )
     records = generator.generate(photo)
     assert len(records) >= 1

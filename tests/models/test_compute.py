@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ from sam_jax.models.compute import (
     ON_ACCELERATOR,
     ON_CPU,
     default_compute,
+    suit,
 )
 from sam_jax.types import InputError
 
@@ -34,6 +36,30 @@ def test_an_accelerator_takes_many(monkeypatch, training):
     assert default_compute(training=training, bytes_per_prompt=1 << 30) == ON_ACCELERATOR
 
 
+@pytest.mark.parametrize(
+    ("platform", "capability", "dtype", "expected"),
+    [
+        ("cpu", None, "bfloat16", "strips"),
+        ("gpu", "8.0", "bfloat16", "strips"),
+        ("gpu", "9.0", "float32", "strips"),
+        ("gpu", "9.0", "bfloat16", "cudnn"),
+        ("gpu", "10.0", "bfloat16", "cudnn"),
+        ("gpu", "gfx942", "bfloat16", "strips"),
+        ("tpu", None, "float32", "strips"),
+        ("tpu", None, "bfloat16", "splash"),
+    ],
+)
+def test_attention_suits_the_device(platform, capability, dtype, expected):
+    device = SimpleNamespace(platform=platform, compute_capability=capability)
+    assert suit(Compute(dtype=dtype), device) == Compute(dtype=dtype, attention=expected)
+    chosen = Compute(dtype=dtype, attention="strips")
+    assert suit(chosen, device) == chosen
+
+
+def test_a_cpu_computes_attention_in_strips():
+    assert suit(Compute(dtype="bfloat16"), jax.devices()[0]).attention == "strips"
+
+
 def test_dtype_is_a_name():
     assert Compute(dtype="bfloat16").jax_dtype == jnp.bfloat16
     assert Compute().jax_dtype == jnp.float32
@@ -45,6 +71,8 @@ def test_dtype_is_a_name():
         ({"dtype": "float16"}, "dtype is float32 or bfloat16, not 'float16'"),
         ({"rows_at_once": 0}, "rows_at_once is at least 1, not 0"),
         ({"prompts_at_once": -1}, "prompts_at_once is at least 1, not -1"),
+        ({"attention": "flash"}, "attention is strips, cudnn or splash, not 'flash'"),
+        ({"attention": "cudnn"}, "attention by cudnn takes dtype bfloat16"),
     ],
 )
 def test_impossible_computations_are_refused(change, message):

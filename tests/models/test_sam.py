@@ -57,3 +57,9 @@ def test_a_model_passes_through_jit_and_grad():
 def test_widths_that_differ_are_refused():
     with pytest.raises(InputError, match=r"have one width, not \[32, 64\]"):
         replace(SMALL, prompt_encoder=PromptEncoderConfig(width=64))
+
+
+def test_a_tree_of_shapes_is_the_callers_own():
+    changed = abstract_variables(SMALL)
+    del changed["params"]["image_encoder"]
+    assert abstract_variables(SMALL)["params"].keys() == init_variables(SMALL)["params"].keys()

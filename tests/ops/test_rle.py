@@ -84,3 +84,18 @@ def test_runs_that_do_not_fill_the_mask_are_refused(counts):
 def test_strings_that_are_not_counts_are_refused(text):
     with pytest.raises(InputError, match="damaged run-length encoding"):
         decompress_counts(text)
+
+
+@pytest.mark.parametrize("kind", [bytes, str, tuple, np.array])
+def test_counts_of_any_kind(kind):
+    """pycocotools gives bytes, and other tools tuples and arrays."""
+    mask = np.random.default_rng(0).random((13, 7)) < 0.4
+    rle = encode_rle(mask, compress=kind in (bytes, str))
+    counts = rle["counts"].encode() if kind is bytes else kind(rle["counts"])
+    np.testing.assert_array_equal(decode_rle({"size": (13, 7), "counts": counts}), mask)
+
+
+@pytest.mark.parametrize("text", [b"0", b"\xff"])
+def test_bytes_that_are_not_counts_are_refused(text):
+    with pytest.raises(InputError, match="damaged run-length encoding"):
+        decode_rle({"size": [13, 7], "counts": text})

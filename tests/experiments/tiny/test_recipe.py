@@ -1,6 +1,7 @@
 """The driver on a table of moments: real training, killed and started again."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,7 +52,11 @@ ROW = Stage(
     mixture=Mixture(flat=1.0),
     masks=2,
     warmup_steps=1,
-    model=replace(SMALL, fine=None),
+    model=replace(
+        SMALL,
+        mask_decoder=replace(SMALL.mask_decoder, depth=1, iou_head_depth=2),
+        fine=None,
+    ),
 )
 ROWS = (ROW, replace(ROW, name="larger", side=48, kept=0.25))
 """Of a model like SAM, which compiles quickly; adding layers has a test of its own."""
@@ -92,7 +97,8 @@ def assert_stages_follow_one_another(folder: Path) -> None:
     )
     begun = leaves(folder / "flat/start.safetensors")
     assert all((before[path] == leaf).all() for path, leaf in begun.items())
-    assert np.mean([(before[path] != after[path]).any() for path in after]) > 0.9
+    # Masks were no prompts, so of the layers that encode them only the kernels moved, by weight decay.
+    assert np.mean([(before[path] != after[path]).any() for path in after]) > 0.85
     trained = leaves(folder / "larger/weights.safetensors")
     begun = leaves(folder / "larger/start.safetensors")
     last, half = leaves(folder / "larger.safetensors"), leaves(folder / "tiny.safetensors")
@@ -106,6 +112,10 @@ def test_a_killed_recipe_goes_on_and_ends_as_one_left_alone(tmp_path):
     undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
     assert start(undisturbed).wait() == 0
     assert_stages_follow_one_another(undisturbed)
+    killed.mkdir()
+    for done in ("first_weights.safetensors", "flat.safetensors"):  # The first stage is the same.
+        shutil.copy(undisturbed / done, killed)
+    first = (killed / "flat.safetensors").stat().st_mtime_ns
     process = start(killed)
     deadline = time.monotonic() + 600
     while not (killed / "larger" / "config.json").exists():
@@ -115,7 +125,6 @@ def test_a_killed_recipe_goes_on_and_ends_as_one_left_alone(tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (killed / "larger.safetensors").exists()
-    first = (killed / "flat.safetensors").stat().st_mtime_ns
     assert start(killed).wait() == 0
     assert (killed / "flat.safetensors").stat().st_mtime_ns == first
     name = "tiny.safetensors"
