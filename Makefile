@@ -5,12 +5,15 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+SEEDS := 0 1 2
+COMMANDS := 1000
+CALLS := 3300
 CODE := sam_jax tests experiments docs
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-fast coverage lint format docs bench clean
+.PHONY: help demo test test-fast coverage fuzz lint format docs bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +32,9 @@ coverage: $(VENV)/.test ## run every test and print the lines of sam_jax that no
 	rm -f .coverage .coverage.*
 	$(PYTEST) --ignore tests/parity --cov --cov-report=
 	XLA_FLAGS=--xla_force_host_platform_device_count=8 $(PYTEST) tests/parity --cov --cov-append
+
+fuzz: $(VENV)/.test ## try thousands of random commands and calls (SEEDS="0 1 2" COMMANDS=1000 CALLS=3300)
+	$(BIN)/python -m tests.fuzz --seeds $(SEEDS) --commands $(COMMANDS) --calls $(CALLS)
 
 lint: $(VENV)/.test $(VENV)/.lint ## check style, types and import layers
 	$(BIN)/ruff check $(CODE)

@@ -20,8 +20,6 @@ from sam_jax.inference.overlay import draw_everything, draw_overlay
 FOLDER = Path("demo")
 CLICK = np.array([[300.0, 165.0]])
 ON_THE_OBJECT = np.array([1])
-THRESHOLD = 0.4
-"""A small model is less sure than the large ones that the official thresholds are for."""
 
 
 @contextmanager
@@ -51,10 +49,7 @@ def main() -> None:
     with timed("masks for a click again"):
         masks, scores, _ = predictor.predict(CLICK, ON_THE_OBJECT)
     with timed("masks of everything, and compile"):
-        generator = SamAutomaticMaskGenerator(
-            model, pred_iou_thresh=THRESHOLD, stability_score_thresh=THRESHOLD
-        )
-        records = generator.generate(photo)
+        records = SamAutomaticMaskGenerator(model).generate(photo)
     with timed("draw the pictures"):
         best = masks[[scores.argmax()]]
         clicked, all_masks = FOLDER / "coffee_overlay.png", FOLDER / "coffee_everything.png"

@@ -1,15 +1,24 @@
-"""Segment Anything in JAX: prompt a photo and get masks, or have all of it masked."""
+"""Segment Anything in JAX: prompt a photo and get masks, or have all of it masked.
 
+Public names are imported when they are first used, so that the command line answers before JAX is loaded.
+"""
+
+import importlib
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
 
-from sam_jax.inference import (
-    SamAutomaticMaskGenerator,
-    SamPredictor,
-    load,
-    sam_model_registry,
-)
-from sam_jax.models import TINY, VIT_B, VIT_H, VIT_L, Compute, Model, Sam, SamConfig
-from sam_jax.types import CheckpointError, InputError, RunError
+if TYPE_CHECKING:
+    from sam_jax.data.framing import frame_image, normalise
+    from sam_jax.inference import (
+        SamAutomaticMaskGenerator,
+        SamPredictor,
+        draw_overlay,
+        load,
+        sam_model_registry,
+        show,
+    )
+    from sam_jax.models import TINY, VIT_B, VIT_H, VIT_L, Compute, Model, Sam, SamConfig
+    from sam_jax.types import CheckpointError, InputError, RunError
 
 try:
     __version__ = version("sam-jax")
@@ -30,6 +39,27 @@ __all__ = [
     "SamAutomaticMaskGenerator",
     "SamConfig",
     "SamPredictor",
+    "draw_overlay",
+    "frame_image",
     "load",
+    "normalise",
     "sam_model_registry",
+    "show",
 ]
+_HOMES = ("types", "models", "data.framing", "inference")
+"""Modules that the public names lie in, the quickest to import first."""
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        for home in _HOMES:
+            module = importlib.import_module(f"sam_jax.{home}")
+            if hasattr(module, name):
+                return getattr(module, name)
+    if name in _HOMES:
+        return importlib.import_module(f"sam_jax.{name}")
+    raise AttributeError(f"module 'sam_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

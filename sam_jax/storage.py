@@ -97,9 +97,12 @@ def atomic_file(path: Path, *, is_durable: bool = False) -> Iterator[BinaryIO]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file in UTF-8 that appears whole or not at all; the errors are those of `atomic_file`."""
+    """Write a text file in UTF-8 that appears whole or not at all; the errors are those of `atomic_file`.
+
+    Bytes of file names that are no UTF-8 are escaped.
+    """
     with atomic_file(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, document: Any) -> None:

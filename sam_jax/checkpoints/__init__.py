@@ -2,6 +2,7 @@
 
 from sam_jax.checkpoints.downloads import OFFICIAL_FILES, download
 from sam_jax.checkpoints.load import (
+    SHIPPED,
     SHIPPED_WEIGHTS,
     convert_checkpoint,
     load_checkpoint,
@@ -14,6 +15,7 @@ from sam_jax.checkpoints.torch_file import read_pth, write_pth
 
 __all__ = [
     "OFFICIAL_FILES",
+    "SHIPPED",
     "SHIPPED_WEIGHTS",
     "convert_checkpoint",
     "download",

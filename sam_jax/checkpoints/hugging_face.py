@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import types
 from pathlib import Path
 from typing import Any
 
@@ -121,12 +122,23 @@ def _find_shards(folder: Path, index: Path) -> list[Path]:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON ({error})") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} is not a JSON object")
+    for name, part in value.items():
+        if (name.endswith("_config") or name == "weight_map") and not isinstance(
+            part, dict | types.NoneType
+        ):
+            raise CheckpointError(f"{path}: {name} is not a JSON object")
+    if not all(isinstance(file, str) for file in (value.get("weight_map") or {}).values()):
+        raise CheckpointError(f"{path}: weight_map holds something that is not the name of a file")
     return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number of JSON")
 
 
 def rename(source: Path, tensors: Tensors) -> dict[str, Tensor]:
@@ -168,7 +180,7 @@ def complete_config(folder: Path, config: SamConfig, description: dict[str, Any]
                 num_heads=int(decoder.get("num_attention_heads", config.mask_decoder.num_heads)),
             ),
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
 
 
@@ -203,7 +215,7 @@ def write_folder(folder: Path, config: SamConfig, state: Tensors) -> None:
     names = hugging_face_names(state)
     tensors = {names[key]: tensor for key, tensor in state.items()}
     tensors |= {twin: tensors[name] for name, twin in TIED.items()}
-    with files_together(folder) as unfinished:
+    with files_together(folder, "config.json") as unfinished:
         write_safetensors(unfinished / "model.safetensors", tensors, {"format": "pt"})
         write_json(unfinished / "config.json", _describe(config, state))
         write_json(unfinished / "preprocessor_config.json", _describe_processor(config))

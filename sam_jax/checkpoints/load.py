@@ -25,6 +25,9 @@ from sam_jax.types import CheckpointError, InputError, Variables
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny.safetensors"
 """What comes with this package; MODEL_CARD.md beside it says how it was made and what it is good for."""
 
+SHIPPED = "default"
+"""The name of the weights that come with this package, wherever a checkpoint is named."""
+
 
 def load_checkpoint(
     path: str | os.PathLike,
@@ -39,7 +42,7 @@ def load_checkpoint(
     content; `read_origin` says what was taken from where.
 
     Args:
-        path: File or folder of the weights.
+        path: File or folder of the weights, or `default` for those that come with this package.
         image_size: Input size in pixels, one side or (h, w), that positional tables are interpolated to; the default
             is the size that the file is made for.
         config: The model, where the file leaves it open; the default is to recognise it.
@@ -176,7 +179,8 @@ def _recognise(
 
 
 def _read(path: Path) -> _Contents:
-    if not path.exists():
+    path = SHIPPED_WEIGHTS if str(path) == SHIPPED else path
+    if not os.path.exists(path):
         raise CheckpointError(f"no such file: {path}")
     if path.is_dir():
         if not (path / "config.json").is_file():
@@ -185,6 +189,8 @@ def _read(path: Path) -> _Contents:
             )
         file_tensors, description = hugging_face.read_folder(path)
         return _choose(path, file_tensors, description=description)
+    if not path.is_file():
+        raise CheckpointError(f"{path} is a pipe or a device, not a file")
     try:
         with path.open("rb") as file:
             start = file.read(START_BYTES)

@@ -5,6 +5,7 @@ The library's own writer wants all tensors in memory at once, so writing is done
 
 import dataclasses
 import json
+import math
 import os
 import struct
 import types
@@ -109,7 +110,7 @@ def read_description(path: str | os.PathLike, metadata: Mapping[str, str]) -> Sa
         return _parse(SamConfig, json.loads(metadata["config"]))
     except InputError as error:
         raise CheckpointError(f"{path}: its stored configuration is wrong: {error}") from error
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
         raise CheckpointError(f"{path}: its stored configuration is damaged ({error})") from error
 
 
@@ -120,6 +121,10 @@ def _parse(kind: Any, value: Any) -> Any:
         if value is None:
             return None
     if dataclasses.is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise TypeError(
+                f"{value!r} is not the settings of a {typing.cast(type, kind).__name__}"
+            )
         hints = typing.get_type_hints(kind)
         if unknown := set(value) - set(hints):
             raise CheckpointError(
@@ -127,6 +132,8 @@ def _parse(kind: Any, value: Any) -> Any:
             )
         return typing.cast(type, kind)(**{key: _parse(hints[key], v) for key, v in value.items()})
     if typing.get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise TypeError(f"{value!r} is not a list")
         kinds = typing.get_args(kind)
         kinds = kinds[:1] * len(value) if kinds[-1] is Ellipsis else kinds
         return tuple(_parse(k, v) for k, v in zip(kinds, value, strict=True))
@@ -134,4 +141,6 @@ def _parse(kind: Any, value: Any) -> Any:
         value, (int, float) if kind is float else kind
     ):
         raise TypeError(f"{value!r} is not {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"{value!r} is not a finite number")
     return kind(value)

@@ -25,7 +25,6 @@ from sam_jax.checkpoints.torch_records import (
 )
 from sam_jax.types import CheckpointError
 
-
 _MOST_STEPS = 1_000_000
 """Opcodes of the longest pickle that is followed: each can make a container of a hundred bytes out of one."""
 

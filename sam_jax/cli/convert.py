@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-SHIPPED = "default"
+from sam_jax.cli.options import ImageSize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,24 +20,21 @@ class Convert:
     """A PyTorch or .safetensors file, a Hugging Face folder, or `default` for the weights that come with sam-jax."""
     destination: Annotated[Positional[Path], arg(metavar="DST")]
     """File to write, whose ending, .safetensors or .pth, decides the format; a Hugging Face folder has no ending."""
-    image_size: Annotated[int | tuple[int, int] | None, arg(metavar="SIDE | H W")] = None
+    image_size: ImageSize = None
     """New size of the model's input in pixels: the tables of positions are interpolated. The default keeps the size."""
     dtype: Literal["float32", "float16", "bfloat16"] = "float32"
     """Type of the numbers in the file. The 16-bit types save space; loaded weights are float32 again."""
 
     def run(self) -> None:
         """Read, convert and write the weights, and print what was written."""
-        from sam_jax.checkpoints import (
-            SHIPPED_WEIGHTS,
-            convert_checkpoint,
-            name_variant,
-            read_origin,
-        )
+        from sam_jax.checkpoints import convert_checkpoint, name_variant, read_origin
+        from sam_jax.messages import LifeSigns
 
-        source = SHIPPED_WEIGHTS if self.source == SHIPPED else self.source
-        config = convert_checkpoint(
-            source, self.destination, image_size=self.image_size, dtype=self.dtype
-        )
+        with LifeSigns() as signs:
+            signs.begin(f"converting {self.source}")
+            config = convert_checkpoint(
+                self.source, self.destination, image_size=self.image_size, dtype=self.dtype
+            )
         print(f"wrote {self.destination}: {name_variant(config)}")
-        if origin := str(read_origin(source)):
-            print(f"in {source}, {origin}")
+        if origin := str(read_origin(self.source)):
+            print(f"in {self.source}, {origin}")

@@ -25,19 +25,22 @@ class Dataset:
 
     def run(self) -> None:
         """Build the data set, showing progress, and print which photos were skipped."""
+        from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.cli.progress_bar import photo_progress
         from sam_jax.data.array_record_builder import build_array_record
+        from sam_jax.messages import count
 
+        check_output_folder(self.output)
         with photo_progress() as progress:
-            task = progress.add_task("photos", total=None)
+            progress.begin(f"reading the photos of {self.folder}")
             report = build_array_record(
                 self.folder,
                 self.output,
-                lambda done, total: progress.update(task, completed=done, total=total),
+                progress.update,
                 on_start=print,
             )
-        print(f"wrote {report.folder}: {report.written} photos")
+        print(f"wrote {report.folder}: {count(report.written, 'photo')}")
         for heading, reasons in (("skipped", report.skipped), ("notes on", report.notes)):
             if reasons:
-                print(f"{heading} {len(reasons)} photos:")
+                print(f"{heading} {count(len(reasons), 'photo')}:")
                 print("\n".join(f"  {reason}" for reason in reasons))

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
+from sam_jax.cli.options import UNSET
+
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
@@ -13,7 +15,7 @@ class Download:
 
     name: Positional[Literal["vit_b", "vit_l", "vit_h"]]
     """Model to download: vit_b has 0.4 GB, vit_l 1.2 GB, vit_h 2.6 GB."""
-    output: Annotated[Path | None, arg(metavar="DIR")] = None
+    output: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=UNSET)] = None
     """Folder of the file; the default is the user's cache folder."""
 
     def run(self) -> None:

@@ -9,68 +9,115 @@ from typing import TYPE_CHECKING, Annotated
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
+from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint, ImageSize
+
 if TYPE_CHECKING:
     from sam_jax.training.config import TrainConfig
 
 SMALLEST_BATCH = 4
 """Smallest number of images a step where --batch-size is not given."""
 
+HELD_BACK = 10
+"""Interval of held-back images, and the smallest number of images, where --hold-back is not given."""
+
+PICTURE = "gain.png"
+"""Name of the picture of masks before and after."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune:
     """Fine-tune a model's mask decoder and prompt encoder on your own images and masks.
 
-    The image encoder is frozen, so every image is encoded only once. Ctrl-C, SIGTERM and --max-seconds save and stop.
-    The same command goes on from there, also after a crash.
+    The image encoder is frozen, so every image is encoded only once. At the end, photos that were held back are
+    measured with the model before and after, and gain.png shows masks of both.
 
-    Example: sam-jax finetune nuclei --checkpoint sam_vit_b_01ec64.pth --output runs/nuclei --hold-back 5
+    Ctrl-C, SIGTERM and --max-seconds save and stop. The same command goes on from there, also after a crash.
+
+    Example: sam-jax finetune nuclei --checkpoint sam_vit_b_01ec64.pth --output runs/nuclei
     """
 
     data: Annotated[Positional[str], arg(metavar="DATA")]
     """Photos with .json files as in SA-1B, a COCO or LVIS .json, a folder with images/ and labels/ or masks/, TFDS."""
-    checkpoint: Annotated[Path, arg(metavar="C")]
-    """Weights to start from: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax."""
     output: Annotated[Path, arg(metavar="DIR")]
     """Folder of the run, for weights, training states, metrics and pictures."""
+    checkpoint: Checkpoint = DEFAULT_CHECKPOINT
+    """Weights to start from: an official .pth, a Hugging Face folder, a .safetensors, or `default`, as shipped."""
     steps: Annotated[int, arg(metavar="N")] = 1000
     """Number of training steps."""
     rate: Annotated[float, arg(metavar="R")] = 1e-4
     """Highest learning rate. It is reached after a tenth of the steps, and falls to 0 at the end."""
-    batch_size: Annotated[int | None, arg(metavar="N")] = None
+    batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
     """Images a step, a multiple of the number of devices; the default is the smallest such number from 4 on."""
     masks: Annotated[int, arg(metavar="N")] = 8
     """Masks of an image in a step, drawn anew each time."""
     iterations: Annotated[int, arg(metavar="N")] = 4
     """Prompts for a mask: first a click or a box, then clicks where the last prediction was wrong."""
-    image_size: Annotated[int | tuple[int, int] | None, arg(metavar="SIDE | H W")] = None
+    image_size: ImageSize = None
     """Size of the model's input in pixels; the default is the checkpoint's. Smaller sizes take less time and memory."""
-    hold_back: Annotated[int, arg(metavar="N")] = 0
-    """Every Nth image, from the first on, is held out of training, for evaluation. 0 holds none out."""
+    hold_back: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
+    """Every Nth image, from the first on, is held out of training, to measure; 10 by default, for 10 images or more."""
     train_encoder: FlagCreatePairsOff[bool] = False
     """Train the image encoder, too. This takes far more time and memory."""
     cache_embeddings: bool = True
     """Cache the image embeddings on disk while the encoder is frozen: 4 MB an image at the official size."""
-    embeddings: Annotated[Path | None, arg(metavar="DIR")] = None
+    embeddings: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=UNSET)] = None
     """Folder of cached image embeddings, which runs can share; the default is a subfolder of the run's folder."""
     seed: Annotated[int, arg(metavar="N")] = 0
     """Seed of everything that is drawn at random."""
-    max_seconds: Annotated[float | None, arg(metavar="S")] = None
+    max_seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint=UNSET)] = None
     """Time in seconds after which the run is saved and stopped."""
 
     def run(self) -> None:
         """Fine-tune the model, and print where the result is."""
         started = time.perf_counter()
         from sam_jax.cli.compilation import keep_compiled_programs
+        from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.cli.training_command import train_and_report
 
+        check_output_folder(self.output)
         config = self._make_config()
         keep_compiled_programs()
-        train_and_report(config, self.output, self.max_seconds, started, self.embeddings)
+        ending = train_and_report(config, self.output, self.max_seconds, started, self.embeddings)
+        if ending.name == "FINISHED":
+            self._measure(config)
+
+    def _measure(self, config: "TrainConfig") -> None:
+        """Print what the held-back photos say of the model before and after."""
+        from sam_jax.data.sources import open_source
+        from sam_jax.data.subset import hold_out
+        from sam_jax.evaluation.held_back import measure_gain
+        from sam_jax.inference.loading import load
+        from sam_jax.messages import LifeSigns, count
+        from sam_jax.training.config import Stored
+        from sam_jax.training.loop import WEIGHTS
+
+        (source,) = config.data.sources
+        every = source.hold_back if isinstance(source, Stored) else 0
+        if not every:
+            print("no photo was held back to measure; --hold-back 5 holds back every fifth")
+            return
+        with LifeSigns() as signs:
+            signs.begin("measuring photos that were held back, before and after")
+            size = config.model.image_encoder.image_size
+            before = load(self.checkpoint, image_size=size)
+            after = load(self.output / WEIGHTS)
+            held_back = hold_out(open_source(self.data), every)[1]
+            gain = measure_gain(before, after, held_back, self.output / PICTURE)
+        if gain is None:
+            print("the photos that were held back have no objects to measure")
+            return
+        print(
+            f"{count(gain.objects, 'object')} of {count(gain.photos, 'photo')} that took no part in training: "
+            f"mean IoU {gain.before[0]:.3f} before and {gain.after[0]:.3f} after, with one click; "
+            f"{gain.before[-1]:.3f} and {gain.after[-1]:.3f} with three"
+        )
+        print(f"truth, before and after in {self.output / PICTURE}")
 
     def _make_config(self) -> "TrainConfig":
         import jax
 
         from sam_jax.checkpoints import read_config
+        from sam_jax.data.sources import open_source
         from sam_jax.models import default_compute
         from sam_jax.training.config import (
             DataConfig,
@@ -82,6 +129,9 @@ class Finetune:
         from sam_jax.training.interaction import Interaction
         from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
 
+        hold_back = self.hold_back
+        if hold_back is None:
+            hold_back = HELD_BACK if len(open_source(self.data)) >= HELD_BACK else 0
         devices = jax.device_count()
         batch_size = self.batch_size
         if batch_size is None:
@@ -90,7 +140,7 @@ class Finetune:
         return TrainConfig(
             model=model,
             data=DataConfig(
-                sources=(Stored(path=self.data, hold_back=self.hold_back),),
+                sources=(Stored(path=self.data, hold_back=hold_back),),
                 batch_size=batch_size,
                 masks_per_image=self.masks,
                 seed=self.seed,

@@ -1,37 +1,44 @@
 """`sam-jax generate`: find the masks of everything in photos."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
+
+from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint
+
+if TYPE_CHECKING:
+    from sam_jax.models import AutomaticThresholds
 
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """Settings of the automatic mask generator; the defaults are those of the official one."""
+    """Settings of the automatic mask generator, named as in the official one."""
 
     points_per_side: int = 32
     """Points along each side of the grid of prompts."""
     points_per_batch: int = 64
     """Points that are decoded together. More points take more memory."""
-    pred_iou_thresh: float = 0.88
-    """Masks whose predicted IoU is not above this threshold are dropped."""
-    stability_score_thresh: float = 0.95
-    """Masks whose stability score, from 0 to 1, is below this threshold are dropped."""
+    pred_iou_thresh: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint=UNSET)] = None
+    """Masks with a lower predicted IoU are dropped. The default goes with the weights: officially 0.88."""
+    stability_score_thresh: Annotated[
+        float | None, arg(metavar="FLOAT", help_behavior_hint=UNSET)
+    ] = None
+    """Masks with a lower stability score (0 to 1) are dropped. The default goes with the weights: officially 0.95."""
     stability_score_offset: float = 1.0
-    """The stability score is the IoU of the mask at a threshold higher by this offset with that at one lower by it."""
+    """How much the edge of a mask is moved, in and out, to see how stable the mask is."""
     box_nms_thresh: float = 0.7
-    """Of two masks whose boxes have a higher IoU than this, the one of lower predicted IoU is dropped."""
+    """Of two masks whose boxes overlap by more than this IoU, the one of lower predicted IoU is dropped."""
     crop_n_layers: int = 0
-    """Layers of crops that are searched as well: layer i has 2^i x 2^i crops of the photo."""
+    """How often the photo is searched again in smaller parts: 1 for 2 x 2 parts, 2 for 4 x 4 more, ..."""
     crop_nms_thresh: float = 0.7
-    """Threshold like --box-nms-thresh, between masks of different crops."""
+    """Like --box-nms-thresh, between masks of different parts."""
     crop_overlap_ratio: float = 512 / 1500
-    """Overlap of neighbouring crops, as a share of the photo's shorter side."""
+    """Overlap of neighbouring parts, as a share of the photo's shorter side."""
     crop_n_points_downscale_factor: int = 1
-    """Factor by which the points along a side of the grid decrease from one layer of crops to the next."""
+    """How many times fewer points along a side of the grid smaller parts get."""
     min_mask_region_area: int = 0
     """Islands of fewer pixels than this are removed from masks, and holes of fewer pixels are filled."""
     max_area_share: float = 2.0
@@ -52,8 +59,8 @@ class Generate:
     """A photo, or a folder of photos, whose subfolders are searched, too."""
     output: Annotated[Path, arg(metavar="DIR")]
     """Folder of the results."""
-    checkpoint: Annotated[Path | None, arg(metavar="C")] = None
-    """Weights: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax; the default comes with it."""
+    checkpoint: Checkpoint = DEFAULT_CHECKPOINT
+    """Weights: an official .pth, a Hugging Face folder, a .safetensors, or `default`, which comes with sam-jax."""
     overlay: FlagCreatePairsOff[bool] = False
     """Also write pictures that show the masks on the photos, to DIR/overlays."""
     coco: FlagCreatePairsOff[bool] = False
@@ -72,7 +79,8 @@ class Generate:
         """Find masks, showing progress, and print what was written.
 
         Raises:
-            InputError: An option is wrong, there is no photo, or a photo could not be read.
+            InputError: An option is wrong, there is no photo, or none could be used.
+            RunError: Some photos could not be used; the others have masks.
         """
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.output_folder import check_output_folder
@@ -87,20 +95,25 @@ class Generate:
         )
         from sam_jax.inference.loading import copy_to_devices, load
         from sam_jax.inference.settings import describe_model, keep_settings
-        from sam_jax.types import InputError
+        from sam_jax.inference.tally import explain_nothing
+        from sam_jax.messages import LifeSigns, count
+        from sam_jax.types import InputError, RunError
 
         check_output_folder(self.output)
-        arguments = self._arguments()
+        self._check_sa1b()
         photos = find_photos(self.photos, self.output)
         keep_compiled_programs()
         if self.multi_host:
             join_processes()
         import jax
 
-        model = load(self.checkpoint)
-        settings = {"photos": str(photos.folder.resolve()), "arguments": arguments}
-        settings |= describe_model(model)
-        keep_settings(self.output, settings)
+        with LifeSigns(is_silent=jax.process_index() > 0) as signs:
+            signs.begin(f"loading the weights, {self.checkpoint}")
+            model = load(self.checkpoint)
+            arguments = self._arguments(model.config.automatic)
+            settings = {"photos": str(photos.folder.resolve()), "arguments": arguments}
+            settings |= describe_model(model)
+            keep_settings(self.output, settings)
         generators = [
             SamAutomaticMaskGenerator(
                 on_device,
@@ -122,48 +135,50 @@ class Generate:
         masks, problems = _show_progress(run)
         seconds = time.perf_counter() - started
         done = len(run.to_do) - len(problems)
-        before = f", {run.done_before} photos were done before" if run.done_before else ""
-        print(
-            f"wrote {masks} masks of {done} photos to {self.output / MASKS} in {seconds:.1f} s{before}"
-        )
+        before = f"; {count(run.done_before, 'photo')} done before" if run.done_before else ""
+        found = f"{count(masks, 'mask')} of {count(done, 'photo')}"
+        print(f"wrote {found} to {self.output / MASKS} in {seconds:.1f} s{before}")
+        if done and not masks:
+            print(explain_nothing((generator.tally for generator in generators), arguments))
         if self.coco:
             wait_for_all()
             if jax.process_index() == 0:
                 rest = "" if run.write_coco() else ", of the photos done so far"
                 print(f"wrote {self.output / COCO}{rest}")
         if problems:
-            raise InputError(f"{len(problems)} photos have no masks: " + "; ".join(problems))
+            kind = RunError if done + run.done_before else InputError
+            raise kind(f"no masks of {count(len(problems), 'photo')}: " + "; ".join(problems))
 
-    def _arguments(self) -> dict[str, Any]:
-        from dataclasses import asdict
+    def _arguments(self, usual: "AutomaticThresholds") -> dict[str, Any]:
+        """The generator's arguments, with the thresholds that go with the weights where none are given."""
+        from sam_jax.inference.automatic import SA1B
 
+        given = {name: value for name, value in asdict(self.grid).items() if value is not None}
+        return asdict(self.grid) | asdict(usual) | given | (SA1B if self.sa1b else {})
+
+    def _check_sa1b(self) -> None:
         from sam_jax.inference.automatic import SA1B
         from sam_jax.types import InputError
 
-        arguments = asdict(self.grid)
-        if not self.sa1b:
-            return arguments
-        chosen = [name for name in SA1B if arguments[name] != getattr(Grid, name)]
+        arguments = asdict(self.grid) if self.sa1b else {}
+        chosen = [name for name in SA1B if arguments and arguments[name] != getattr(Grid, name)]
         if chosen:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
             raise InputError(f"--sa1b sets {options} itself: leave out one or the other")
-        return arguments | SA1B
 
 
 def _show_progress(run: Any) -> tuple[int, list[str]]:
     """Run, and return the number of masks that were found and the problems of photos without masks."""
     from sam_jax.cli.progress_bar import photo_progress
+    from sam_jax.messages import count
 
     masks, problems = 0, []
     with photo_progress() as progress:
-        screen = progress.console
         total = len(run.to_do) + run.done_before
-        for outcome in progress.track(run, total, completed=run.done_before, description="photos"):
+        for outcome in progress.track(run, total, run.done_before, "finding masks"):
             masks += outcome.masks
-            if outcome.problem is not None:
+            if outcome.problem is None:
+                progress.say(f"{outcome.name}: {count(outcome.masks, 'mask')}")
+            else:
                 problems.append(outcome.problem)
-            elif not screen.is_terminal:
-                screen.print(
-                    f"{outcome.name}: {outcome.masks} masks", markup=False, highlight=False
-                )
     return masks, problems

@@ -7,13 +7,17 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
+from sam_jax.cli.options import UNSET
+
 
 @dataclass(frozen=True, kw_only=True)
 class Info:
     """Show the variant and size of weights, the versions, the devices, and the folder of compiled programs."""
 
-    checkpoint: Annotated[Positional[Path | None], arg(metavar="[CHECKPOINT]")] = None
-    """Weights to describe: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax."""
+    checkpoint: Annotated[
+        Positional[Path | None], arg(metavar="[CHECKPOINT]", help_behavior_hint=UNSET)
+    ] = None
+    """Weights to describe: an official .pth, a Hugging Face folder, a .safetensors of sam-jax, or `default`."""
 
     def run(self) -> None:
         """Print the description as a table."""
@@ -45,6 +49,11 @@ def _describe_checkpoint(path: Path) -> list[tuple[str, str]]:
         *([("not used", ", ".join(origin.left_out))] if origin.left_out else []),
         ("variant", name_variant(config)),
         ("input size", f"{height} x {width} pixels (h x w)"),
+        (
+            "automatic masks",
+            f"predicted IoU above {config.automatic.pred_iou_thresh:g}, "
+            f"stability score from {config.automatic.stability_score_thresh:g}",
+        ),
         *((part.replace("_", " "), f"{count:,} parameters") for part, count in counts.items()),
         ("in all", f"{sum(counts.values()):,} parameters"),
     ]

@@ -1,19 +1,14 @@
-"""The program `sam-jax`: reads the arguments, runs the sub-command, and turns bad input into one line."""
+"""The program `sam-jax`: runs the sub-command, and turns what goes wrong into one line and an exit code.
 
+What takes long to import is imported inside of the functions, so that Ctrl-C is one line from the first moment.
+"""
+
+import contextlib
+import errno
+import io
+import os
 import sys
-from collections.abc import Sequence
-
-import tyro
-
-from sam_jax.cli.convert import Convert
-from sam_jax.cli.dataset import Dataset
-from sam_jax.cli.download import Download
-from sam_jax.cli.evaluate import Evaluate
-from sam_jax.cli.finetune import Finetune
-from sam_jax.cli.generate import Generate
-from sam_jax.cli.info import Info
-from sam_jax.cli.predict import Predict
-from sam_jax.cli.train import Train
+from collections.abc import Iterator, Sequence
 
 TRAIN, EVALUATE = "train", "evaluate"
 EXTRAS = {
@@ -31,11 +26,15 @@ EXTRAS = {
 }
 """Extra that installs the package of each of these import names."""
 
-Command = Predict | Generate | Train | Finetune | Evaluate | Dataset | Convert | Download | Info
-
 BAD_INPUT = 2
 STOPPED = 1
 INTERRUPTED = 130
+
+_PLACES = (
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST),
+)
+"""Error numbers of paths that cannot be used, which the user can mend."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,26 +46,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: Help was asked for (code 0), or an option does not exist (code 2).
     """
+    if arguments is not None:
+        return _end_well(arguments)
+    _open_streams()
+    with _libraries_apart():
+        return _end_well(sys.argv[1:])
+
+
+def _end_well(arguments: Sequence[str]) -> int:
+    """Run a command line with its last lines: what was interrupted, and what standard output did not take."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what a terminal has no letters for is escaped
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return _run(_read(sys.argv[1:] if arguments is None else arguments))
+        try:
+            return _run(arguments)
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _complain("interrupted", INTERRUPTED, prefix="")
+    except OSError as error:  # of the flush: of all else, the line is said already
+        _silence(sys.stdout)
+        return _complain(f"cannot write to standard output: {error.strerror or error}", STOPPED)
 
 
-def _read(arguments: Sequence[str]) -> Command:
-    if [*arguments[:1]] == ["train"] and [*arguments[1:2]] not in ([], ["-h"], ["--help"]):
-        # The options of a training run depend on its config, so the command reads them itself.
-        return Train(config=arguments[1], options=tuple(arguments[2:]))
-    return tyro.cli(
-        Command,
-        prog="sam-jax",
-        description="Segment Anything in JAX: prompt a photo and get masks, or have all of it masked.",
-        args=arguments,
-    )
+def _run(arguments: Sequence[str]) -> int:
+    from sam_jax.cli.commands import read_command
 
-
-def _run(command: Command) -> int:
+    command = read_command(arguments)
     from sam_jax.cli.notes import one_line_notes
     from sam_jax.types import InputError, RunError
 
@@ -81,12 +88,82 @@ def _run(command: Command) -> int:
         package = (error.name or "").partition(".")[0]
         if package not in EXTRAS:
             raise
-        extra = EVALUATE if isinstance(command, Evaluate) else EXTRAS[package]
+        extra = EVALUATE if type(command).__name__ == "Evaluate" else EXTRAS[package]
         message = f"{package} is not installed: pip install 'sam-jax[{extra}]'"
         return _complain(message, BAD_INPUT)
+    except OSError as error:
+        return _explain(error)
+    except UnicodeError as error:
+        return _complain(f"text in an encoding that cannot be used here: {error}", STOPPED)
+    except MemoryError:
+        return _complain("not enough memory: take a smaller photo, size or number", STOPPED)
+    except RecursionError:
+        return _complain("something that was read is nested too deeply", STOPPED)
+    except RuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error) and "out of memory" not in str(error).lower():
+            raise
+        return _complain("not enough memory: take a smaller photo, size or number", STOPPED)
     return 0
 
 
-def _complain(message: str, code: int) -> int:
-    print("error:", " ".join(message.splitlines()), file=sys.stderr)
+def _explain(error: OSError) -> int:
+    """Say what the operating system refused, where no other place has said it better."""
+    if isinstance(error, BrokenPipeError) and error.filename is None:
+        _silence(sys.stdout)
+        return _complain("cannot write to standard output: nobody reads it any more", STOPPED)
+    place = "" if error.filename is None else f"{error.filename}: "
+    code = BAD_INPUT if error.errno in _PLACES and place else STOPPED
+    return _complain(f"{place}{error.strerror or error}", code)
+
+
+def _complain(message: str, code: int, prefix: str = "error: ") -> int:
+    try:
+        print(prefix + " ".join(message.splitlines()), file=sys.stderr, flush=True)
+    except OSError:
+        _silence(sys.stderr)
     return code
+
+
+def _open_streams() -> None:
+    """Let the null device stand for standard streams that are closed.
+
+    Otherwise the next file that is opened takes the number of one, and whatever a library prints lands in that file.
+    """
+    with contextlib.suppress(OSError):
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(number)
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
+
+
+@contextlib.contextmanager
+def _libraries_apart() -> Iterator[None]:
+    """Keep the lines that libraries in C and C++ print on the error stream from ours, and show them after a failure.
+
+    They go into a file without a name. Ours go where they went before.
+    """
+    import tempfile
+
+    try:
+        ours, theirs = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115
+    except OSError:  # no place for the file
+        yield
+        return
+    before = sys.stderr
+    sys.stderr = open(ours, "w", buffering=1, encoding=before.encoding)  # noqa: SIM115
+    os.dup2(theirs.fileno(), 2)
+    try:
+        yield
+    except Exception:
+        theirs.seek(0)
+        print(theirs.read().decode(errors="replace"), file=sys.stderr, end="")
+        raise
+
+
+def _silence(stream: object) -> None:
+    """Let what is still to be written to a stream go nowhere, when the process ends at the latest."""
+    with contextlib.suppress(OSError, AttributeError, io.UnsupportedOperation):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())  # pyright: ignore[reportAttributeAccessIssue]
+        os.close(null)

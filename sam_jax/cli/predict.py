@@ -9,6 +9,11 @@ from typing import Annotated, Any
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
+from sam_jax.cli.options import DEFAULT_CHECKPOINT, Checkpoint
+
+DOUBTFUL = 0.5
+"""Predicted IoU below which a mask of the small model is more likely wrong than right."""
+
 _MASKS_PER_OBJECT = tyro.conf.create_mutex_group(required=False, title="masks for each object")
 
 
@@ -19,7 +24,7 @@ class Predict:
     Points, negative points, one box and one mask together mark one object. Several boxes, several masks, or equally
     many of both, mark as many objects.
 
-    Example: sam-jax predict photo.jpg --point 320,240 --negative 40,60 --checkpoint sam_vit_b_01ec64.pth
+    Example: sam-jax predict photo.jpg --point 320,240 --negative 40,60
     """
 
     image: Annotated[Positional[Path], arg(metavar="IMAGE")]
@@ -32,8 +37,8 @@ class Predict:
     """A box around an object: left, top, right, bottom."""
     mask: Annotated[UseAppendAction[tuple[Path, ...]], arg(metavar="M.png")] = ()
     """A rough mask of an object: an image of the photo's size, black outside the object."""
-    checkpoint: Annotated[Path | None, arg(metavar="C")] = None
-    """Weights: an official .pth, a Hugging Face folder, or a .safetensors of sam-jax; the default comes with it."""
+    checkpoint: Checkpoint = DEFAULT_CHECKPOINT
+    """Weights: an official .pth, a Hugging Face folder, a .safetensors, or `default`, which comes with sam-jax."""
     output: Annotated[Path, arg(metavar="DIR")] = Path("masks")
     """Folder of the results: masks, an overlay picture, and a JSON file."""
     multimask: Annotated[FlagCreatePairsOff[bool], _MASKS_PER_OBJECT] = False
@@ -45,28 +50,38 @@ class Predict:
         """Predict masks, write them, and print a table of them."""
         from sam_jax.checkpoints import read_origin
         from sam_jax.cli.compilation import keep_compiled_programs
-        from sam_jax.cli.output_folder import check_output_folder
+        from sam_jax.cli.output_folder import check_output_folder, check_photo_name
         from sam_jax.cli.prediction_files import write_prediction
         from sam_jax.cli.prompt_options import read_prompts
         from sam_jax.data.images import read_image
         from sam_jax.inference import SamPredictor, load
+        from sam_jax.messages import LifeSigns
 
         check_output_folder(self.output)
         image = read_image(self.image)
+        check_photo_name(self.image)
         prompts = read_prompts(self.point, self.negative, self.box, self.mask, image.shape[:2])
         keep_compiled_programs()
-        predictor = SamPredictor(load(self.checkpoint))
-
-        start = time.perf_counter()
-        predictor.set_image(image)
-        masks, scores = prompts.predict(
-            predictor,
-            multimask_output=self.multimask or (prompts.is_single_click and not self.single),
-        )
-        seconds = time.perf_counter() - start
+        with LifeSigns() as signs:
+            signs.begin(f"loading the weights, {self.checkpoint}")
+            predictor = SamPredictor(load(self.checkpoint))
+            signs.begin(f"finding {self.image.name}'s masks")
+            start = time.perf_counter()
+            predictor.set_image(image)
+            masks, scores = prompts.predict(
+                predictor,
+                multimask_output=self.multimask or (prompts.is_single_click and not self.single),
+            )
+            seconds = time.perf_counter() - start
         annotations = write_prediction(self.output, self.image, image, prompts, masks, scores)
         _print_table(annotations)
-        if self.checkpoint is not None and (origin := str(read_origin(self.checkpoint))):
+        if self.checkpoint == DEFAULT_CHECKPOINT:
+            if scores.max(axis=1).min() < DOUBTFUL:
+                print(
+                    f"a predicted IoU below {DOUBTFUL} is a doubtful mask: an official checkpoint does better, "
+                    "sam-jax download vit_b"
+                )
+        elif origin := str(read_origin(self.checkpoint)):
             print(f"in {self.checkpoint}, {origin}")
         print(
             f"wrote them, {self.image.stem}_overlay.png and {self.image.stem}.json to {self.output}; "

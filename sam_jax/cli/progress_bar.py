@@ -1,16 +1,74 @@
-"""The progress bar of commands that process photos."""
+"""The progress of commands that process photos: a bar in a terminal, lines now and then anywhere else."""
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
+from sam_jax.messages import LifeSigns, count
 
-def photo_progress() -> Progress:
-    """Make a bar with the number of photos and the time left, which shows on the error stream if that is a terminal."""
+
+@contextmanager
+def photo_progress(signs: LifeSigns | None = None) -> Iterator["PhotoProgress"]:
+    """Show the progress of work on photos on the error stream.
+
+    Args:
+        signs: Signs of life of the command, if it gives them already.
+    """
     screen = Console(stderr=True)
-    return Progress(
+    bar = Progress(
         *Progress.get_default_columns()[:2],
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=screen,
         disable=not screen.is_terminal,
     )
+    with bar, contextlib.nullcontext(signs) if signs else LifeSigns() as shown:
+        yield PhotoProgress(bar, shown)
+
+
+class PhotoProgress:
+    """A bar in a terminal, and signs of life anywhere else.
+
+    Args:
+        bar: Bar with the number of photos and the time left.
+        signs: Lines that say what is done.
+    """
+
+    def __init__(self, bar: Progress, signs: LifeSigns) -> None:
+        self._bar, self._signs = bar, signs
+        self._task = bar.add_task("photos", total=None)
+
+    def begin(self, work: str) -> None:
+        """Say what is being done before the first photo."""
+        self._signs.begin(work)
+
+    def update(self, done: int, total: int, label: str = "photos") -> None:
+        """Show how many photos are done."""
+        self._bar.update(self._task, completed=done, total=total, description=label)
+        self._signs.now(f"{label}: {done:,} of {total:,} done")
+
+    def track(
+        self, outcomes: Iterable[Any], total: int, done_before: int, label: str
+    ) -> Iterator[Any]:
+        """The outcomes of photos, one after the other, while the number of those that are done is shown.
+
+        Args:
+            outcomes: An outcome for each photo that is to do.
+            total: Number of all photos.
+            done_before: Number of photos that are done already.
+            label: What is being done with the photos.
+        """
+        self._signs.begin(f"{label}: {count(total - done_before, 'image')} to do")
+        for done, outcome in enumerate(outcomes, start=done_before + 1):
+            self.update(done, total, label)
+            yield outcome
+
+    def say(self, line: str) -> None:
+        """Print a line, where no bar is shown."""
+        if self._bar.disable:
+            self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
+            self._signs.heard()

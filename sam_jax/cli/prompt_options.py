@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from sam_jax.data.images import read_mask
 from sam_jax.inference import SamPredictor
 from sam_jax.inference.mask_prompts import mask_to_logits
+from sam_jax.messages import count
 from sam_jax.types import InputError
 
 
@@ -95,7 +96,8 @@ def _check_combination(points: int, boxes: int, masks: int) -> None:
         )
     if boxes and masks and boxes != masks:
         raise InputError(
-            f"{boxes} boxes and {masks} masks do not pair up: with both, each object needs one of each"
+            f"{count(boxes, 'box', 'boxes')} and {count(masks, 'mask')} do not pair up: "
+            "with both, each object needs one of each"
         )
 
 

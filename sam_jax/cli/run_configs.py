@@ -2,6 +2,7 @@
 
 import difflib
 import importlib
+import os
 import pkgutil
 import runpy
 import traceback
@@ -52,7 +53,7 @@ def find_run_config(name: str) -> RunConfig:
 
 
 def _read_file(path: Path) -> RunConfig:
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"no such file: {path}")
     try:
         names = runpy.run_path(str(path))

@@ -11,6 +11,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, arg
 
+from sam_jax.cli.options import UNSET
 from sam_jax.cli.run_configs import RunConfig
 from sam_jax.models import default_compute
 from sam_jax.training.config import TrainConfig
@@ -23,7 +24,7 @@ class RunOptions:
 
     output: Annotated[Path, arg(metavar="DIR")]
     """Folder of the run, for weights, training states, metrics and pictures."""
-    max_seconds: Annotated[float | None, arg(metavar="S")] = None
+    max_seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint=UNSET)] = None
     """Time in seconds after which the run is saved and stopped."""
     multi_host: FlagCreatePairsOff[bool] = False
     """This is one of several processes that train together (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""

@@ -29,6 +29,7 @@ class Train:
         """Train the model, and print where the result is."""
         started = time.perf_counter()
         from sam_jax.cli.compilation import keep_compiled_programs
+        from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.cli.run_configs import find_run_config
         from sam_jax.cli.run_options import read_run_options
         from sam_jax.cli.training_command import train_and_report
@@ -38,4 +39,5 @@ class Train:
         if "--multi-host" in self.options:  # before anything looks at the devices
             join_processes()
         options = read_run_options(find_run_config(self.config), self.options)
+        check_output_folder(options.output)
         train_and_report(options.settings, options.output, options.max_seconds, started)

@@ -11,6 +11,7 @@ from types import TracebackType
 
 import jax
 
+from sam_jax.messages import count
 from sam_jax.training.config import TrainConfig
 from sam_jax.training.loop import WEIGHTS, Ending, train
 
@@ -25,7 +26,7 @@ def train_and_report(
     max_seconds: float | None,
     started: float,
     embeddings: Path | None = None,
-) -> None:
+) -> Ending:
     """Train, and print where the result is.
 
     Args:
@@ -35,6 +36,9 @@ def train_and_report(
         started: Time of `time.perf_counter` when the command started.
         embeddings: Folder of cached image embeddings; the default is a subfolder of the run's folder.
 
+    Returns:
+        Why training ended: it is finished or out of time.
+
     Raises:
         InputError: The folder is a file, or `train` raises it.
         KeyboardInterrupt: Ctrl-C stopped the run; everything is saved.
@@ -43,13 +47,14 @@ def train_and_report(
     _quieten_orbax()
     ending = train(config, folder, embeddings=embeddings, max_seconds=max_seconds, started=started)
     if ending is Ending.FINISHED:
-        _print_once(f"trained {config.steps} steps: {folder / WEIGHTS}")
-        return
+        _print_once(f"trained {count(config.steps, 'step')}: {folder / WEIGHTS}")
+        return ending
     _print_once(f"{ending.value}: saved in {folder}; the same command goes on from there")
     if ending is Ending.INTERRUPTED:
         raise KeyboardInterrupt
     if ending is Ending.TERMINATED:
         raise SystemExit(TERMINATED)
+    return ending
 
 
 def _print_once(text: str) -> None:

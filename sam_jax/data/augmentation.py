@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from sam_jax.ops.arguments import check_finite
 from sam_jax.ops.luma import LUMA
 from sam_jax.ops.resize import fit_size
 from sam_jax.types import InputError
@@ -42,6 +43,7 @@ class Augmentation:
     area_power: float = 0.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
         smallest, largest = self.scale
         if not 0 < smallest <= largest:
             raise InputError(

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,20 +32,44 @@ PHOTO_ENDINGS = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp")
 def list_files(folder: Path, endings: tuple[str, ...]) -> list[str]:
     """Paths of files with one of these endings below a folder, relative to it, sorted; hidden ones are left out.
 
+    Links to folders are followed, and each folder is searched once, however many links lead to it. Pipes and devices
+    are no files.
+
     Raises:
         InputError: There is no such folder.
     """
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"no such folder: {folder}")
-    found = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            os.path.relpath(os.path.join(parent, name), folder)
-            for name in files
-            if name.lower().endswith(endings) and not name.startswith(".")
-        ]
-    return sorted(found)
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), folder)
+        for parent, files in _walk(folder)
+        for name in files
+        if name.lower().endswith(endings) and os.path.isfile(os.path.join(parent, name))
+    )
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each folder below one, itself included, with the names in it that are no folders; hidden ones are left out.
+
+    Links are followed last, so that a folder goes by its own name rather than by that of a link to it.
+    """
+    seen: set[tuple[int, int]] = set()
+    waiting = [str(folder)]
+    while waiting:
+        for parent, folders, files in os.walk(waiting.pop(0)):
+            try:
+                about = os.stat(parent)
+            except OSError:
+                folders.clear()
+                continue  # it has vanished meanwhile, or may not be looked into
+            if (about.st_dev, about.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((about.st_dev, about.st_ino))
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            paths = (os.path.join(parent, name) for name in folders)
+            waiting += [path for path in paths if os.path.islink(path)]
+            yield parent, [name for name in files if not name.startswith(".")]
 
 
 def list_photos(folder: Path) -> list[str]:
@@ -61,7 +86,7 @@ def list_photos(folder: Path) -> list[str]:
 
 def has_photo_with_json(folder: Path) -> bool:
     """Whether a photo below a folder has a json file of its name beside it."""
-    for _, _, files in os.walk(folder, followlinks=True):
+    for _, files in _walk(folder):
         names = set(files)
         if any(
             name.lower().endswith(PHOTO_ENDINGS) and f"{strip_ending(name)}.json" in names

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 from PIL import Image
 
+from sam_jax.ops.arguments import check_image, check_size
 from sam_jax.ops.resize import fit_size
 from sam_jax.types import AnyArray
 
@@ -57,8 +58,9 @@ def frame_image(
         frame: Size (h, w) of the model's padded input.
 
     Raises:
-        InputError: The image is so thin that a side would vanish.
+        InputError: It is no RGB image, or so thin that a side would vanish.
     """
+    image, frame = check_image(image), check_size("the frame", frame)
     height, width = image.shape[:2]
     fitted = fit_size(height, width, frame)
     resized = Image.fromarray(np.ascontiguousarray(image)).resize(

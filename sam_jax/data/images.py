@@ -1,6 +1,7 @@
 """Photos and masks, from files and to files."""
 
 import io
+import os
 import warnings
 from pathlib import Path
 
@@ -90,6 +91,8 @@ def write_mask(path: str | Path, mask: Bool[np.ndarray, "h w"]) -> None:
 
 
 def _read_bytes(path: Path) -> bytes:
+    if os.path.exists(path) and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path} is a pipe or a device, not a file")  # one that may never end
     try:
         return path.read_bytes()
     except FileNotFoundError as error:

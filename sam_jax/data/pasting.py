@@ -17,6 +17,7 @@ from sam_jax.data.augmentation import Augmentation, draw_colours
 from sam_jax.data.example import Example, Masks, Source, mask_runs
 from sam_jax.data.pixel_runs import Runs, draw_runs, find_runs
 from sam_jax.data.transforms import change_colours
+from sam_jax.ops.arguments import check_finite
 from sam_jax.types import InputError
 
 MOST_OBJECTS = 4
@@ -60,6 +61,7 @@ class Pasting:
     stretch: float = 1.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
         smallest, largest = self.sizes
         if not 0 < smallest <= largest:
             raise InputError(

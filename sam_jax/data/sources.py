@@ -3,6 +3,7 @@
 import difflib
 import functools
 import mmap
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,9 @@ SYNTHETIC = "synthetic"
 
 LABEL_MAP_FOLDERS = (("images", "labels"), ("images", "masks"), ("JPEGImages", "Annotations"))
 """Names of the folders of photos and of maps: BBBC038's, our copies of DAVIS', DAVIS' own."""
+
+GENERATED = "sa1b"
+"""Name of the folder of photos and json files in the output of `sam-jax generate`."""
 
 BSDS500_FOLDERS = (("images", "ground_truth"), ("images", "groundTruth"))
 
@@ -45,17 +49,19 @@ def open_source(place: str | Path) -> Source:
         InputError: There is nothing, or it has none of the forms, or it cannot be read.
     """
     kind, _, seed = str(place).partition(":")
-    if kind == SYNTHETIC and (seed or ":" not in str(place)) and not Path(place).exists():
+    if kind == SYNTHETIC and (seed or ":" not in str(place)) and not os.path.exists(place):
         if not (seed or "0").isdecimal():
             raise InputError(f"{place}: the seed is a whole number, as in {SYNTHETIC}:0")
         return SyntheticSource(seed=int(seed or 0))
     path = Path(place)
-    if not path.exists():
+    if not os.path.exists(path):
         raise InputError(f"no such file or folder: {place}{_suggest(path)}")
     if path.is_file():
         if path.suffix != ".json":
             raise InputError(f"{path} is a file; give a folder, or a COCO or LVIS .json")
         return CocoJson(path)
+    if not path.is_dir():
+        raise InputError(f"{path} is a pipe or a device; give a folder, or a COCO or LVIS .json")
     open_form = _recognise(path)
     if open_form is None:
         raise InputError(
@@ -71,7 +77,7 @@ def open_boundaries(place: str | Path) -> Bsds500Boundaries:
         InputError: There is nothing, or it is not in BSDS500's form.
     """
     folder = Path(place)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):
         raise InputError(f"no such folder: {place}{_suggest(folder)}")
     pair = _find_pair(folder, BSDS500_FOLDERS)
     if pair is None:
@@ -85,6 +91,8 @@ def _recognise(folder: Path) -> Callable[[], Source] | None:
     """The function that opens a folder; None if the folder has none of the known forms."""
     if find_version_folder(folder):
         return functools.partial(ArrayRecordSource, folder)
+    if (folder / GENERATED).is_dir() and has_photo_with_json(folder / GENERATED):
+        return functools.partial(Sa1bFolder, folder / GENERATED)
     if pair := _find_pair(folder, BSDS500_FOLDERS):
         return functools.partial(Bsds500Folder, *pair)
     if pair := _find_pair(folder, LABEL_MAP_FOLDERS):
@@ -130,7 +138,7 @@ def _open_only_coco(files: list[Path]) -> CocoJson:
 
 def _suggest(path: Path) -> str:
     """The end of an error message: the most similar name beside a missing one."""
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         return ""
     names = [other.name for other in path.parent.iterdir()]
     similar = difflib.get_close_matches(path.name, names, n=1)

@@ -1,5 +1,6 @@
 """Data sets on the disk, or parts of them, to measure on."""
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ def open_split(text: str, most: int | None = None) -> Split:
     chosen = range(len(source))[part]
     if not chosen:
         raise InputError(f"{text} leaves none of its {len(source)} images")
-    where = str(Path(place).resolve()) if Path(place).exists() else place
+    where = str(Path(place).resolve()) if os.path.exists(place) else place
     return Split(name, where, source, spread_evenly(chosen, most))
 
 

@@ -11,11 +11,11 @@ import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 
 from sam_jax.data.framing import Framing, frame_image
+from sam_jax.inference.arguments import check_model
 from sam_jax.inference.crops import (
     MOST_LAYERS,
-    MOST_POINTS_PER_SIDE,
     Crop,
-    make_point_grid,
+    make_grids,
     near_crop_edge,
     plan_crops,
 )
@@ -24,8 +24,10 @@ from sam_jax.inference.prompt_batches import decode_in_batches
 from sam_jax.inference.prompts import make_prompts
 from sam_jax.inference.steps import embed_images
 from sam_jax.inference.survivors import PackedMask, draw_stable_masks
+from sam_jax.inference.tally import Tally
 from sam_jax.memory import require_memory
 from sam_jax.models import Model
+from sam_jax.ops.arguments import check_count, check_image, check_number
 from sam_jax.ops.boxes import mask_to_box_xyxy
 from sam_jax.ops.nms import box_nms
 from sam_jax.ops.regions import remove_small_regions
@@ -35,15 +37,17 @@ from sam_jax.types import ImageEmbedding, InputError
 
 SA1B: dict[str, Any] = {
     "points_per_side": 32,
-    "pred_iou_thresh": 0.88,
-    "stability_score_thresh": 0.95,
     "crop_n_layers": 2,
     "crop_n_points_downscale_factor": 2,
     "min_mask_region_area": 100,
     "max_area_share": 0.95,
 }
-"""Arguments of `SamAutomaticMaskGenerator` as the masks of SA-1B were made with (appendix B)."""
+"""Arguments of `SamAutomaticMaskGenerator` as the masks of SA-1B were made with (appendix B), but for its thresholds,
+0.88 and 0.95, which go with the weights."""
 
+
+MOST_IMAGES = 1024
+"""Images that are encoded together at most: a batch is filled up, whatever is there."""
 
 HELD_BYTES = 1 << 28
 """Of packed masks that wait for the suppression of doubles; beyond, they are written as run lengths before it."""
@@ -99,9 +103,10 @@ class SamAutomaticMaskGenerator:
         points_per_side: Points along each side of the grid over the whole image; None where `point_grids` gives the
             grids.
         points_per_batch: Number of points that are decoded at once; more need more memory.
-        pred_iou_thresh: Masks whose predicted IoU is not above this threshold are dropped.
+        pred_iou_thresh: Masks whose predicted IoU is not above this threshold are dropped. The default goes with the
+            model's weights (`SamConfig.automatic`): the official 0.88, and less for the small model of this package.
         stability_score_thresh: Masks whose stability score, their IoU at two thresholds of the logits, is below this
-            one are dropped.
+            one are dropped. The default goes with the weights, too: the official 0.95, or less.
         stability_score_offset: Distance in logits of those two thresholds from 0.
         box_nms_thresh: Of two masks of a crop whose boxes have a larger IoU, the one of lower predicted IoU is dropped.
         crop_n_layers: Number of layers of crops that are looked at beside the whole image.
@@ -118,6 +123,9 @@ class SamAutomaticMaskGenerator:
         multimask_output: Whether each point gives three masks, or the one that is meant for prompts of several points.
         images_per_batch: Number of images, or crops of them, that are encoded together; accelerators want several.
 
+    Attributes:
+        tally: Counts of the masks that the filters have dropped so far.
+
     Raises:
         InputError: The arguments contradict each other.
     """
@@ -127,8 +135,8 @@ class SamAutomaticMaskGenerator:
         model: Model,
         points_per_side: int | None = 32,
         points_per_batch: int = 64,
-        pred_iou_thresh: float = 0.88,
-        stability_score_thresh: float = 0.95,
+        pred_iou_thresh: float | None = None,
+        stability_score_thresh: float | None = None,
         stability_score_offset: float = 1.0,
         box_nms_thresh: float = 0.7,
         crop_n_layers: int = 0,
@@ -142,45 +150,36 @@ class SamAutomaticMaskGenerator:
         multimask_output: bool = True,
         images_per_batch: int = 1,
     ) -> None:
-        if (points_per_side is None) == (point_grids is None):
-            raise InputError("give points_per_side or point_grids, and not both")
+        check_model(model)
+        usual = model.config.automatic
+        if pred_iou_thresh is None:
+            pred_iou_thresh = usual.pred_iou_thresh
+        if stability_score_thresh is None:
+            stability_score_thresh = usual.stability_score_thresh
+        check_count("points_per_batch", points_per_batch, least=1)
+        check_count("images_per_batch", images_per_batch, least=1)
+        check_number("images_per_batch", images_per_batch, most=MOST_IMAGES)
+        check_count("crop_n_layers", crop_n_layers)
+        check_number("crop_n_layers", crop_n_layers, most=MOST_LAYERS)
+        check_number("crop_n_points_downscale_factor", crop_n_points_downscale_factor, least=1)
+        check_number("min_mask_region_area", min_mask_region_area, least=0)
+        check_number("crop_overlap_ratio", crop_overlap_ratio, least=0, most=1)
+        check_number("pred_iou_thresh", pred_iou_thresh)
+        check_number("stability_score_thresh", stability_score_thresh)
+        check_number("stability_score_offset", stability_score_offset, least=0)
+        check_number("box_nms_thresh", box_nms_thresh)
+        check_number("crop_nms_thresh", crop_nms_thresh)
+        check_number("max_area_share", max_area_share)
         if output_mode not in ("binary_mask", "uncompressed_rle", "coco_rle"):
             raise InputError(
                 f"output_mode is binary_mask, uncompressed_rle or coco_rle, not {output_mode!r}"
             )
-        if not 0 <= crop_n_layers <= MOST_LAYERS or crop_n_points_downscale_factor < 1:
-            raise InputError(
-                f"crop_n_layers {crop_n_layers} is from 0 to {MOST_LAYERS}, and crop_n_points_downscale_factor "
-                f"{crop_n_points_downscale_factor} is at least 1"
-            )
-        if points_per_side is not None and points_per_side > MOST_POINTS_PER_SIDE:
-            raise InputError(
-                f"points_per_side {points_per_side} is more than {MOST_POINTS_PER_SIDE}"
-            )
-        if point_grids is None:
-            sides = (
-                int((points_per_side or 0) / crop_n_points_downscale_factor**layer)
-                for layer in range(crop_n_layers + 1)
-            )
-            point_grids = [make_point_grid(side) for side in sides]
-        if len(point_grids) <= crop_n_layers:
-            raise InputError(
-                f"{crop_n_layers} layers of crops need {crop_n_layers + 1} point_grids, "
-                f"not {len(point_grids)}"
-            )
-        if not all(len(grid) for grid in point_grids):
-            raise InputError(
-                "every layer needs points: raise points_per_side, or lower crop_n_layers or "
-                "crop_n_points_downscale_factor"
-            )
-        if points_per_batch < 1 or images_per_batch < 1:
-            raise InputError(
-                f"points_per_batch {points_per_batch} and images_per_batch {images_per_batch} are at least 1"
-            )
+        self.point_grids = make_grids(
+            points_per_side, point_grids, crop_n_layers, crop_n_points_downscale_factor
+        )
         pixels = math.prod(model.config.image_encoder.image_size)
         require_memory(images_per_batch * 12 * pixels, f"images_per_batch {images_per_batch}")
         self.model = model
-        self.point_grids = [np.asarray(grid, np.float64) for grid in point_grids]
         # A batch is filled up to its size, so that none needs to be larger than a grid.
         self.points_per_batch = min(points_per_batch, max(map(len, self.point_grids)))
         self.pred_iou_thresh = pred_iou_thresh
@@ -195,6 +194,7 @@ class SamAutomaticMaskGenerator:
         self.max_area_share = max_area_share
         self.multimask_output = multimask_output
         self.images_per_batch = images_per_batch
+        self.tally = Tally()
 
     def generate(self, image: Any) -> list[Record]:
         """All masks of an image.
@@ -227,12 +227,7 @@ class SamAutomaticMaskGenerator:
         Raises:
             InputError: The image is not an RGB image, or too thin for the model.
         """
-        image = np.asarray(image)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or image.size == 0:
-            raise InputError(
-                "an image is an array of height x width x 3 bytes (uint8, 0 to 255), "
-                f"not {image.dtype} of shape {image.shape}"
-            )
+        image = check_image(image)
         crops = [
             crop
             for crop in plan_crops(image.shape[:2], self.crop_n_layers, self.crop_overlap_ratio)
@@ -244,7 +239,8 @@ class SamAutomaticMaskGenerator:
         return crops
 
     def _views(self, images: Iterable[Any]) -> Iterator[_View]:
-        for number, image in enumerate(map(np.asarray, images)):
+        for number, given in enumerate(images):
+            image = check_image(given)
             for crop in self.plan(image):
                 x0, y0, x1, y1 = crop.box
                 framed, framing = frame_image(
@@ -276,7 +272,9 @@ class SamAutomaticMaskGenerator:
             found = found.take(box_nms(found.boxes, smaller_first, self.crop_nms_thresh))
         if self.max_area_share <= 1:
             areas = np.array([sum(rle["counts"][1::2]) for rle in found.masks])  # pyright: ignore[reportArgumentType, reportCallIssue]
-            found = found.take(np.flatnonzero(areas < self.max_area_share * size[0] * size[1]))
+            small = np.flatnonzero(areas < self.max_area_share * size[0] * size[1])
+            self.tally.add(max_area_share=len(areas) - len(small))
+            found = found.take(small)
         if self.min_mask_region_area > 0:
             found = self._clean(found)
         return [self._record(found, index) for index in range(len(found.masks))]
@@ -297,7 +295,7 @@ class SamAutomaticMaskGenerator:
             self.model,
             embedding,
             prompts,
-            (self.points_per_batch,),
+            (min(self.points_per_batch, len(points)),),
             multimask_output=self.multimask_output,
         ):
             expected = np.asarray(batch.iou)
@@ -336,6 +334,13 @@ class SamAutomaticMaskGenerator:
         boxes = drawn.boxes + np.array([x0, y0, x0, y0])
         whole = np.flatnonzero(~near_crop_edge(boxes, crop, image_size))
         masks = [drawn.masks[i] for i in whole]
+        self.tally.add(
+            len(iou),
+            float(iou.max(initial=-np.inf)),
+            pred_iou_thresh=len(iou) - len(chosen),
+            stability_score_thresh=len(chosen) - len(drawn.masks),
+            crop_overlap_ratio=len(drawn.masks) - len(masks),
+        )
         return MaskTable(
             [mask._replace(corner=(mask.corner[0] + x0, mask.corner[1] + y0)) for mask in masks],
             boxes[whole],

@@ -2,11 +2,13 @@
 
 import itertools
 import math
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
+from sam_jax.ops.arguments import check_count
 from sam_jax.types import InputError
 
 MOST_POINTS_PER_SIDE = 1024
@@ -73,6 +75,46 @@ def make_point_grid(points_per_side: int) -> Float[np.ndarray, "n 2"]:
     side = (np.arange(points_per_side) + 0.5) / points_per_side
     x, y = np.meshgrid(side, side)
     return np.stack([x.ravel(), y.ravel()], axis=1)
+
+
+def make_grids(
+    points_per_side: int | None, point_grids: Sequence[Any] | None, layers: int, factor: float | int
+) -> list[Float[np.ndarray, "_n 2"]]:
+    """Grids of points for the whole image and each layer of crops: even ones, or those that are given, checked.
+
+    Args:
+        points_per_side: Points along each side of the grid of the whole image; None where grids are given.
+        point_grids: Arrays of points x, y in the unit square, one for each layer.
+        layers: Number of layers beyond the whole image.
+        factor: Factor by which the even grids become coarser from one layer to the next.
+
+    Raises:
+        InputError: Both or neither are given, or a layer has no points.
+    """
+    if (points_per_side is None) == (point_grids is None):
+        raise InputError("give points_per_side or point_grids, and not both")
+    if points_per_side is not None:
+        check_count("points_per_side", points_per_side, least=1)
+        if points_per_side > MOST_POINTS_PER_SIDE:
+            raise InputError(
+                f"points_per_side {points_per_side} is more than {MOST_POINTS_PER_SIDE}"
+            )
+        sides = (int(points_per_side / factor**layer) for layer in range(layers + 1))
+        point_grids = [make_point_grid(side) for side in sides]
+    grids = [np.asarray(grid, np.float64) for grid in point_grids or ()]
+    if len(grids) <= layers:
+        raise InputError(
+            f"{layers} layers of crops need {layers + 1} point_grids, not {len(grids)}"
+        )
+    if not all(len(grid) for grid in grids):
+        raise InputError(
+            "every layer needs points: raise points_per_side, or lower crop_n_layers or "
+            "crop_n_points_downscale_factor"
+        )
+    for grid in grids:
+        if grid.ndim != 2 or grid.shape[1] != 2 or not ((grid >= 0) & (grid <= 1)).all():
+            raise InputError("point_grids are arrays of points x, y from 0 to 1, of shape (n, 2)")
+    return grids
 
 
 def near_crop_edge(

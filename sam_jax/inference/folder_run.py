@@ -2,7 +2,7 @@
 
 import functools
 import glob
-import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,12 @@ from sam_jax.data.folders import PHOTO_ENDINGS, list_photos, strip_ending
 from sam_jax.data.images import read_image, write_image
 from sam_jax.distributed import spread
 from sam_jax.inference.automatic import SamAutomaticMaskGenerator
-from sam_jax.inference.mask_files import gather_coco, make_document, write_pngs
+from sam_jax.inference.mask_files import (
+    gather_coco,
+    make_document,
+    read_document,
+    write_pngs,
+)
 from sam_jax.inference.overlay import draw_everything
 from sam_jax.ops.rle import decode_rle
 from sam_jax.storage import (
@@ -83,11 +88,13 @@ def find_photos(place: Path, output: Path) -> Photos:
     Raises:
         InputError: There is no photo, or two would have the same json file.
     """
-    if not place.is_dir():
-        if not place.exists():
+    if not os.path.isdir(place):
+        if not os.path.exists(place):
             raise InputError(f"no such file or folder: {place}")
         if place.suffix.lower() not in PHOTO_ENDINGS:
             raise InputError(f"{place} is no photo: its name ends in none of {PHOTO_ENDINGS}")
+        if not place.is_file():
+            raise InputError(f"{place} is a pipe or a device, not a photo")
         return Photos(place.parent, [place.name])
     written = [(output / name).resolve() for name in (MASKS, OVERLAYS, PNGS)]
     names = [
@@ -158,7 +165,7 @@ class FolderRun:
         for name in self.photos.names:
             path = self._document(name)
             if path.exists():
-                documents.append((name, json.loads(path.read_bytes())))
+                documents.append((name, read_document(path)))
         is_complete = len(documents) == len(self.photos.names)
         write_json(self.output / COCO, gather_coco(documents))
         return is_complete
@@ -208,7 +215,7 @@ class FolderRun:
                 outcomes.append(self._refuse(name, str(error)))
                 continue
             if self._has_masks(name):
-                document = json.loads(self._document(name).read_bytes())
+                document = read_document(self._document(name))
                 outcomes.append(self._write(name, image, document))
                 continue
             try:

@@ -1,11 +1,12 @@
 """Loading a model with its weights."""
 
 import os
+import types
 from collections.abc import Callable
 
 import jax
 
-from sam_jax.checkpoints import SHIPPED_WEIGHTS, load_checkpoint
+from sam_jax.checkpoints import SHIPPED, load_checkpoint
 from sam_jax.models import (
     VIT_B,
     VIT_H,
@@ -17,6 +18,7 @@ from sam_jax.models import (
     init_variables,
     suit,
 )
+from sam_jax.ops.arguments import describe
 from sam_jax.types import InputError
 
 
@@ -30,16 +32,20 @@ def load(
 
     Args:
         checkpoint: An official `.pth` file, a folder or file of Hugging Face, or a `.safetensors` file of this package;
-            None for the small model that comes with this package.
+            None or "default" for the small model that comes with this package.
         image_size: Size of the model's padded input in pixels, a side or (h, w); the default is that of the checkpoint.
             For another size the positional tables are interpolated.
         compute: Precision and sizes of the steps of the computation; the default suits the device.
 
     Raises:
         CheckpointError: The file is absent, damaged, unsafe or of another model.
-        InputError: The size doesn't go with the model.
+        InputError: The checkpoint is no path, or the size doesn't go with the model.
     """
-    path = SHIPPED_WEIGHTS if checkpoint is None else checkpoint
+    if not isinstance(checkpoint, (str, os.PathLike, types.NoneType)):
+        raise InputError(
+            f"a checkpoint is the path of a file or folder, not {describe(checkpoint)}"
+        )
+    path = SHIPPED if checkpoint is None else checkpoint
     config, variables = load_checkpoint(path, image_size=image_size)
     compute = compute or default_compute(bytes_per_prompt=config.bytes_per_prompt)
     return Model(config, jax.device_put(variables), suit(compute, jax.local_devices()[0]))

@@ -2,6 +2,8 @@
 
 import csv
 import hashlib
+import json
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from sam_jax.data.pixel_runs import bound_runs
 from sam_jax.inference.automatic import Record
 from sam_jax.ops.rle import Rle, decode_rle
 from sam_jax.storage import atomic_folder
+from sam_jax.types import InputError
 
 COCO_CATEGORY = {"id": 1, "name": "object", "supercategory": "object"}
 TABLE = "metadata.csv"
@@ -41,9 +44,26 @@ def make_document(records: Sequence[Record], name: str, size: tuple[int, int]) -
     }
 
 
+def read_document(path: Path) -> dict[str, Any]:
+    """Read a json document that `make_document` made.
+
+    Raises:
+        InputError: The file is damaged: it holds something else.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+        size = (document["image"]["height"], document["image"]["width"])
+        masks = [annotation["segmentation"]["counts"] for annotation in document["annotations"]]
+        if all(isinstance(side, int) for side in size) and None not in masks:
+            return document
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise InputError(f"{path} is damaged: delete it, and its photo is done again")
+
+
 def _number(name: str) -> int:
     """A number for a name that doesn't depend on other photos, in the 53 bits that JSON readers keep."""
-    return int(hashlib.sha256(name.encode()).hexdigest()[:13], 16)
+    return int(hashlib.sha256(os.fsencode(name)).hexdigest()[:13], 16)
 
 
 def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:

@@ -3,10 +3,14 @@
 import colorsys
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw, ImageFilter
+
+from sam_jax.ops.arguments import check_image, check_numbers, describe
+from sam_jax.types import InputError
 
 FILL_OPACITY = 0.45
 EVERYTHING_OPACITY = 0.55
@@ -17,6 +21,8 @@ FOREGROUND_COLOUR = (40, 167, 69)
 BACKGROUND_COLOUR = (220, 38, 38)
 WHITE = (255, 255, 255)
 SUPERSAMPLING = 4
+FARTHEST = 1e5
+"""Coordinate beyond which marks are drawn as if they lay there; Pillow's are of 32 bits."""
 
 
 def draw_overlay(
@@ -38,8 +44,20 @@ def draw_overlay(
             background.
         labels: Label of each point: 1 for foreground, 0 for background.
         boxes: Boxes x0, y0, x1, y1 in pixels, drawn in the colours of the masks with the same numbers.
+
+    Raises:
+        InputError: The image is not an RGB image, the masks have another size, or points don't have a label each.
     """
+    image = check_image(image)
     height, width, _ = image.shape
+    masks = check_masks(masks, (height, width))
+    if masks.ndim != 3:
+        raise InputError(f"masks are an array of (m, h, w), not of shape {masks.shape}")
+    if points is not None:
+        points = _check_marks("points", points, 2)
+        count = (len(points),)
+        labels = check_numbers("labels", np.ones(count) if labels is None else labels, count)
+    boxes = None if boxes is None else _check_marks("boxes", boxes, 4)
     scale = (height + width) / 480
     line = max(2.0, scale)
     canvas = image.astype(np.float32)
@@ -52,6 +70,32 @@ def draw_overlay(
         for point, label in zip(points, labels.tolist(), strict=True):
             _draw_click(picture, point, is_foreground=label == 1, radius=max(4.0, 4 * scale))
     return np.array(picture)
+
+
+def check_masks(masks: Any, size: tuple[int, int]) -> Bool[np.ndarray, "*masks h w"]:
+    """The masks as an array of booleans: where they were numbers, those above 0.
+
+    Args:
+        masks: What was given.
+        size: Height and width of the photo.
+
+    Raises:
+        InputError: They are no masks, or of another size.
+    """
+    try:
+        array = np.asarray(masks)
+    except ValueError:  # of different sizes
+        array = np.empty(0, object)
+    if array.dtype.kind not in "biuf" or array.shape[-2:] != size:
+        raise InputError(
+            f"masks are arrays of the photo's {size[0]}x{size[1]} pixels (h x w), not {describe(masks)}"
+        )
+    return array if array.dtype == bool else array > 0
+
+
+def _check_marks(name: str, marks: Any, numbers: int) -> Float[np.ndarray, "k d"]:
+    """Points or boxes, near enough to the photo to be drawn."""
+    return np.clip(check_numbers(name, marks, (None, numbers)), -FARTHEST, FARTHEST)
 
 
 def draw_everything(

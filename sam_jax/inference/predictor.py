@@ -9,11 +9,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from sam_jax.data.framing import Framing, frame_image
+from sam_jax.inference.arguments import check_model
 from sam_jax.inference.prompt_batches import decode_in_batches
 from sam_jax.inference.prompts import PROMPT_SIZES, make_prompts
 from sam_jax.inference.steps import embed_images
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits, upscale_masks
 from sam_jax.models import Compute, Model, SamConfig, abstract_variables
+from sam_jax.ops.arguments import as_numbers, check_image
 from sam_jax.types import ImageEmbedding, InputError
 
 
@@ -38,11 +40,15 @@ class SamPredictor:
     Args:
         sam_model: Model with its weights, from `sam_jax.load`.
 
+    Raises:
+        InputError: The model is none, but, for example, a path.
+
     Attributes:
         model: Model with its weights.
     """
 
     def __init__(self, sam_model: Model) -> None:
+        check_model(sam_model)
         self.model = sam_model
         self.reset_image()
 
@@ -62,14 +68,7 @@ class SamPredictor:
         """
         if image_format not in ("RGB", "BGR"):
             raise InputError(f'image_format is "RGB" or "BGR", not {image_format!r}')
-        image = np.asarray(image)
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise InputError(
-                "an image is an array of height x width x 3 bytes (uint8, 0 to 255), "
-                f"not {image.dtype} of shape {image.shape}"
-            )
-        if image.size == 0:
-            raise InputError(f"the image is empty: its shape is {image.shape}")
+        image = check_image(image)
         self.reset_image()
         if image_format == "BGR":
             image = image[..., ::-1]
@@ -126,10 +125,10 @@ class SamPredictor:
         """
         _check_single(point_coords, point_labels, box, mask_input)
         masks, iou, low = self.predict_batch(
-            None if point_coords is None else np.asarray(point_coords)[None],
-            None if point_labels is None else np.asarray(point_labels)[None],
-            None if box is None else np.asarray(box).reshape(1, -1),
-            None if mask_input is None else np.asarray(mask_input),
+            None if point_coords is None else as_numbers("point_coords", point_coords)[None],
+            None if point_labels is None else as_numbers("point_labels", point_labels)[None],
+            None if box is None else as_numbers("box", box).reshape(1, -1),
+            None if mask_input is None else as_numbers("mask_input", mask_input),
             multimask_output,
             return_logits,
         )
@@ -157,7 +156,7 @@ class SamPredictor:
         prompts = make_prompts(
             framing,
             point_coords=_as_array(point_coords),
-            point_labels=None if point_labels is None else np.asarray(point_labels),
+            point_labels=_as_array(point_labels),
             boxes=_as_array(boxes),
             mask_inputs=_as_array(mask_inputs),
         )
@@ -278,4 +277,4 @@ def _check_single(
 
 
 def _as_array(values: np.ndarray | None) -> np.ndarray | None:
-    return None if values is None else np.asarray(values, np.float64)
+    return None if values is None else as_numbers("a prompt", values)

@@ -12,6 +12,9 @@ POINT_SIZES = (2, 4, 8, 16, 32, 64)
 PROMPT_SIZES = (1, 2, 4, 8, 16, 32, 64)
 """Prompts are decoded in batches of these sizes."""
 
+LARGEST = 1e6
+"""Largest magnitude of coordinates and logits in prompts; the model's products of far larger ones would be infinite."""
+
 _CORNERS = (PointLabel.TOP_LEFT, PointLabel.BOTTOM_RIGHT)
 
 
@@ -130,5 +133,7 @@ def _check(
             f"points, boxes and masks are for different numbers of prompts: {sorted(counts)}"
         )
     for name, values in (("point", point_coords), ("box", boxes), ("mask", mask_inputs)):
-        if values is not None and not np.isfinite(values).all():
-            raise InputError(f"a {name} prompt holds NaN or infinity")
+        if values is not None and not (np.abs(values) <= LARGEST).all():
+            raise InputError(
+                f"a {name} prompt holds NaN, infinity or a number beyond ±{LARGEST:,.0f}"
+            )

@@ -11,9 +11,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from sam_jax.losses.iou import ratio_of_areas
+from sam_jax.ops.operands import as_operand
 from sam_jax.types import AnyArray
 
 FOCAL_WEIGHT = 20.0
@@ -70,8 +72,9 @@ def sam_mask_loss(
     >>> print(f"{losses.mask:.4f} {losses.iou_error:.4f}")  # (0.5² + 0.1²) / 2
     0.0001 0.1300
     """
-    inside = jnp.ones(truth.shape, bool) if inside is None else jnp.asarray(inside)
-    focal, dice, best, real_iou = _lowest(jnp.asarray(logits), jnp.asarray(truth), inside)
+    inside = jnp.ones(np.shape(truth), bool) if inside is None else inside
+    operands = (as_operand(logits), as_operand(truth).astype(bool), as_operand(inside))
+    focal, dice, best, real_iou = _lowest(*operands)
     error = jnp.asarray(predicted_iou, jnp.float32) - real_iou
     mask = FOCAL_WEIGHT * focal + DICE_WEIGHT * dice
     return SamLosses(mask, focal, dice, (error**2).mean(), best, real_iou)

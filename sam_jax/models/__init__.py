@@ -1,7 +1,15 @@
 """The model: Flax Linen modules, one file for each box of the paper's figure."""
 
 from sam_jax.models.compute import ON_ACCELERATOR, ON_CPU, Compute, default_compute, suit
-from sam_jax.models.config import TINY, VIT_B, VIT_H, VIT_L, FineConfig, SamConfig
+from sam_jax.models.config import (
+    TINY,
+    VIT_B,
+    VIT_H,
+    VIT_L,
+    AutomaticThresholds,
+    FineConfig,
+    SamConfig,
+)
 from sam_jax.models.image_encoder import ImageEncoderConfig
 from sam_jax.models.initialisation import init_variables
 from sam_jax.models.mask_decoder import MaskDecoderConfig
@@ -23,6 +31,7 @@ __all__ = [
     "VIT_B",
     "VIT_H",
     "VIT_L",
+    "AutomaticThresholds",
     "Compute",
     "FineConfig",
     "ImageEncoderConfig",

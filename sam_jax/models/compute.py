@@ -6,6 +6,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 
+from sam_jax.ops.arguments import check_count
 from sam_jax.types import InputError
 
 
@@ -46,8 +47,8 @@ class Compute:
         if self.attention == "cudnn" and self.dtype != "bfloat16":
             raise InputError("attention by cudnn takes dtype bfloat16; take strips, or bfloat16")
         for field in fields(self):
-            if field.name.endswith("_at_once") and getattr(self, field.name) < 1:
-                raise InputError(f"{field.name} is at least 1, not {getattr(self, field.name)}")
+            if field.name.endswith("_at_once"):
+                check_count(field.name, getattr(self, field.name), least=1)
 
     @property
     def fused_kernel(self) -> Literal["cudnn", "splash"] | None:

@@ -35,20 +35,40 @@ class FineConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AutomaticThresholds:
+    """Scores from which the automatic generator trusts a mask, which go with the weights; the defaults are official.
+
+    Attributes:
+        pred_iou_thresh: Masks whose predicted IoU is not above this threshold are dropped.
+        stability_score_thresh: Masks whose stability score is below this threshold are dropped.
+    """
+
+    pred_iou_thresh: float = 0.88
+    stability_score_thresh: float = 0.95
+
+    def __post_init__(self) -> None:
+        for name in ("pred_iou_thresh", "stability_score_thresh"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise InputError(f"{name} is from 0 to 1, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamConfig:
-    """Sizes of the whole model: what its weights must fit.
+    """Sizes of the whole model, which its weights must fit, and what is known of the weights.
 
     Attributes:
         image_encoder: Sizes of the image encoder.
         prompt_encoder: Sizes of the prompt encoder.
         mask_decoder: Sizes of the mask decoder.
         fine: Sizes of the additions of the shipped small model; None for a Segment Anything.
+        automatic: Thresholds of the automatic generator that suit the weights.
     """
 
     image_encoder: ImageEncoderConfig
     prompt_encoder: PromptEncoderConfig = PromptEncoderConfig()
     mask_decoder: MaskDecoderConfig = MaskDecoderConfig()
     fine: FineConfig | None = None
+    automatic: AutomaticThresholds = AutomaticThresholds()
 
     def __post_init__(self) -> None:
         widths = {
@@ -116,5 +136,6 @@ TINY = SamConfig(
     prompt_encoder=PromptEncoderConfig(width=128),
     mask_decoder=MaskDecoderConfig(width=128, mlp_width=512, iou_head_width=128),
     fine=FineConfig(),
+    automatic=AutomaticThresholds(pred_iou_thresh=0.5, stability_score_thresh=0.6),
 )
 """Small enough to ship its weights. Without `fine`, the official classes can be built with the same numbers."""

@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from sam_jax.models.compute import Compute
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv, Projection, TwoLayerMLP
 from sam_jax.ops.activations import gelu
+from sam_jax.ops.arguments import check_counts, check_finite, check_number, check_size
 from sam_jax.ops.attention import attend_globally, attend_in_windows
 from sam_jax.ops.batching import replace_in_batches
 from sam_jax.ops.fused_attention import attend_fused, fits
@@ -48,6 +49,12 @@ class ImageEncoderConfig:
     out_channels: int = 256
 
     def __post_init__(self) -> None:
+        check_finite(self)
+        check_counts(
+            self, "patch_size", "width", "depth", "num_heads", "window_size", "out_channels"
+        )
+        check_number("mlp_ratio", self.mlp_ratio, least=0)
+        check_size("image_size", self.image_size)
         if any(side < self.patch_size or side % self.patch_size for side in self.image_size):
             height, width = self.image_size
             raise InputError(

@@ -4,7 +4,7 @@ Everything here sees one prompt; `sam_jax.models.decode_masks` maps it over prom
 [Segment Anything](https://arxiv.org/abs/2304.02643), section 3 and appendix A.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, TokenMLP
 from sam_jax.models.transformer import TwoWayTransformer
 from sam_jax.ops.activations import gelu
+from sam_jax.ops.arguments import check_counts
 from sam_jax.types import InputError
 
 
@@ -39,6 +40,7 @@ class MaskDecoderConfig:
     num_multimask_outputs: int = 3
 
     def __post_init__(self) -> None:
+        check_counts(self, *(field.name for field in fields(self)))
         if self.width % (2 * self.num_heads) or self.width % 8:
             raise InputError(
                 f"width {self.width} must be divisible by 8 and by twice num_heads {self.num_heads}"

@@ -1,11 +1,13 @@
 """A model with its weights, and the pure functions that run it over batches of images and prompts."""
 
+import math
 from functools import lru_cache, partial
 from typing import Any
 
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
 from sam_jax.models.compute import ON_CPU, Compute
@@ -36,6 +38,16 @@ class Model:
     config: SamConfig = flax.struct.field(pytree_node=False)
     variables: Variables = flax.struct.field()
     compute: Compute = flax.struct.field(pytree_node=False, default=ON_CPU)
+
+    def __repr__(self) -> str:
+        encoder = self.config.image_encoder
+        height, width = encoder.image_size
+        numbers = sum(math.prod(np.shape(leaf)) for leaf in jax.tree.leaves(self.variables))
+        additions = "" if self.config.fine is None else ", with additions"
+        return (
+            f"Model(ViT of width {encoder.width} and depth {encoder.depth}, input {height}x{width}, "
+            f"{numbers / 1e6:.1f} million parameters, {self.compute.dtype}{additions})"
+        )
 
     @property
     def sam(self) -> Sam:

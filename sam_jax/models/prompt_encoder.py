@@ -13,6 +13,7 @@ from jaxtyping import Array, Bool, Float, Int
 
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv
 from sam_jax.ops.activations import gelu
+from sam_jax.ops.arguments import check_counts
 from sam_jax.types import AnyArray, InputError, PointLabel, PromptEmbeddings, Prompts
 
 
@@ -29,6 +30,7 @@ class PromptEncoderConfig:
     mask_channels: int = 16
 
     def __post_init__(self) -> None:
+        check_counts(self, "width", "mask_channels")
         if self.width % 2 or self.mask_channels % 4:
             raise InputError(
                 f"width {self.width} must be even and mask_channels {self.mask_channels} divisible by 4"

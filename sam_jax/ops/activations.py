@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sam_jax.ops.operands import as_operand
+from sam_jax.types import AnyArray
+
 _NORMALISER = 1 / math.sqrt(2 * math.pi)
 
 
-@jax.custom_vjp
-def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+def gelu(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
     """The exact GELU, x·Φ(x), by the error function, in float32; Flax's default is the tanh approximation.
 
     Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, https://arxiv.org/abs/1606.08415.
@@ -18,6 +20,11 @@ def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     The gradient, Φ(x) + x·φ(x), is computed from x again, behind an optimisation barrier: XLA on a CPU would otherwise
     repeat its computation inside each of the products that use it.
     """
+    return _with_gradient(as_operand(x))
+
+
+@jax.custom_vjp
+def _with_gradient(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return _gelu(x)
 
 
@@ -43,4 +50,4 @@ def _backward(
     return (jax.lax.optimization_barrier(product),)
 
 
-gelu.defvjp(_forward, _backward)
+_with_gradient.defvjp(_forward, _backward)

@@ -9,16 +9,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-Kernel = Float[Array, "width heads d"]
+from sam_jax.types import AnyArray
+
+Kernel = Float[AnyArray, "width heads d"]
 
 
 def tokens_to_image(
-    query: Float[Array, "t heads d"],
-    keys: Float[Array, "s width"],
-    values: Float[Array, "s width"],
+    query: Float[AnyArray, "t heads d"],
+    keys: Float[AnyArray, "s width"],
+    values: Float[AnyArray, "s width"],
     key_kernel: Kernel,
     value_kernel: Kernel,
-    value_bias: Float[Array, "heads d"],
+    value_bias: Float[AnyArray, "heads d"],
 ) -> Float[Array, "t heads d"]:
     """Projected tokens attend to an image that is not projected.
 
@@ -41,13 +43,13 @@ def tokens_to_image(
 
 
 def image_to_tokens(
-    queries: Float[Array, "s width"],
-    key: Float[Array, "t heads d"],
-    value: Float[Array, "t heads d"],
+    queries: Float[AnyArray, "s width"],
+    key: Float[AnyArray, "t heads d"],
+    value: Float[AnyArray, "t heads d"],
     query_kernel: Kernel,
-    query_bias: Float[Array, "heads d"],
-    out_kernel: Float[Array, "heads d width"],
-    present: Bool[Array, " t"],
+    query_bias: Float[AnyArray, "heads d"],
+    out_kernel: Float[AnyArray, "heads d width"],
+    present: Bool[AnyArray, " t"],
 ) -> Float[Array, "s width"]:
     """An image that is not projected attends to projected tokens; the output projection is applied without its bias.
 

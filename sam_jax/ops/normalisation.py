@@ -6,10 +6,15 @@ from typing import NamedTuple
 import jax
 from jaxtyping import Array, Float
 
+from sam_jax.ops.operands import as_operand
+from sam_jax.types import AnyArray
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+
 def layer_norm(
-    x: Float[Array, "*shape d"], scale: Float[Array, " d"], bias: Float[Array, " d"], epsilon: float
+    x: Float[AnyArray, "*shape d"],
+    scale: Float[AnyArray, " d"],
+    bias: Float[AnyArray, " d"],
+    epsilon: float,
 ) -> Float[Array, "*shape d"]:
     """Normalise every vector along the last axis to mean 0 and variance 1, then scale and shift it.
 
@@ -24,6 +29,13 @@ def layer_norm(
         bias: Summand of each channel.
         epsilon: Summand of the variance, against division by zero.
     """
+    return _with_gradient(as_operand(x), as_operand(scale), as_operand(bias), epsilon)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
+def _with_gradient(
+    x: Float[Array, "*shape d"], scale: Float[Array, " d"], bias: Float[Array, " d"], epsilon: float
+) -> Float[Array, "*shape d"]:
     return _normalise(x, scale, bias, epsilon)[0]
 
 
@@ -64,4 +76,4 @@ def _backward(
     )
 
 
-layer_norm.defvjp(_normalise, _backward)
+_with_gradient.defvjp(_normalise, _backward)

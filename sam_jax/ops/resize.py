@@ -106,10 +106,10 @@ def plan_mask_resize(
 
 
 def resize_masks(
-    logits: Float[Array, "*batch h_low w_low"], plan: MaskResize
+    logits: Float[AnyArray, "*batch h_low w_low"], plan: MaskResize
 ) -> Float[Array, "*batch h w"]:
     """Resize logits to the image that `plan_mask_resize` was called for."""
-    wide = logits @ plan.columns
+    wide = jnp.asarray(logits) @ plan.columns
     column_of_rows = (1,) * (logits.ndim - 2) + (-1, 1)
     terms = (
         jnp.take(wide, plan.first_row + tap, axis=-2, mode="clip")

@@ -15,6 +15,7 @@ from sam_jax.data.simulated_clicks import sample_box, sample_error_point, sample
 from sam_jax.data.transforms import CELL
 from sam_jax.losses import SamLosses, sam_mask_loss
 from sam_jax.models import Model, decode_masks, encode_prompts
+from sam_jax.ops.arguments import check_finite
 from sam_jax.types import AnyArray, InputError, MaskPrediction, PointLabel, Prompts
 
 
@@ -45,6 +46,7 @@ class Interaction:
     box_jitter_limit: float = 20.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if self.iterations < 1:
             raise InputError(f"iterations is at least 1, not {self.iterations}")
         if not 0 <= self.refine_iterations <= min(2, self.iterations - 1):

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from sam_jax.ops.arguments import check_number
+
 
 class StopRequest:
     """Whether, and why, a run should stop before its last step.
@@ -34,7 +36,12 @@ def watching_for_stops(max_seconds: float | None) -> Iterator[StopRequest]:
 
     Args:
         max_seconds: Time in seconds after which to stop as well; None for no limit.
+
+    Raises:
+        InputError: The time is negative or not finite.
     """
+    if max_seconds is not None:
+        check_number("max_seconds", max_seconds, least=0)
     request = StopRequest(max_seconds)
     watched = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in watched}

@@ -16,6 +16,7 @@ from sam_jax.data.example import Batch
 from sam_jax.data.images import write_image
 from sam_jax.data.left_out import list_left_out, summarise_reasons
 from sam_jax.distributed import any_process, fetch_tree, gather_texts, place_batch
+from sam_jax.messages import LifeSigns, count
 from sam_jax.models import Model
 from sam_jax.storage import NO_SPACE, remove_leftovers, write_text
 from sam_jax.training.config import TrainConfig, describe_config
@@ -80,7 +81,9 @@ def train(
     started = time.perf_counter() if started is None else started
     with _explaining_lack_of_space(folder), contextlib.ExitStack() as resources:
         stop = resources.enter_context(watching_for_stops(max_seconds))
-        run = _Run(config, folder, embeddings or folder / "embeddings", resources)
+        signs = resources.enter_context(LifeSigns(is_silent=jax.process_index() > 0))
+        signs.begin(f"preparing {count(config.steps, 'step')} of training in {folder}")
+        run = _Run(config, folder, embeddings or folder / "embeddings", signs, resources)
         run.go(stop, started)
     if run.step == config.steps:
         return Ending.FINISHED
@@ -109,6 +112,7 @@ class _Run:
         config: TrainConfig,
         folder: Path,
         embeddings: Path,
+        signs: LifeSigns,
         resources: contextlib.ExitStack,
     ) -> None:
         self._config, self._folder = config, folder
@@ -146,7 +150,7 @@ class _Run:
                 contextlib.closing(MetricFiles(folder, self.step))
             )
         self._progress = resources.enter_context(
-            ProgressReport(self.step, config.steps, is_silent=not self._is_first_process)
+            ProgressReport(self.step, config.steps, signs, is_silent=not self._is_first_process)
         )
         for message in messages:
             self._progress.say(message)
@@ -212,7 +216,9 @@ class _Run:
         images = sum(map(len, self._sources))
         seen = min(images, self._config.steps * self._config.data.batch_size)
         megabytes = seen * embeddings.bytes_per_image / 1e6
-        self._progress.say(f"encoding {seen} images: {megabytes:,.1f} MB in {embeddings.folder}")
+        self._progress.say(
+            f"encoding {count(seen, 'image')}: {megabytes:,.1f} MB in {embeddings.folder}"
+        )
         if seen < images:
             return
         shares = [

@@ -9,6 +9,7 @@ import jax
 import optax
 from optax.contrib import MuonDimensionNumbers, scale_by_muon
 
+from sam_jax.ops.arguments import check_finite
 from sam_jax.training.parameters import (
     check_patterns,
     find_hidden,
@@ -108,6 +109,7 @@ class OptimiserConfig:
     clip_norm: float | None = 1.0
 
     def __post_init__(self) -> None:
+        check_finite(self)
         if self.method not in ("adamw", "muon"):
             raise InputError(f"method is adamw or muon, not {self.method!r}")
         if self.rate <= 0:

@@ -1,5 +1,7 @@
 """Pictures of simulated sessions: prompts, the model's answers, and the truth."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
 from PIL import Image, ImageDraw
@@ -54,7 +56,7 @@ def draw_sessions(
         ]
         height, width = fitted[i]
         rows.append([view[:height, :width] for view in views])
-    return _arrange(rows)
+    return arrange_views(rows)
 
 
 def _enlarge(mask: np.ndarray, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
@@ -91,8 +93,14 @@ def _mark(image: Picture, points: np.ndarray, labels: np.ndarray) -> Picture:
     return np.asarray(picture)
 
 
-def _arrange(rows: list[list[np.ndarray]]) -> UInt8[np.ndarray, "all_h all_w 3"]:
-    """Put views beside and below each other, each scaled to at most `MOST_WIDTH`."""
+def arrange_views(
+    rows: Sequence[Sequence[UInt8[np.ndarray, "_h _w 3"]]],
+) -> UInt8[np.ndarray, "all_h all_w 3"]:
+    """Put views beside and below each other, each scaled to at most `MOST_WIDTH`.
+
+    Args:
+        rows: Views of each row, which have one size.
+    """
     scaled = []
     for row in rows:
         height, width = row[0].shape[:2]

@@ -1,5 +1,6 @@
 """The progress of a run on the screen: a bar in a terminal, a line now and then anywhere else."""
 
+import itertools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from sam_jax.messages import LifeSigns
 from sam_jax.training.metrics import RATE
 
 SHOWN = ("loss", "dice", "iou_error", "first_iou", "last_iou")
@@ -27,10 +29,11 @@ class ProgressReport:
     Args:
         step: The step that the run starts from.
         steps: Number of steps of the whole run.
+        signs: Signs of life of the run, for where no bar is shown.
         is_silent: Whether nothing is shown, as in all processes but the first.
     """
 
-    def __init__(self, step: int, steps: int, *, is_silent: bool) -> None:
+    def __init__(self, step: int, steps: int, signs: LifeSigns, *, is_silent: bool) -> None:
         self._console = Console(file=sys.stderr, quiet=is_silent, markup=False, highlight=False)
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -43,7 +46,8 @@ class ProgressReport:
             disable=not self._console.is_terminal,
         )
         self._task = self._bar.add_task("training", total=steps, completed=step, losses="")
-        self._step, self._steps = step, steps
+        self._step, self._steps, self._signs = step, steps, signs
+        signs.now("compiling the first step")
 
     def __enter__(self) -> "ProgressReport":
         self._bar.start()
@@ -60,6 +64,7 @@ class ProgressReport:
     def say(self, line: str) -> None:
         """Print a line above the bar."""
         self._console.print(line, soft_wrap=True)
+        self._signs.heard()
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Callable[[], None]]:
@@ -73,13 +78,20 @@ class ProgressReport:
             A function to call after each part.
         """
         task = self._bar.add_task(what, total=total, losses="")
-        yield lambda: self._bar.advance(task)
+        done = itertools.count(1)
+
+        def advance() -> None:
+            self._bar.advance(task)
+            self._signs.now(f"{what}: {next(done)} of {total} done")
+
+        yield advance
         self._bar.remove_task(task)
 
     def advance(self, step: int) -> None:
         """Show that the steps up to `step` are done."""
         self._step = step
         self._bar.update(self._task, completed=step)
+        self._signs.now(f"step {step} of {self._steps} is done")
 
     def show(self, metrics: Mapping[str, float]) -> None:
         """Show losses and the rate of steps."""

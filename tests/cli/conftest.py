@@ -87,15 +87,18 @@ def devices(monkeypatch):
 
 @pytest.fixture
 def complaint(capsys):
-    """Runs `sam-jax` on bad input, or with another cause to fail, and returns its one line of complaint."""
+    """Runs `sam-jax` on bad input, or with another cause to fail, and returns its one line of complaint, the last."""
 
     def run(*arguments, code=2):
         capsys.readouterr()
         assert main([str(argument) for argument in arguments]) == code
         shown = capsys.readouterr()
         assert shown.out == ""
-        assert shown.err.startswith("error: ")
-        assert shown.err.count("\n") == 1
-        return shown.err
+        *signs_of_life, line = shown.err.splitlines(keepends=True)
+        assert line.startswith("error: ")
+        assert line.endswith("\n")
+        assert len(signs_of_life) <= 2
+        assert not any("error" in sign for sign in signs_of_life)
+        return line
 
     return run

@@ -20,7 +20,7 @@ def test_to_official_names_and_back_is_exact(weights, tmp_path, capsys):
 
 def test_to_another_input_size(weights, tmp_path):
     command = ["convert", str(weights), str(tmp_path / "wide.safetensors"), "--image-size"]
-    for arguments, size in ((["96"], (96, 96)), (["64", "128"], (64, 128))):
+    for arguments, size in ((["96"], (96, 96)), (["64,128"], (64, 128))):
         assert main([*command, *arguments]) == 0
         config, _ = load_checkpoint(tmp_path / "wide.safetensors")
         assert config.image_encoder.image_size == size

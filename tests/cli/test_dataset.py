@@ -40,7 +40,7 @@ def test_builds_and_names_what_is_left_out(folder, tmp_path, capsys):
     assert "sa_2.jpg: no sa_2.json beside it" in lines[2]
     assert "sa_3.json: a mask is 20 wide and 30 high" in lines[3]
     assert len(lines) == 4
-    assert shown.err == ""
+    assert shown.err == f"reading the photos of {folder}\n"
     source = open_source(tmp_path / "out")
     assert len(source) == 2
     assert source[0].masks[0].sum() == 8 * 14

@@ -93,7 +93,7 @@ def written(folder):
 
 
 def test_points(evaluate, photos, tmp_path):
-    options = ("--methods", "disc", "sam", "--clicks", "2", "--no-noc")
+    options = ("--methods", "disc,sam", "--clicks", "2", "--no-noc")
     tables = evaluate("points", f"discs={photos}", *options)
     config = PointsConfig(clicks=2, noc_thresholds=())
     source = open_source(photos)
@@ -133,7 +133,7 @@ def test_edges(evaluate, photos, tmp_path):
     for number in range(4):
         drawn = sobel_edges(read_image(photos / f"images/{number}.png")) > 0.1
         np.savez(truth / f"{number}.npz", boundaries=np.stack([drawn, drawn]))
-    methods = ("--methods", "sam", "sobel")
+    methods = ("--methods", "sam,sobel")
     tables = evaluate("edges", photos / "images", *methods, "--points-per-side", "2")
     sam, sobel = tables["Edges,"]
     assert sobel["method"] == "sobel"
@@ -144,7 +144,7 @@ def test_edges(evaluate, photos, tmp_path):
 
 
 def test_proposals(evaluate, photos, coco):
-    methods = ("--methods", "sam", "sam-single", "felzenszwalb")
+    methods = ("--methods", "sam,sam-single,felzenszwalb")
     tables = evaluate("proposals", f"discs={coco}", *methods, "--points-per-side", "3")
     names = [row["method"] for row in tables["Object"]]
     assert names == ["sam, discs", "sam-single, discs", "felzenszwalb, discs"]
@@ -181,7 +181,7 @@ def test_a_method_can_be_added_later(evaluate, photos, tmp_path):
     command = ("points", f"discs={photos}", "--no-noc", "--clicks", "1", "--methods")
     disc = evaluate(*command, "disc")["mIoU"][0]
     before = written(tmp_path / "out")
-    assert evaluate(*command, "disc", "otsu")["mIoU"][0] == disc
+    assert evaluate(*command, "disc,otsu")["mIoU"][0] == disc
     assert written(tmp_path / "out").items() > before.items()
 
 
@@ -194,17 +194,17 @@ def test_edges_without_truth(evaluate, photos, complaint, tmp_path):
     assert "0.png: no boundaries in" in line
     drawn = sobel_edges(read_image(photos / "images/1.png")) > 0.1
     np.savez(truth / "1.npz", boundaries=drawn[None])
-    (sobel,) = evaluate("edges", *options, code=2)["Edges,"]
+    (sobel,) = evaluate("edges", *options, code=1)["Edges,"]
     assert sobel["images"] == 1
 
 
 def test_what_cannot_be_used_is_told_at_the_end(evaluate, photos, coco, capsys, tmp_path):
     (photos / "labels" / "1.png").unlink()
-    tables = evaluate("points", f"discs={photos}", "--clicks", "1", "--no-noc", code=2)
+    tables = evaluate("points", f"discs={photos}", "--clicks", "1", "--no-noc", code=1)
     assert tables["mIoU"][0]["images"] == 3
-    assert "1 images have no results" in capsys.readouterr().err
+    assert "no results of 1 image:" in capsys.readouterr().err
     Image.fromarray(PHOTO[:-1]).save(photos / "images/2.png")
-    evaluate("instances", coco, output="boxes", code=2)
+    evaluate("instances", coco, output="boxes", code=1)
     assert len(json.loads((tmp_path / "boxes" / "detections.json").read_text())) == 6
     assert "says 60 and 40" in capsys.readouterr().err
 

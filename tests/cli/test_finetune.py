@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,8 +15,13 @@ import sam_jax
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint
 from sam_jax.cli.main import main
 from sam_jax.data.images import read_image, write_image
+from sam_jax.data.sources import open_source
+from sam_jax.evaluation.mask_overlap import mask_iou
+from sam_jax.evaluation.points.annotator import find_centre
+from sam_jax.inference import SamPredictor, load
 from sam_jax.models import init_variables
 from sam_jax.training import embeddings
+from sam_jax.training.pictures import GAP
 from tests.training.conftest import MINIATURE, QUICK_AND_ALONE
 
 
@@ -97,7 +103,10 @@ def test_trains_the_decoder_the_same_with_and_without_keeping_embeddings(photos,
     kept, plain = tmp_path / "kept", tmp_path / "plain"
     ended = finetune(*options, "--output", kept)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout == f"trained 10 steps: {kept / 'weights.safetensors'}\n"
+    lines = ended.stdout.splitlines()
+    assert lines[0] == f"trained 10 steps: {kept / 'weights.safetensors'}"
+    assert lines[1].startswith("no photo was held back to measure")
+    assert ended.stderr.startswith(f"preparing 10 steps of training in {kept}\n")
     assert f"encoding 6 images: 0.0 MB in {kept / 'embeddings'}" in ended.stderr
     assert len(list((kept / "embeddings").glob("*/*"))) == 6
     assert (kept / "pictures" / "step_0000010.png").exists()
@@ -113,6 +122,41 @@ def test_trains_the_decoder_the_same_with_and_without_keeping_embeddings(photos,
     assert not (plain / "embeddings").exists()
     for part in ("prompt_encoder", "mask_decoder"):
         assert difference(plain / "weights.safetensors", result, part) < 1e-5
+
+
+@pytest.mark.slow
+def test_photos_that_were_held_back_are_measured_before_and_after(photos, weights, tmp_path):
+    options = (photos, "--checkpoint", weights, "--steps", 1, "--masks", 2, "--iterations", 1)
+    ended = finetune(*options, "--hold-back", 3, "--output", tmp_path / "run")
+    assert ended.returncode == 0, ended.stderr
+    told = re.search(
+        r"4 objects of 2 photos that took no part in training: mean IoU (\S+) before and (\S+) after, "
+        r"with one click; (\S+) and (\S+) with three\n",
+        ended.stdout,
+    )
+    assert all(0 <= float(iou) <= 1 for iou in told.groups())
+    picture = read_image(tmp_path / "run" / "gain.png")
+    assert picture.shape == (2 * (40 + GAP), 3 * (60 + GAP), 3)
+    predictor = SamPredictor(load(weights))
+    ious = []
+    for number in (0, 3):
+        predictor.set_image(read_image(photos / "images" / f"{number}.png"))
+        labels = np.asarray(Image.open(photos / "labels" / f"{number}.png"))
+        for label in (1, 2):
+            masks, scores, _ = predictor.predict(find_centre(labels == label)[None], np.array([1]))
+            ious.append(mask_iou(masks[scores.argmax()], labels == label))
+    assert float(told[1]) == pytest.approx(np.mean(ious), abs=1e-3)
+
+
+@pytest.mark.slow
+def test_the_output_of_generate_is_a_data_set(photos, weights, tmp_path):
+    made = tmp_path / "everything"
+    command = ["generate", photos / "images", "--output", made, "--checkpoint", weights]
+    command += ["--points-per-side", 2, "--pred-iou-thresh", -9, "--stability-score-thresh", 0]
+    assert main([str(part) for part in (*command, "--overlay", "--png", "--coco")]) == 0
+    source = open_source(made)
+    assert len(source) == 6
+    assert all(len(source[index].masks) > 0 for index in range(6))
 
 
 @pytest.mark.slow
@@ -150,8 +194,7 @@ def test_options_become_settings(photos, weights, tmp_path):
         "3",
         "--train-encoder",
         "--image-size",
-        "48",
-        "64",
+        "48,64",
     ]
     assert main([*start, *options, "--output", str(tmp_path)]) == 0
     settings = json.loads((tmp_path / "config.json").read_text())

@@ -153,7 +153,7 @@ BAD_PROMPTS = {
     "no such mask": (["--mask", "{tmp}/none.png"], "no such file: .*none.png"),
     "unequal numbers": (
         ["--mask", "{full}", "--box", "0,0,9,9", "--box", "1,1,9,9"],
-        "2 boxes and 1 masks do not pair up",
+        "2 boxes and 1 mask do not pair up",
     ),
 }
 

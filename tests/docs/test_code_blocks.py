@@ -96,8 +96,9 @@ def workshop(official_home, tmp_path, monkeypatch):
         f"{module}._hash_is_right",
         lambda path, name: hashlib.sha256(path.read_bytes()).digest() == digest,
     )
-    for place in ("sam_jax.checkpoints", "sam_jax.inference.loading"):
-        monkeypatch.setattr(f"{place}.SHIPPED_WEIGHTS", official.with_suffix(".safetensors"))
+    monkeypatch.setattr(
+        "sam_jax.checkpoints.load.SHIPPED_WEIGHTS", official.with_suffix(".safetensors")
+    )
     first = jax.devices()[:1]  # each device more would compile programs of its own
     for name, answer in {"devices": first, "local_devices": first, "device_count": 1}.items():
         monkeypatch.setattr(jax, name, lambda answer=answer: answer)

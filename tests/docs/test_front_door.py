@@ -1,7 +1,7 @@
 """What README, guides and community files promise, checked without running anything long."""
 
+import importlib
 import re
-import sys
 import tomllib
 from importlib.util import find_spec
 
@@ -43,7 +43,7 @@ def check_command(words, monkeypatch):
 
 def find_command(name):
     """The class of a sub-command."""
-    module = sys.modules["sam_jax.cli.main"]
+    module = importlib.import_module("sam_jax.cli.commands")
     return next(
         value
         for value in vars(module).values()
