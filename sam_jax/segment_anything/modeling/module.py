@@ -1,0 +1,213 @@
+"""What all parts of the model are: holders of official weights whose computation is JAX's.
+
+Where PyTorch is installed they are `torch.nn.Module`s, so that optimisers, state dictionaries and wrappers find what
+they expect.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from string import ascii_lowercase
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+from flax.traverse_util import unflatten_dict
+
+from sam_jax.checkpoints.conversion import flatten
+from sam_jax.checkpoints.names import Translation, rearrange, translate_path
+from sam_jax.models import Compute, Model, SamConfig, default_compute, init_variables
+from sam_jax.segment_anything.modeling.plain_module import PlainModule
+from sam_jax.segment_anything.tensors import (
+    HostArray,
+    Tensor,
+    as_array,
+    compute,
+    is_tensor,
+    torch,
+    wants_gradient,
+)
+from sam_jax.types import InputError, Variables
+
+Base: Any = PlainModule if torch is None else torch.nn.Module
+
+
+class Module(Base):
+    """A module that stays where it is when PyTorch lacks the device that it is sent to."""
+
+    def to(self, *args: Any, **kwargs: Any) -> Any:
+        """The module itself, its tensors on another device of PyTorch's if there is one; JAX computes where it did.
+
+        Args:
+            args: Device, dtype or tensor, as for `torch.nn.Module.to`.
+            kwargs: The same by name.
+        """
+        names = [value for value in (*args, kwargs.get("device")) if isinstance(value, str)]
+        if torch is None or any(not _is_device(name) for name in names):
+            return self
+        return super().to(*args, **kwargs)
+
+    def _apply(self, fn: Callable[[Any], Any], recurse: bool = True) -> Any:
+        try:
+            fn(torch.zeros(1))
+        except (RuntimeError, AssertionError, NotImplementedError):  # no such device here
+            return self
+        return super()._apply(fn, recurse)
+
+
+def _is_device(name: str) -> bool:
+    try:
+        torch.device(name)
+    except RuntimeError:
+        return False
+    return True
+
+
+class Group(Module):
+    """Weights whose official names begin alike; `group[0]` is the one that is called "0"."""
+
+    def __getitem__(self, index: int) -> Any:
+        return getattr(self, str(index))
+
+
+class Part(Module):
+    """One of the three parts of the model, with its weights.
+
+    Attributes:
+        prefix: What the official names of the part's weights begin with.
+    """
+
+    prefix: ClassVar[str]
+
+    def __init__(self, config: SamConfig, model: Model | None = None) -> None:
+        super().__init__()
+        variables = init_variables(config) if model is None else model.variables
+        own = {
+            collection: {self.prefix: tree[self.prefix]}
+            for collection, tree in variables.items()
+            if self.prefix in tree
+        }
+        self._config = config
+        self._compute = (
+            default_compute(bytes_per_prompt=config.bytes_per_prompt)
+            if model is None
+            else model.compute
+        )
+        self._translations: dict[str, Translation] = {}
+        for path, leaf in flatten(own).items():
+            translation = _translate(path, np.ndim(leaf))
+            name = translation.key.removeprefix(f"{self.prefix}.")
+            self._translations[name] = translation
+            array = rearrange(np.asarray(leaf), translation.path_axes, translation.key_axes)
+            self._hold(name, np.array(array, order="C"), trained=path.startswith("params/"))
+        self._known: tuple[Any, Variables] = (
+            self._versions(),
+            jax.tree.map(jax.numpy.asarray, own),
+        )
+
+    @property
+    def config(self) -> SamConfig:
+        """Sizes of the model; only those of this part count."""
+        return self._config
+
+    @property
+    def steps(self) -> Compute:
+        """How the part is computed."""
+        return self._compute
+
+    def _hold(self, name: str, array: np.ndarray, *, trained: bool) -> None:
+        if torch is None:
+            setattr(self, name, array.view(HostArray))
+            return
+        *groups, last = name.split(".")
+        place: Any = self
+        for group in groups:
+            if group not in place._modules:
+                place.add_module(group, Group())
+            place = place._modules[group]
+        tensor = torch.from_numpy(array)
+        if trained:
+            place.register_parameter(last, torch.nn.Parameter(tensor))
+        else:
+            place.register_buffer(last, tensor)
+
+    def _held(self) -> dict[str, Tensor]:
+        held = dict(self.named_parameters())
+        return held if torch is None else held | dict(self.named_buffers())
+
+    def _versions(self) -> Any:
+        """What changes when the weights do."""
+        if torch is None:
+            return None
+        return [(tensor.data_ptr(), tensor._version) for tensor in self._held().values()]
+
+    def forget(self) -> None:
+        """Makes the next computation look at the weights again."""
+        self._known = ((), {})
+
+    def variables(self) -> Variables:
+        """The weights as they are now, as JAX has them."""
+        versions = self._versions()
+        if versions != self._known[0]:
+            held = self._held()
+            leaves = {
+                translation.path: _in_our_layout(held[name], translation)
+                for name, translation in self._translations.items()
+            }
+            self._known = versions, jax.device_put(unflatten_dict(leaves, sep="/"))
+        return self._known[1]
+
+    def device_and_dtype(self) -> tuple[Any, Any]:
+        """Where the tensors of the weights are, and their dtype."""
+        weight = next(iter(self.parameters()))
+        return getattr(weight, "device", "cpu"), weight.dtype
+
+    def run(
+        self,
+        function: Callable[..., tuple[jax.Array, ...]],
+        *inputs: Tensor,
+        form: Sequence[Tensor] = (),
+    ) -> tuple[Tensor, ...]:
+        """What a function gives for the weights and for inputs, as tensors or arrays.
+
+        Args:
+            function: Function of variables and inputs, which gives several arrays.
+            inputs: Inputs of the function.
+            form: Values whose form the results have, with the inputs.
+        """
+        held = self._held()
+        tracked = [name for name, tensor in held.items() if wants_gradient(tensor)]
+        if tracked and self.config.fine is not None:
+            raise InputError(
+                "PyTorch cannot train the small model that comes with this package: use `sam-jax finetune`, or an "
+                "official checkpoint, or torch.no_grad()"
+            )
+        variables = self.variables()
+        paths = [self._translations[name].path for name in tracked]
+
+        def of_tracked(*arrays: Any) -> tuple[jax.Array, ...]:
+            inputs_now, leaves = arrays[: len(inputs)], arrays[len(inputs) :]
+            now = {**flatten(variables), **dict(zip(paths, leaves, strict=True))}
+            return function(unflatten_dict(now, sep="/"), *inputs_now)
+
+        weights = [(held[name], self._translations[name]) for name in tracked]
+        used = of_tracked if tracked else partial(function, variables)
+        results = compute(used, inputs, weights, form)
+        _, dtype = self.device_and_dtype()
+        return tuple(
+            result.to(dtype) if is_tensor(result) and result.is_floating_point() else result
+            for result in results
+        )
+
+
+def _translate(path: str, ndim: int) -> Translation:
+    """The official name of a leaf; additions of the small model, which have none, keep their own."""
+    try:
+        return translate_path(path)
+    except KeyError:
+        axes = ascii_lowercase[:ndim]
+        return Translation(path, axes, path.split("/", 1)[1].replace("/", "."), axes)
+
+
+def _in_our_layout(tensor: Tensor, translation: Translation) -> np.ndarray:
+    array = as_array(tensor).astype(np.float32, copy=False)
+    return np.array(rearrange(array, translation.key_axes, translation.path_axes), order="C")
