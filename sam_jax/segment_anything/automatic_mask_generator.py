@@ -256,7 +256,7 @@ class SamAutomaticMaskGenerator:
 
     @staticmethod
     def postprocess_small_regions(
-        mask_data: MaskData, min_area: float, nms_thresh: float
+        mask_data: MaskData, min_area: float | int, nms_thresh: float | int
     ) -> MaskData:
         """Removes small holes and islands of masks, and what is double then; untouched masks go first.
 

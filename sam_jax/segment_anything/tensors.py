@@ -4,6 +4,7 @@ PyTorch is optional. Where it isn't installed, arrays stand for tensors everywhe
 """
 
 import functools
+import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -14,10 +15,8 @@ import numpy as np
 
 from sam_jax.checkpoints.names import Translation, rearrange
 
-torch: Any = None
+torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
 """PyTorch, or None where it is not installed."""
-if importlib.util.find_spec("torch") is not None:
-    import torch
 
 Tensor = Any
 """A `torch.Tensor`, or an array of NumPy or JAX; shapes and layouts are the official ones, with channels first."""
@@ -87,7 +86,7 @@ def join(parts: Sequence[Tensor]) -> Tensor:
     """
     if is_tensor(parts[0]):
         return torch.cat(list(parts))
-    return np.concatenate(parts).view(HostArray)
+    return np.concatenate(parts).view(type(parts[0]))
 
 
 def compute(

@@ -220,13 +220,13 @@ class MaskDecoder(Part):
         """What a model that needs more than Segment Anything left on the tensors of its two encoders."""
         if self.config.fine is None:
             return None
-        found = getattr(image, "embedding", None), getattr(sparse, "encoded", None)
-        if None in found:
+        embedding, encoded = getattr(image, "embedding", None), getattr(sparse, "encoded", None)
+        if embedding is None or encoded is None:
             raise InputError(
                 "the small model that comes with this package needs more than these tensors hold: hand over those that "
                 "image_encoder and prompt_encoder gave, not copies or parts of them, or load an official checkpoint"
             )
-        return found[0], found[1]._replace(tokens=None, dense=None, present=None)
+        return embedding, encoded._replace(tokens=None, dense=None, present=None)
 
     def _decode(
         self,

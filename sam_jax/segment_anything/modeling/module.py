@@ -65,8 +65,28 @@ def _is_device(name: str) -> bool:
 class Group(Module):
     """Weights whose official names begin alike; `group[0]` is the one that is called "0"."""
 
+    def __len__(self) -> int:
+        return len(self._modules)
+
     def __getitem__(self, index: int) -> Any:
-        return getattr(self, str(index))
+        return list(self._modules.values())[index]
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuses: a group has weights and no computation.
+
+        Args:
+            args: Inputs.
+            kwargs: Inputs by name.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(
+            "only image_encoder, prompt_encoder and mask_decoder can be called; for what is inside of them, use "
+            "sam_jax.models, or the official package"
+        )
+
+    register_forward_hook = register_forward_pre_hook = forward
 
 
 class Part(Module):
@@ -132,7 +152,14 @@ class Part(Module):
 
     def _held(self) -> dict[str, Tensor]:
         held = dict(self.named_parameters())
-        return held if torch is None else held | dict(self.named_buffers())
+        if torch is not None:
+            held |= dict(self.named_buffers())
+        if strange := sorted(held.keys() ^ self._translations.keys()):
+            raise InputError(
+                f"{self.prefix} was changed ({strange[0]}): JAX computes the official architecture; layers that are "
+                "added or replaced, such as adapters, need the official package"
+            )
+        return held
 
     def _versions(self) -> Any:
         """What changes when the weights do."""

@@ -80,7 +80,7 @@ class PromptEncoder(Part):
     ) -> None:
         require_gelu("activation", activation)
         encoder = ImageEncoderConfig(
-            image_size=tuple(input_image_size),
+            image_size=(input_image_size[0], input_image_size[1]),
             width=embed_dim,
             depth=1,
             num_heads=1,

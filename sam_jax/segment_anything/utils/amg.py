@@ -3,6 +3,7 @@
 Tensors of PyTorch come out where tensors go in, arrays otherwise.
 """
 
+import copy
 from collections.abc import ItemsView, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from sam_jax.inference.crops import make_point_grid, plan_crops
 from sam_jax.ops import regions
+from sam_jax.ops.boxes import mask_to_box_xyxy
 from sam_jax.ops.rle import Rle, compress_counts, decode_rle, encode_rle
 from sam_jax.segment_anything.tensors import Tensor, as_array, is_tensor, join, like
 from sam_jax.types import InputError
@@ -64,9 +66,7 @@ class MaskData:
         """
         for name, column in new_stats.items():
             if name not in self._columns:
-                self[name] = (
-                    list(column) if isinstance(column, list) else like(as_array(column), column)
-                )
+                self[name] = copy.deepcopy(column)
             elif isinstance(column, list):
                 self[name] = self[name] + column
             else:
@@ -80,7 +80,7 @@ class MaskData:
 
 
 def is_box_near_crop_edge(
-    boxes: Tensor, crop_box: Sequence[int], orig_box: Sequence[int], atol: float = 20.0
+    boxes: Tensor, crop_box: Sequence[int], orig_box: Sequence[int], atol: float | int = 20.0
 ) -> Tensor:
     """Which boxes come near an edge of the crop that isn't an edge of the image.
 
@@ -152,7 +152,7 @@ def area_from_rle(rle: Rle) -> int:
 
 
 def calculate_stability_score(
-    masks: Tensor, mask_threshold: float, threshold_offset: float
+    masks: Tensor, mask_threshold: float | int, threshold_offset: float | int
 ) -> Tensor:
     """IoU of each mask with itself at a lower and a higher threshold.
 
@@ -195,7 +195,7 @@ def build_all_layer_point_grids(
 
 
 def generate_crop_boxes(
-    im_size: tuple[int, ...], n_layers: int, overlap_ratio: float
+    im_size: tuple[int, ...], n_layers: int, overlap_ratio: float | int
 ) -> tuple[list[list[int]], list[int]]:
     """Boxes of the image and of its crops, and the layer of each.
 
@@ -248,7 +248,7 @@ def uncrop_masks(masks: Tensor, crop_box: Sequence[int], orig_h: int, orig_w: in
 
 
 def remove_small_regions(
-    mask: np.ndarray, area_thresh: float, mode: str
+    mask: np.ndarray, area_thresh: float | int, mode: str
 ) -> tuple[np.ndarray, bool]:
     """The mask without small holes or small islands, and whether there were any.
 
@@ -283,15 +283,8 @@ def batched_mask_to_box(masks: Tensor) -> Tensor:
         masks: Masks, whose last axes are h × w.
     """
     pixels = as_array(masks).astype(bool)
+    *batch, height, width = pixels.shape
     if pixels.size == 0:
-        return like(np.zeros((*pixels.shape[:-2], 4), np.float32), masks)
-    (left, right), (top, bottom) = (
-        _first_and_last(pixels.any(axis=-2)),
-        _first_and_last(pixels.any(axis=-1)),
-    )
-    boxes = np.stack([left, top, right, bottom], axis=-1)
-    return like(np.where(pixels.any(axis=(-2, -1))[..., None], boxes, 0), masks)
-
-
-def _first_and_last(flags: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return flags.argmax(axis=-1), flags.shape[-1] - 1 - flags[..., ::-1].argmax(axis=-1)
+        return like(np.zeros((*batch, 4), np.float32), masks)
+    boxes = [mask_to_box_xyxy(mask) for mask in pixels.reshape(-1, height, width)]
+    return like(np.stack(boxes).reshape(*batch, 4), masks)

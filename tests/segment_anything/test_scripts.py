@@ -1,0 +1,92 @@
+"""Scripts for the official package, unchanged: everything that they compute is what it is officially."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from experiments.parity import make_pair
+from sam_jax import SamPredictor, load
+from sam_jax.checkpoints import SHIPPED_WEIGHTS
+from sam_jax.models import VIT_B
+from sam_jax.segment_anything.__main__ import main
+from tests.segment_anything.conftest import SCRIPTS, assert_same_variables
+
+ROOT = SCRIPTS.parents[2]
+
+EXPECTED = {
+    "prompts_notebook": {
+        "masks", "scores", "logits", "masks_of_two", "masks_of_opposites", "masks_of_box",
+        "masks_of_both", "transformed_boxes", "masks_of_boxes", "low_of_boxes", "batched_output",
+    },
+    "everything_notebook": {"masks", "masks2", "count", "overlay"},
+    "finetuning": {"losses", "names", "number_of_all", "embedding", "masks", "low_after"},
+    "annotation": {"answers", "embedding_shapes", "nothing_asked", "no_click", "forgotten"},
+    "tracker": {"found", "track"},
+    "boxes_to_masks": {"masks", "sparse", "bare", "dense_pe", "low_again", "upscaled", "sizes"},
+    "everything_to_coco": {"records", "annotations", "cleaned_boxes", "before", "runs", "decoded"},
+}  # fmt: skip
+"""For each script, some of the variables that are compared, as all of them are."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", EXPECTED)
+def test_a_script_computes_what_it_does_officially(name, run_script):
+    assert_same_variables(run_script(name, ours=False), run_script(name, ours=True), EXPECTED[name])
+
+
+@pytest.mark.slow
+def test_vit_b(run_script, tmp_path):
+    make_pair(VIT_B, tmp_path)
+    weights = {"weights": tmp_path / "official.pth", "model_type": "vit_b"}
+    theirs, mine = (run_script("prompts_notebook", ours=ours, **weights) for ours in (False, True))
+    assert mine["predictor"].features.shape == (1, 256, 64, 64)
+    assert_same_variables(theirs, mine, EXPECTED["prompts_notebook"])
+
+
+@pytest.mark.slow
+def test_the_shipped_weights_answer_in_official_forms(run_script):
+    """Official PyTorch cannot load them, so numbers are those of this package's own predictor."""
+    theirs = run_script("prompts_notebook", ours=False)
+    mine = run_script("prompts_notebook", ours=True, weights=SHIPPED_WEIGHTS, model_type="tiny")
+    for name in ("masks", "scores", "masks_of_two", "masks_of_boxes", "shown"):
+        for one, other in zip(theirs[name], mine[name], strict=True):
+            assert (type(one), one.shape, one.dtype) == (type(other), other.shape, other.dtype)
+    assert mine["logits"].shape == (3, 128, 128)
+    predictor = SamPredictor(load())
+    predictor.set_image(mine["image"])
+    masks, scores, low = predictor.predict(
+        np.array([[65, 30]]), np.array([1]), multimask_output=True
+    )
+    np.testing.assert_array_equal(masks, mine["masks"])
+    np.testing.assert_allclose(scores, mine["scores"], atol=1e-5)
+    np.testing.assert_allclose(low, mine["logits"], atol=1e-3)
+
+
+def run_from_command_line(*arguments, folder):
+    words = (sys.executable, "-m", "sam_jax.segment_anything", *map(str, arguments))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+@pytest.mark.slow
+def test_a_script_runs_unchanged_from_the_command_line(photo, tmp_path):
+    script = SCRIPTS / "prompts_notebook.py"
+    ended = run_from_command_line(script, photo, SHIPPED_WEIGHTS, "tiny", "cuda:0", folder=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    shapes = "(3, 90, 130) torch.Size([3, 1, 90, 130])"
+    assert ended.stdout == f"{shapes} ['masks', 'iou_predictions', 'low_res_logits']\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "usage: python -m sam_jax.segment_anything"),
+        (["no.py"], "error: no such script: no.py"),
+    ],
+)
+def test_a_script_that_is_not_there(arguments, message, capsys):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith(message)
