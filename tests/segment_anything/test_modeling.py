@@ -134,10 +134,13 @@ def test_changed_weights_are_seen(sam):
         before, _ = sam.prompt_encoder(None, boxes, None)
         sam.prompt_encoder.point_embeddings[2].weight.add_(1)
         after, _ = sam.prompt_encoder(None, boxes, None)
+        sam.prompt_encoder.point_embeddings[3].weight.data.add_(2)
+        again, _ = sam.prompt_encoder(None, boxes, None)
     np.testing.assert_allclose(after[:, 0], before[:, 0] + 1, atol=1e-5)
     np.testing.assert_array_equal(after[:, 1], before[:, 1])
+    np.testing.assert_allclose(again[:, 1], before[:, 1] + 2, atol=1e-5)
     copied, _ = copy.deepcopy(sam.prompt_encoder)(None, boxes, None)
-    np.testing.assert_array_equal(copied.detach(), after)
+    np.testing.assert_array_equal(copied.detach(), again)
 
 
 def test_gradients_of_prompts_and_images(sam, official_sam):

@@ -119,8 +119,8 @@ class Part(Module):
             self._translations[name] = translation
             array = rearrange(np.asarray(leaf), translation.path_axes, translation.key_axes)
             self._hold(name, np.array(array, order="C"), trained=path.startswith("params/"))
-        self._known: tuple[Any, Variables] = (
-            self._versions(),
+        self._known: tuple[list[float] | None, Variables] = (
+            self._fingerprint(),
             jax.tree.map(jax.numpy.asarray, own),
         )
 
@@ -161,26 +161,27 @@ class Part(Module):
             )
         return held
 
-    def _versions(self) -> Any:
-        """What changes when the weights do."""
+    def _fingerprint(self) -> list[float]:
+        """What changes when the weights do; PyTorch counts changes, but not those through `tensor.data`."""
         if torch is None:
-            return None
-        return [(tensor.data_ptr(), tensor._version) for tensor in self._held().values()]
+            return []
+        with torch.no_grad():
+            return [tensor.sum(dtype=torch.float64).item() for tensor in self._held().values()]
 
     def forget(self) -> None:
         """Makes the next computation look at the weights again."""
-        self._known = ((), {})
+        self._known = None, {}
 
     def variables(self) -> Variables:
         """The weights as they are now, as JAX has them."""
-        versions = self._versions()
-        if versions != self._known[0]:
+        fingerprint = self._fingerprint()
+        if fingerprint != self._known[0]:
             held = self._held()
             leaves = {
                 translation.path: _in_our_layout(held[name], translation)
                 for name, translation in self._translations.items()
             }
-            self._known = versions, jax.device_put(unflatten_dict(leaves, sep="/"))
+            self._known = fingerprint, jax.device_put(unflatten_dict(leaves, sep="/"))
         return self._known[1]
 
     def device_and_dtype(self) -> tuple[Any, Any]:
