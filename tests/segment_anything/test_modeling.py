@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from experiments.official import segment_anything
-from sam_jax import InputError, load
-from sam_jax.segment_anything import SamPredictor, build_sam, sam_model_registry
+from sam_jax import InputError, Model, load
+from sam_jax.models import VIT_B
+from sam_jax.segment_anything import SamPredictor, build_sam, build_sam_vit_h, sam_model_registry
 from sam_jax.segment_anything.build_sam import wrap_model
 from sam_jax.segment_anything.modeling import (
     ImageEncoderViT,
@@ -31,13 +32,14 @@ def test_weights_have_official_names_and_values(sam, official_sam):
         theirs, mine = ({n for n, _ in getattr(one, kind)()} for one in (official_sam, sam))
         assert mine == theirs
     assert sam.prompt_encoder.point_embeddings[2].weight.shape == (1, 32)
-    assert len(sam.image_encoder.blocks) == 3
+    for one, other in zip(sam.image_encoder.blocks, official_sam.image_encoder.blocks, strict=True):
+        assert_alike(other.attn.qkv.bias, one.attn.qkv.bias)
 
 
 def test_registry():
     keys = ["default", "vit_h", "vit_l", "vit_b"]
     assert list(sam_model_registry)[:4] == keys == list(segment_anything.sam_model_registry)
-    assert sam_model_registry["default"] is build_sam.build_sam_vit_h
+    assert sam_model_registry["default"] is build_sam is build_sam_vit_h
 
 
 def assemble(package):
@@ -188,7 +190,10 @@ REFUSALS = {
     ),
     "a transformer on its own": (lambda: TwoWayTransformer(2, 32, 8, 40)(1, 2, 3), "call that"),
     "ONNX": (lambda: SamOnnxModel(None, return_single_mask=True), "sam-jax convert"),
-    "an oblong input": (lambda: wrap_model(load(image_size=(96, 144))), "not 96x144"),
+    "an oblong input": (
+        lambda: wrap_model(Model(VIT_B.with_image_size((96, 144)), {})),
+        "not 96x144",
+    ),
     "a model of the core": (lambda: SamPredictor(load()), "wrap_model"),
 }
 

@@ -69,7 +69,7 @@ class Group(Module):
         return len(self._modules)
 
     def __getitem__(self, index: int) -> Any:
-        return list(self._modules.values())[index]
+        return self._modules[str(range(len(self))[index])]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Refuses: a group has weights and no computation.
