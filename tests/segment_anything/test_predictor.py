@@ -85,5 +85,8 @@ def test_the_small_model_says_what_it_needs():
     predictor.features = predictor.features.clone()
     with pytest.raises(InputError, match="needs more than these tensors hold"):
         predictor.predict(**click)
+    tokens, _ = sam.prompt_encoder(None, torch.zeros(1, 4), None)
+    assert not tokens.requires_grad
+    sam.requires_grad_()
     with pytest.raises(InputError, match="sam-jax finetune"):
         sam.prompt_encoder(None, torch.zeros(1, 4), None)

@@ -146,7 +146,8 @@ class Part(Module):
             place = place._modules[group]
         tensor = torch.from_numpy(array)
         if trained:
-            place.register_parameter(last, torch.nn.Parameter(tensor))
+            trainable = self._config.fine is None
+            place.register_parameter(last, torch.nn.Parameter(tensor, requires_grad=trainable))
         else:
             place.register_buffer(last, tensor)
 

@@ -16,7 +16,7 @@ from sam_jax.segment_anything.modeling.image_encoder import ImageEncoderViT
 from sam_jax.segment_anything.modeling.mask_decoder import MaskDecoder
 from sam_jax.segment_anything.modeling.module import Module, Part
 from sam_jax.segment_anything.modeling.prompt_encoder import PromptEncoder
-from sam_jax.segment_anything.tensors import Tensor, as_array, compute, torch
+from sam_jax.segment_anything.tensors import Tensor, as_array, compute, torch, without_gradient
 from sam_jax.types import AnyArray, InputError
 
 
@@ -103,7 +103,8 @@ class Sam(Module):
         Returns:
             For each image `masks` n × m × h × w at its original size, `iou_predictions` n × m, and `low_res_logits`.
         """
-        return [self._answer(record, multimask_output) for record in batched_input]
+        with without_gradient():
+            return [self._answer(record, multimask_output) for record in batched_input]
 
     def _answer(self, record: Mapping[str, Any], multimask_output: bool) -> dict[str, Tensor]:
         pixels = self.preprocess(record["image"])
