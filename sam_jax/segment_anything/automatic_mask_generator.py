@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from sam_jax import inference
+from sam_jax.models import Model
 from sam_jax.ops.nms import box_nms
 from sam_jax.segment_anything.modeling import Sam
 from sam_jax.segment_anything.predictor import SamPredictor
@@ -135,8 +136,8 @@ class SamAutomaticMaskGenerator:
 
     def _generate_masks(self, image: np.ndarray) -> MaskData:
         """What was found in the image and its crops, before small regions are removed, as arrays."""
-        if self._is_as_built():
-            return self._generate_quickly(image)
+        if (model := self._as_model()) is not None:
+            return self._generate_quickly(model, image)
         size = image.shape[:2]
         crops = generate_crop_boxes(size, self.crop_n_layers, self.crop_overlap_ratio)
         found = MaskData()
@@ -151,19 +152,21 @@ class SamAutomaticMaskGenerator:
         found.to_numpy()
         return found
 
-    def _is_as_built(self) -> bool:
-        """Whether nobody replaced a step or the predictor, so that the core's generator does the same, in less time."""
-        plain = SamAutomaticMaskGenerator
+    def _as_model(self) -> Model | None:
+        """The model for the core's generator, which does the same in less time; None where something was replaced."""
+        plain, model = SamAutomaticMaskGenerator, self.predictor.model
         steps = (getattr(type(self), step) is getattr(plain, step) for step in STEPS)
-        return (
-            all(steps)
-            and type(self.predictor) is SamPredictor
-            and self.predictor.model.mask_threshold == 0
-        )
+        as_built = all(steps) and type(self.predictor) is SamPredictor and type(model) is Sam
+        if not as_built or model.mask_threshold != 0:
+            return None
+        try:
+            return model.as_model()
+        except InputError:
+            return None
 
-    def _generate_quickly(self, image: np.ndarray) -> MaskData:
+    def _generate_quickly(self, model: Model, image: np.ndarray) -> MaskData:
         generator = inference.SamAutomaticMaskGenerator(
-            self.predictor.model.as_model(),
+            model,
             points_per_side=None,
             points_per_batch=self.points_per_batch,
             pred_iou_thresh=self.pred_iou_thresh,

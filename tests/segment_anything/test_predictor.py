@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from experiments.official import segment_anything
 from sam_jax import InputError
+from sam_jax import segment_anything as ours
 from sam_jax.segment_anything import SamAutomaticMaskGenerator, SamPredictor
 from sam_jax.segment_anything.build_sam import build_sam_tiny
 from sam_jax.segment_anything.tensors import HostArray
+from tests.segment_anything.conftest import assert_alike
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (60, 100, 3), np.uint8)
 
@@ -69,6 +72,17 @@ def test_replaced_steps_are_used(sam, photo):
     for one, other in zip(records, expected, strict=True):
         assert (one["bbox"], one["crop_box"]) == (other["bbox"], other["crop_box"])
         np.testing.assert_array_equal(one["segmentation"], other["segmentation"])
+
+
+def test_what_was_set_on_the_model_counts(sam, official_sam):
+    records = []
+    for package, model in ((segment_anything, official_sam), (ours, sam)):
+        model.mask_threshold = 0.4
+        model.pixel_mean += 9
+        settings = {"points_per_side": 2, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.3}
+        records.append(package.SamAutomaticMaskGenerator(model, **settings).generate(IMAGE))
+    assert len(records[0]) > 1
+    assert_alike(*records)
 
 
 @pytest.mark.slow

@@ -48,8 +48,10 @@ def prepare(package, sam):
 
 def try_all(package, sam):
     results = []
+    prepared = prepare(package, sam)
     for use in USES:
-        names = prepare(package, sam)
+        prepared["predictor"].set_image(IMAGE)
+        names = dict(prepared)
         try:
             exec(use, names)
         except Exception as error:
