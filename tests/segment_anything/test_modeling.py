@@ -47,7 +47,7 @@ def assemble(package):
     modeling = package
     return modeling.Sam(
         modeling.ImageEncoderViT(
-            depth=3,
+            depth=2,
             embed_dim=24,
             img_size=128,
             mlp_ratio=3.0,
