@@ -28,6 +28,17 @@ from sam_jax.segment_anything.tensors import (
 )
 from sam_jax.types import InputError, Variables
 
+ORDER = (
+    *("pos_embed", "patch_embed", "blocks", "neck"),
+    *("pe_layer", "point_embeddings", "not_a_point_embed", "mask_downscaling", "no_mask_embed"),
+    *("transformer", "iou_token", "mask_tokens", "output_upscaling", "output_hypernetworks_mlps"),
+    *("iou_prediction_head", "layers", "final_attn_token_to_image", "norm_final_attn"),
+    *("self_attn", "norm1", "attn", "cross_attn_token_to_image", "norm2", "mlp", "norm3", "norm4"),
+    *("cross_attn_image_to_token", "rel_pos_h", "rel_pos_w", "qkv", "q_proj", "k_proj", "v_proj"),
+    *("proj", "out_proj", "lin1", "lin2", "weight", "bias"),
+)
+"""Parts of official names, in the order in which the official modules have them."""
+
 Base: Any = PlainModule if torch is None else torch.nn.Module
 
 
@@ -112,12 +123,15 @@ class Part(Module):
             if model is None
             else model.compute
         )
-        self._translations: dict[str, Translation] = {}
-        for path, leaf in flatten(own).items():
-            translation = _translate(path, np.ndim(leaf))
-            name = translation.key.removeprefix(f"{self.prefix}.")
-            self._translations[name] = translation
-            array = rearrange(np.asarray(leaf), translation.path_axes, translation.key_axes)
+        leaves = flatten(own)
+        named = {
+            translation.key.removeprefix(f"{self.prefix}."): translation
+            for translation in (_translate(path, np.ndim(leaf)) for path, leaf in leaves.items())
+        }
+        self._translations = {name: named[name] for name in sorted(named, key=_rank)}
+        for name, translation in self._translations.items():
+            path, axes, _, official_axes = translation
+            array = rearrange(np.asarray(leaves[path]), axes, official_axes)
             self._hold(name, np.array(array, order="C"), trained=path.startswith("params/"))
         self._known: tuple[list[float] | None, Variables] = (
             self._fingerprint(),
@@ -226,6 +240,18 @@ class Part(Module):
             result.to(dtype) if is_tensor(result) and result.is_floating_point() else result
             for result in results
         )
+
+
+def _rank(name: str) -> list[tuple[int, int, str]]:
+    """The place of an official name among the others, for sorting: optimisers tell parameters by their order."""
+    return [
+        (
+            ORDER.index(part) if part in ORDER else len(ORDER),
+            int(part) if part.isdigit() else 0,
+            part,
+        )
+        for part in name.split(".")
+    ]
 
 
 def _translate(path: str, ndim: int) -> Translation:
