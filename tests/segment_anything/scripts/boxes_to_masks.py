@@ -27,8 +27,10 @@ areas = masks.flatten(1).sum(1)
 points = transform.apply_coords_torch(detections[:5].reshape(5, 2, 2), (height, width))
 labels = torch.ones(5, 2, dtype=torch.int)
 labels[:, 1] = 0
+earlier = draw.normal(0, 5, (5, 1, *sam.prompt_encoder.mask_input_size)).astype(np.float32)
+earlier = torch.as_tensor(earlier, device=sam.device)
 with torch.no_grad():
-    sparse, dense = sam.prompt_encoder(points=(points, labels), boxes=boxes[:5], masks=low[:5])
+    sparse, dense = sam.prompt_encoder(points=(points, labels), boxes=boxes[:5], masks=earlier)
     bare, _ = sam.prompt_encoder(points=(points, labels), boxes=None, masks=None)
     dense_pe = predictor.model.prompt_encoder.get_dense_pe()
     low_again, scores_again = sam.mask_decoder(

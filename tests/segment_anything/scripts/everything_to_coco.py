@@ -24,7 +24,7 @@ class Annotator(SamAutomaticMaskGenerator):
         return self.postprocess_small_regions(data, 60, 0.7)
 
 
-settings = {"points_per_side": 6, "stability_score_thresh": 0.5}
+settings = {"points_per_side": 5, "stability_score_thresh": 0.3, "box_nms_thresh": 0.95}
 generator = SamAutomaticMaskGenerator(sam, **settings, output_mode="coco_rle")
 generator.pred_iou_thresh = 0.5
 records = generator.generate(image)

@@ -47,7 +47,7 @@ tuned = Tuned(sam.image_encoder, sam.mask_decoder, sam.prompt_encoder)
 trained = [parameter for parameter in tuned.parameters() if parameter.requires_grad]
 number_of_trained = sum(parameter.numel() for parameter in trained)
 number_of_all = sum(parameter.numel() for parameter in sam.parameters())
-optimiser = torch.optim.SGD(sam.mask_decoder.parameters(), lr=0.05, momentum=0.9)
+optimiser = torch.optim.SGD(sam.mask_decoder.parameters(), lr=1e-3, momentum=0.9)
 
 transform = ResizeLongestSide(sam.image_encoder.img_size)
 resized = torch.as_tensor(transform.apply_image(image), device=sam.device)
@@ -61,7 +61,7 @@ for _ in range(3):
     low, iou = tuned(embedding, boxes)
     logits = sam.postprocess_masks(low, tuple(resized.shape[-2:]), size)
     loss = (
-        nn.functional.binary_cross_entropy_with_logits(0.02 * logits, truth) + iou.square().mean()
+        nn.functional.binary_cross_entropy_with_logits(1e-4 * logits, truth) + iou.square().mean()
     )
     optimiser.zero_grad()
     loss.backward()

@@ -13,7 +13,9 @@ image = cv2.cvtColor(cv2.imread(photo), cv2.COLOR_BGR2RGB)
 frames = [np.roll(image, 3 * step, axis=1) for step in range(3)]
 sam = sam_model_registry[model_type](checkpoint=checkpoint)
 sam.to(torch.device(device))
-generator = SamAutomaticMaskGenerator(sam, points_per_side=4, stability_score_thresh=0.5)
+generator = SamAutomaticMaskGenerator(
+    sam, points_per_side=4, stability_score_thresh=0.3, box_nms_thresh=0.95
+)
 found = generator.generate(frames[0])
 assert generator.predictor.model is sam
 objects = [torch.as_tensor(record["segmentation"]) for record in found[:3]]
