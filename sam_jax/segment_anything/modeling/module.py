@@ -15,7 +15,14 @@ from flax.traverse_util import unflatten_dict
 
 from sam_jax.checkpoints.conversion import flatten
 from sam_jax.checkpoints.names import Translation, rearrange, translate_path
-from sam_jax.models import Compute, Model, SamConfig, default_compute, init_variables
+from sam_jax.models import (
+    Compute,
+    Model,
+    SamConfig,
+    default_compute,
+    init_variables,
+    suit,
+)
 from sam_jax.segment_anything.modeling.plain_module import PlainModule
 from sam_jax.segment_anything.tensors import (
     HostArray,
@@ -118,11 +125,8 @@ class Part(Module):
             if self.prefix in tree
         }
         self._config = config
-        self._compute = (
-            default_compute(bytes_per_prompt=config.bytes_per_prompt)
-            if model is None
-            else model.compute
-        )
+        steps = default_compute(bytes_per_prompt=config.bytes_per_prompt)
+        self._compute = suit(steps, jax.local_devices()[0]) if model is None else model.compute
         leaves = flatten(own)
         named = {
             translation.key.removeprefix(f"{self.prefix}."): translation
