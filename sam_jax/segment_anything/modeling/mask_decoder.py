@@ -71,9 +71,11 @@ def decode_prompts(
         multimask_output: Whether to give three masks for each prompt, or one.
     """
     sam = make_sam(config, steps)
-    image, positions, dense = (jnp.moveaxis(x, 1, -1) for x in (image, positions, dense))
+    image, positions, dense = (
+        jnp.moveaxis(jnp.asarray(x, jnp.float32), 1, -1) for x in (image, positions, dense)
+    )
     embedding: Any = image
-    prompts: Any = PromptEmbeddings(jnp.asarray(tokens), jnp.asarray(present), dense)
+    prompts: Any = PromptEmbeddings(jnp.asarray(tokens, jnp.float32), jnp.asarray(present), dense)
     if beyond is not None:
         embedding, prompts = beyond[0], beyond[1]._replace(**prompts._asdict())
 
