@@ -4,8 +4,15 @@ from typing import Any
 
 import numpy as np
 
-from sam_jax.segment_anything.modeling import Sam
-from sam_jax.segment_anything.tensors import Tensor, as_array, is_tensor, like, without_gradient
+from sam_jax.segment_anything.tensors import (
+    HostArray,
+    Tensor,
+    answers_in_tensors,
+    as_array,
+    is_tensor,
+    like,
+    without_gradient,
+)
 from sam_jax.segment_anything.utils.transforms import ResizeLongestSide
 from sam_jax.types import InputError
 
@@ -29,7 +36,7 @@ class SamPredictor:
         input_w: None, as in the official class.
     """
 
-    def __init__(self, sam_model: Sam) -> None:
+    def __init__(self, sam_model: Any) -> None:
         if not hasattr(sam_model, "image_encoder"):
             raise InputError(
                 "SamPredictor takes what sam_model_registry builds; build_sam.wrap_model makes it from a sam_jax.Model"
@@ -176,6 +183,8 @@ class SamPredictor:
             masks = self.model.postprocess_masks(low, self.input_size, self.original_size)
         if not return_logits:
             masks = masks > self.model.mask_threshold
+        if not answers_in_tensors(point_coords, boxes, mask_input):
+            masks, iou, low = (as_array(answer).view(HostArray) for answer in (masks, iou, low))
         return masks, iou, low
 
     def get_image_embedding(self) -> Tensor:

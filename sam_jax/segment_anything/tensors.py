@@ -128,7 +128,11 @@ def _in_our_layout(
     return [
         as_array(tensor)
         if translation is None
-        else rearrange(as_array(tensor), translation.key_axes, translation.path_axes)
+        else rearrange(
+            as_array(tensor).astype(np.float32, copy=False),
+            translation.key_axes,
+            translation.path_axes,
+        )
         for tensor, translation in zip(tensors, translations, strict=True)
     ]
 

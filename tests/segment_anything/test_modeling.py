@@ -59,7 +59,7 @@ def assemble(package):
             out_chans=32,
         ),
         modeling.PromptEncoder(
-            embed_dim=32, image_embedding_size=(8, 8), input_image_size=(128, 128), mask_in_chans=8
+            embed_dim=32, image_embedding_size=(8, 8), input_image_size=(128, 128), mask_in_chans=16
         ),
         modeling.MaskDecoder(
             num_multimask_outputs=3,

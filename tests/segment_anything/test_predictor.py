@@ -63,8 +63,18 @@ def test_replaced_steps_are_used(sam, photo):
             self.batches += 1
             return super()._process_batch(points, im_size, crop_box, orig_size)
 
-    settings = {"points_per_side": 4, "points_per_batch": 8, "stability_score_thresh": 0.5}
-    settings |= {"crop_n_layers": 1, "crop_n_points_downscale_factor": 2}
+    settings = {
+        "points_per_side": 4,
+        "points_per_batch": 8,
+        "stability_score_thresh": 0.0,
+        "pred_iou_thresh": 0.0,
+    }
+    settings |= {
+        "box_nms_thresh": 0.95,
+        "crop_nms_thresh": 0.95,
+        "crop_n_layers": 1,
+        "crop_n_points_downscale_factor": 2,
+    }
     quick, stepwise = SamAutomaticMaskGenerator(sam, **settings), Doubled(sam, **settings)
     expected, records = quick.generate(IMAGE), stepwise.generate(IMAGE)
     assert stepwise.batches == 2 + 4
@@ -79,7 +89,7 @@ def test_what_was_set_on_the_model_counts(sam, official_sam):
     for package, model in ((segment_anything, official_sam), (ours, sam)):
         model.mask_threshold = 0.4
         model.pixel_mean += 9
-        settings = {"points_per_side": 2, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.3}
+        settings = {"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
         records.append(package.SamAutomaticMaskGenerator(model, **settings).generate(IMAGE))
     assert len(records[0]) > 1
     assert_alike(*records)

@@ -30,9 +30,7 @@ EXPECTED = {
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)  # of pycocotools
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_script_computes_what_it_does_officially(name, run_script):
     assert_same_variables(run_script(name, ours=False), run_script(name, ours=True), EXPECTED[name])

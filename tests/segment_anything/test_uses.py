@@ -61,9 +61,7 @@ def try_all(package, sam):
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings(
-    "ignore:__array__ implementation:DeprecationWarning"
-)  # of pycocotools
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools
 def test_all_uses_work_as_they_do_officially(sam, official_sam):
     theirs = try_all(segment_anything, official_sam)
     with official_name():

@@ -117,7 +117,7 @@ class MaskDecoder(Part):
         self,
         *,
         transformer_dim: int,
-        transformer: TwoWayTransformer,
+        transformer: Any,
         num_multimask_outputs: int = 3,
         activation: Any = None,
         iou_head_depth: int = 3,
