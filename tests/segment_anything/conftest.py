@@ -15,6 +15,7 @@ from experiments.official import segment_anything
 from experiments.reference import official_model
 from sam_jax import load
 from sam_jax.models import ImageEncoderConfig, MaskDecoderConfig, PromptEncoderConfig, SamConfig
+from sam_jax.ops.rle import decode_rle
 from sam_jax.segment_anything import sam_model_registry
 from sam_jax.segment_anything.__main__ import redirect
 from sam_jax.segment_anything.build_sam import wrap_model
@@ -132,6 +133,9 @@ def assert_alike(theirs, mine, where=""):
         else:
             scale = max(1.0, np.abs(theirs).max(initial=0))
             np.testing.assert_allclose(mine, theirs, atol=1e-4 * scale, err_msg=where)
+    elif isinstance(theirs, dict) and set(theirs) == {"size", "counts"}:
+        assert type(mine["counts"]) is type(theirs["counts"]), where
+        assert_alike(decode_rle(theirs), decode_rle(mine), where)
     elif isinstance(theirs, dict):
         assert list(mine) == list(theirs), where
         for key, value in theirs.items():
@@ -140,6 +144,9 @@ def assert_alike(theirs, mine, where=""):
         assert (type(mine), len(mine)) == (type(theirs), len(theirs)), where
         for number, pair in enumerate(zip(theirs, mine, strict=True)):
             assert_alike(*pair, f"{where}[{number}]")
+    elif where.endswith(".area"):
+        assert type(mine) is int, where
+        assert abs(mine - theirs) <= 1, where  # a pixel at the threshold, to the last bit
     elif isinstance(theirs, float):
         # Officially, whole numbers of boxes are floats where a batch or a crop kept no mask.
         assert type(mine) is (int if theirs.is_integer() and isinstance(mine, int) else float), (

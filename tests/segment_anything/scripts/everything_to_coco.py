@@ -28,9 +28,10 @@ settings = {"points_per_side": 5, "stability_score_thresh": 0.3, "box_nms_thresh
 generator = SamAutomaticMaskGenerator(sam, **settings, output_mode="coco_rle")
 generator.pred_iou_thresh = 0.5
 records = generator.generate(image)
-annotations = json.dumps(
-    [{"id": n, "segmentation": r["segmentation"], "bbox": r["bbox"]} for n, r in enumerate(records)]
-)
+annotations = [
+    {"id": n, "segmentation": r["segmentation"], "bbox": r["bbox"]} for n, r in enumerate(records)
+]
+annotations = json.loads(json.dumps(annotations))
 decoded = [mask_utils.decode(record["segmentation"]) for record in records]
 
 annotator = Annotator(sam, **settings)
