@@ -7,8 +7,10 @@ import numpy as np
 
 from sam_jax import inference
 from sam_jax.models import Model
+from sam_jax.models.config import AutomaticThresholds
 from sam_jax.ops.nms import box_nms
 from sam_jax.segment_anything.modeling import Sam
+from sam_jax.segment_anything.modeling.module import Part
 from sam_jax.segment_anything.predictor import SamPredictor
 from sam_jax.segment_anything.tensors import as_array, like, without_gradient
 from sam_jax.segment_anything.utils.amg import (
@@ -43,8 +45,10 @@ class SamAutomaticMaskGenerator:
         points_per_side: Points along each side of the grid over the whole image; None where `point_grids` gives the
             grids.
         points_per_batch: Number of points that are decoded at once.
-        pred_iou_thresh: Masks whose predicted IoU is not above this threshold are dropped.
-        stability_score_thresh: Masks whose stability score is below this threshold are dropped.
+        pred_iou_thresh: Masks whose predicted IoU is not above this threshold are dropped; None for what suits the
+            weights, 0.88 with official ones.
+        stability_score_thresh: Masks whose stability score is below this threshold are dropped; None for what suits the
+            weights, 0.95 with official ones.
         stability_score_offset: Distance in logits of the stability score's thresholds from that of a mask.
         box_nms_thresh: Of two masks of a crop whose boxes have a larger IoU, the one of lower predicted IoU is dropped.
         crop_n_layers: Number of layers of crops that are looked at beside the whole image.
@@ -68,8 +72,8 @@ class SamAutomaticMaskGenerator:
         model: Sam,
         points_per_side: int | None = 32,
         points_per_batch: int = 64,
-        pred_iou_thresh: float = 0.88,
-        stability_score_thresh: float = 0.95,
+        pred_iou_thresh: float | None = None,
+        stability_score_thresh: float | None = None,
         stability_score_offset: float = 1.0,
         box_nms_thresh: float = 0.7,
         crop_n_layers: int = 0,
@@ -95,8 +99,14 @@ class SamAutomaticMaskGenerator:
         )
         self.predictor: Any = SamPredictor(model)
         self.points_per_batch = points_per_batch
-        self.pred_iou_thresh = pred_iou_thresh
-        self.stability_score_thresh = stability_score_thresh
+        encoder = model.image_encoder
+        usual = encoder.config.automatic if isinstance(encoder, Part) else AutomaticThresholds()
+        self.pred_iou_thresh = usual.pred_iou_thresh if pred_iou_thresh is None else pred_iou_thresh
+        self.stability_score_thresh = (
+            usual.stability_score_thresh
+            if stability_score_thresh is None
+            else stability_score_thresh
+        )
         self.stability_score_offset = stability_score_offset
         self.box_nms_thresh = box_nms_thresh
         self.crop_n_layers = crop_n_layers

@@ -23,7 +23,8 @@ from sam_jax.segment_anything.modeling.module import Part
 from sam_jax.segment_anything.tensors import Tensor, as_array, is_tensor, like
 from sam_jax.types import EncodedPrompts, InputError, PointLabel, Prompts, Variables
 
-NAMED_LABELS = (-1, 0, 1, 2, 3)
+CORNERS = (PointLabel.TOP_LEFT, PointLabel.BOTTOM_RIGHT)
+NAMED_LABELS = (-1, 0, 1, *CORNERS)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -191,12 +192,13 @@ class PromptEncoder(Part):
                 raise InputError(
                     "a point label is 1 (foreground), 0 (background), -1 (no point), 2 or 3 (corners of a box)"
                 )
-            if boxes is None:
+            # As after a box, no padding point follows the corners of one.
+            if boxes is None and not np.isin(labels, CORNERS).any():
                 coords = np.pad(coords, ((0, 0), (0, 1), (0, 0)))
                 labels = np.pad(labels, ((0, 0), (0, 1)), constant_values=PointLabel.NOT_A_POINT)
         if boxes is not None:
             corners = as_array(boxes).reshape(-1, 2, 2)
-            kinds = np.tile([PointLabel.TOP_LEFT, PointLabel.BOTTOM_RIGHT], (len(corners), 1))
+            kinds = np.tile(CORNERS, (len(corners), 1))
             if len(corners) != len(coords):
                 raise InputError(f"{len(corners)} boxes don't go with {len(coords)} prompts")
             coords = np.concatenate([coords, corners], axis=1)

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Shaped
 
 from sam_jax.data.framing import PIXEL_MEAN, PIXEL_STD
-from sam_jax.models import Model, SamConfig
+from sam_jax.models import Model
 from sam_jax.ops.resize import bilinear_matrix
 from sam_jax.segment_anything.modeling.image_encoder import ImageEncoderViT
 from sam_jax.segment_anything.modeling.mask_decoder import MaskDecoder
@@ -81,11 +82,8 @@ class Sam(Module):
         for part in parts:
             for collection, tree in part.variables().items():
                 variables.setdefault(collection, {}).update(tree)
-        config = SamConfig(
-            image_encoder=image.image_encoder,
-            prompt_encoder=prompt.prompt_encoder,
-            mask_decoder=decoder.mask_decoder,
-            fine=image.fine,
+        config = replace(
+            image, prompt_encoder=prompt.prompt_encoder, mask_decoder=decoder.mask_decoder
         )
         return Model(config, variables, self.image_encoder.steps)
 
