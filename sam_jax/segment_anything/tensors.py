@@ -15,7 +15,12 @@ import numpy as np
 
 from sam_jax.checkpoints.names import Translation, rearrange
 
-torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
+
+def _import_torch() -> Any:
+    return importlib.import_module("torch") if importlib.util.find_spec("torch") else None
+
+
+torch: Any = _import_torch()
 """PyTorch, or None where it is not installed."""
 
 Tensor = Any
