@@ -15,12 +15,7 @@ import numpy as np
 
 from sam_jax.checkpoints.names import Translation, rearrange
 
-
-def _import_torch() -> Any:
-    return importlib.import_module("torch") if importlib.util.find_spec("torch") else None
-
-
-torch: Any = _import_torch()
+torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
 """PyTorch, or None where it is not installed."""
 
 Tensor = Any

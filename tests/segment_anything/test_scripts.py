@@ -6,9 +6,7 @@ import sys
 
 import pytest
 
-from experiments.parity import make_pair
 from sam_jax.checkpoints import SHIPPED_WEIGHTS
-from sam_jax.models import VIT_B
 from sam_jax.segment_anything.__main__ import main
 from tests.segment_anything.conftest import SCRIPTS, assert_same_variables
 
@@ -34,15 +32,6 @@ EXPECTED = {
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_script_computes_what_it_does_officially(name, run_script):
     assert_same_variables(run_script(name, ours=False), run_script(name, ours=True), EXPECTED[name])
-
-
-@pytest.mark.slow
-def test_vit_b(run_script, tmp_path):
-    make_pair(VIT_B, tmp_path)
-    weights = {"weights": tmp_path / "official.pth", "model_type": "vit_b"}
-    theirs, mine = (run_script("prompts_notebook", ours=ours, **weights) for ours in (False, True))
-    assert mine["predictor"].features.shape == (1, 256, 64, 64)
-    assert_same_variables(theirs, mine, EXPECTED["prompts_notebook"])
 
 
 def run_from_command_line(*arguments, folder):

@@ -46,7 +46,12 @@ ORDER = (
 )
 """Parts of official names, in the order in which the official modules have them."""
 
-Base: Any = PlainModule if torch is None else torch.nn.Module
+
+def _choose_base() -> Any:
+    return PlainModule if torch is None else torch.nn.Module
+
+
+Base: Any = _choose_base()
 
 
 class Module(Base):
