@@ -71,9 +71,10 @@ def like(result: Any, *inputs: Any) -> Tensor:
 
 
 def _to_tensor(array: Any, device: Any) -> Tensor:
-    if isinstance(array, jax.Array):
-        if device.type == "cpu":  # an accelerator of JAX is not one of PyTorch
-            array = jax.device_put(array, jax.devices("cpu")[0])
+    platforms = (
+        {place.platform for place in array.devices()} if isinstance(array, jax.Array) else {}
+    )
+    if platforms == {"cpu"} or (platforms == {"gpu"} and device.type == "cuda"):
         return torch.from_dlpack(array).to(device)
     return torch.from_numpy(np.array(array, order="C")).to(device)
 
