@@ -54,8 +54,12 @@ def test_round_up():
             "2 points a prompt need as many labels",
         ),
         (
-            {"point_coords": np.zeros((1, 1, 2)), "point_labels": np.array([[2]])},
+            {"point_coords": np.zeros((1, 1, 2)), "point_labels": np.array([[4]])},
             "labels are 1",
+        ),
+        (
+            {"point_coords": np.zeros((1, 1, 2)), "point_labels": np.array([[2]])},
+            "corners of a box: one of each",
         ),
         ({"mask_inputs": np.zeros((1, 16, 8))}, "16x16"),
         ({"boxes": np.zeros((2, 4)), "mask_inputs": np.zeros((1, 16, 16))}, "different numbers"),
