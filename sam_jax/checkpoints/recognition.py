@@ -32,9 +32,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def name_variant(config: SamConfig) -> str:
-    """What people call the model, at whatever input size; its width and depth if it has no name."""
+    """What people call the model, whatever its input size and thresholds; its width and depth if it has no name."""
     for name, variant in VARIANTS.items():
         whole = variant.with_image_size(config.image_encoder.image_size)
+        whole = replace(whole, automatic=config.automatic)
         if whole == config:
             return name
         if replace(whole, fine=None) == config:

@@ -16,7 +16,8 @@ def check_image(image: Any) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         InputError: It is something else.
     """
-    if isinstance(image, (str, bytes)) or not hasattr(image, "__array__"):
+    is_array = hasattr(image, "__array__") or hasattr(image, "__array_interface__")  # Pillow's
+    if isinstance(image, (str, bytes)) or not is_array:
         raise InputError(
             f"an image is an array of height x width x 3 bytes, not {describe(image)}; "
             "np.asarray(PIL.Image.open(path).convert('RGB')) reads a photo"
@@ -164,7 +165,7 @@ def describe(value: Any) -> str:
     if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
         array = np.asarray(value)
         return f"an array of {array.dtype} of shape {array.shape}"
-    if value is None or isinstance(value, (str, int, float)):
+    if value is None or isinstance(value, (str, int, float, tuple, list)):
         text = repr(value)
         return text if len(text) <= 60 else f"{text[:57]}..."
     return f"a {type(value).__name__}"

@@ -97,7 +97,7 @@ def complaint(capsys):
         *signs_of_life, line = shown.err.splitlines(keepends=True)
         assert line.startswith("error: ")
         assert line.endswith("\n")
-        assert len(signs_of_life) <= 2
+        assert len(signs_of_life) <= 3
         assert not any("error" in sign for sign in signs_of_life)
         return line
 

@@ -232,20 +232,17 @@ def test_a_full_disk_leaves_nothing_half_written(
         with full_disk():
             write_image(path, pixels)
 
-    monkeypatch.setattr("sam_jax.cli.prediction_files.write_image", write_to_full_disk)
     output = tmp_path / "new" / "results"
+    command = ["predict", photo, "--point", "3,4", "--checkpoint", weights, "--output", output]
     if earlier:
-        output.mkdir(parents=True)
-        (output / "bay.json").write_text("earlier")
-    line = complaint(
-        *("predict", photo, "--point", "3,4", "--checkpoint", weights, "--output", output), code=1
-    )
+        assert main([str(word) for word in command]) == 0
+    before = {path: path.read_bytes() for path in output.glob("*")}
+    assert bool(before) == earlier
+    monkeypatch.setattr("sam_jax.cli.prediction_files.write_image", write_to_full_disk)
+    line = complaint(*command, code=1)
     assert f"cannot write {output}: File too large" in line
-    if earlier:
-        assert os.listdir(output) == ["bay.json"]
-        assert (output / "bay.json").read_text() == "earlier"
-    else:
-        assert not output.exists()
+    assert {path: path.read_bytes() for path in output.glob("*")} == before
+    assert output.exists() == earlier
 
 
 def test_what_was_read_of_a_photo_is_said_in_one_line(weights, tmp_path, capsys):

@@ -142,6 +142,6 @@ def test_a_run_folder_goes_on_and_says_what_is_wrong_with_it(config, tmp_path, c
 
 def test_a_file_in_the_way(config, tmp_path, complaint):
     (tmp_path / "run").touch()
-    assert f"cannot write {tmp_path / 'run' / 'states'}" in complaint(
+    assert f"--output {tmp_path / 'run'} is a file; name a folder" in complaint(
         "train", config, "--output", tmp_path / "run"
     )

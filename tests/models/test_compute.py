@@ -69,8 +69,8 @@ def test_dtype_is_a_name():
     ("change", "message"),
     [
         ({"dtype": "float16"}, "dtype is float32 or bfloat16, not 'float16'"),
-        ({"rows_at_once": 0}, "rows_at_once is at least 1, not 0"),
-        ({"prompts_at_once": -1}, "prompts_at_once is at least 1, not -1"),
+        ({"rows_at_once": 0}, "rows_at_once is a whole number of at least 1, not 0"),
+        ({"prompts_at_once": -1}, "prompts_at_once is a whole number of at least 1, not -1"),
         ({"attention": "flash"}, "attention is strips, cudnn or splash, not 'flash'"),
         ({"attention": "cudnn"}, "attention by cudnn takes dtype bfloat16"),
     ],
