@@ -78,6 +78,8 @@ def atomic_file(path: Path, *, is_durable: bool = False) -> Iterator[BinaryIO]:
         InputError: The path cannot be written to.
         RunError: The disk is full or broken.
     """
+    if "\0" in str(path):
+        raise InputError(f"{str(path)!r} cannot be the name of a file: it has a null character")
     unfinished = _name_unfinished(path)
     with explaining(path):
         if is_durable:  # large, and rare: weights

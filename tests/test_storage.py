@@ -336,3 +336,10 @@ def test_two_processes_that_write_the_same_never_mix(tmp_path):
         assert contents
         assert contents <= {b"a" * 2**18, b"b" * 2**18}
     assert sorted(os.listdir(tmp_path)) == sorted(WRITERS)
+
+
+def test_names_with_a_null_character_are_refused(tmp_path):
+    for write in (write_text, write_json):
+        with pytest.raises(InputError, match="null character"):
+            write(tmp_path / "a\0b", "x")
+    assert os.listdir(tmp_path) == []

@@ -83,8 +83,9 @@ def is_old_file(start: bytes) -> bool:
 def _read(path: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     try:
         file = path.open("rb")
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # the second for names with a null character
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CheckpointError(f"cannot read {path}: {reason}") from error
     with file:
         try:
             start = file.read(START_BYTES)

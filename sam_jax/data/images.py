@@ -91,12 +91,14 @@ def write_mask(path: str | Path, mask: Bool[np.ndarray, "h w"]) -> None:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if os.path.exists(path) and not (path.is_file() or path.is_dir()):
+    if not os.path.exists(
+        path
+    ):  # a name with a null character can't, and reading it is another error
+        raise InputError(f"no such file: {path}")
+    if not (path.is_file() or path.is_dir()):
         raise InputError(f"{path} is a pipe or a device, not a file")  # one that may never end
     try:
         return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"no such file: {path}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
-from jaxtyping import Bool, Int32, Integer
+from jaxtyping import Bool, Float, Int32, Integer
 from PIL import Image, UnidentifiedImageError
 
 from sam_jax.data.example import RecordError
@@ -110,6 +110,7 @@ def _find_soft(levels: Int32[np.ndarray, "h w c"]) -> Bool[np.ndarray, "h w"]:
 
     Between two objects of a hard map, every pixel has the level of one of them. A soft edge has pixels whose level lies
     strictly between those of their neighbours, and such levels form seams: no pixel has only neighbours of its level.
+    Where three objects meet, a pixel's level may lie between those of the others, but it has neighbours of its own.
     """
     none = np.zeros(levels.shape[:2], bool)
     if min(levels.shape[:2]) < 3:
@@ -121,7 +122,7 @@ def _find_soft(levels: Int32[np.ndarray, "h w c"]) -> Bool[np.ndarray, "h w"]:
     lowest = np.stack([cv2.erode(plane, square) for plane in planes], axis=2)
     highest = np.stack([cv2.dilate(plane, square) for plane in planes], axis=2)
     is_edge = (lowest < highest).any(axis=2)
-    is_between = ((lowest < levels) & (levels < highest)).any(axis=2)
+    is_between = ((lowest < levels) & (levels < highest)).any(axis=2) & ~_in_flat_squares(planes)
     if not is_between.any():
         return none
     numbers = _number_colours(levels)
@@ -136,6 +137,16 @@ def _find_soft(levels: Int32[np.ndarray, "h w c"]) -> Bool[np.ndarray, "h w"]:
     if is_interpolated or np.count_nonzero(~makes_seams) == 2:
         return is_seam | is_between if is_interpolated else is_seam
     return none
+
+
+def _in_flat_squares(planes: list[Float[np.ndarray, "h w"]]) -> Bool[np.ndarray, "h w"]:
+    """Pixels that lie in a square of 2x2 pixels of one level."""
+    square = np.ones((2, 2), np.uint8)
+    is_flat = np.all(
+        [cv2.erode(plane, square) == cv2.dilate(plane, square) for plane in planes], axis=0
+    )
+    # A square is marked at its lower right pixel, and its pixels lie up and to the left of that.
+    return cv2.dilate(is_flat.astype(np.uint8), square, anchor=(0, 0)).astype(bool)
 
 
 def _threshold(

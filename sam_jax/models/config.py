@@ -7,6 +7,7 @@ from sam_jax.memory import require_memory
 from sam_jax.models.image_encoder import ImageEncoderConfig
 from sam_jax.models.mask_decoder import MaskDecoderConfig
 from sam_jax.models.prompt_encoder import PromptEncoderConfig
+from sam_jax.ops.arguments import check_size
 from sam_jax.types import InputError
 
 LIVE_TOKENS = 4
@@ -100,7 +101,7 @@ class SamConfig:
         Raises:
             InputError: A side is not a multiple of the patch size, or the machine lacks the memory.
         """
-        height, width = image_size
+        height, width = image_size = check_size("image_size", image_size)
         patches = height * width / PATCH_SIZE**2
         needed = 4 * patches * (3 * PATCH_SIZE**2 + LIVE_TOKENS * self.image_encoder.width)
         require_memory(needed, f"image size {height}x{width}")

@@ -85,7 +85,7 @@ def test_without_a_relative_table(small, block, axis):
 
 @pytest.mark.parametrize("image_size", [(512, 500), (8, 512), (0, 512)])
 def test_image_sizes_are_multiples_of_the_patch(image_size):
-    with pytest.raises(InputError, match=r"multiples of the patch size, 16|not \(0, 512\)"):
+    with pytest.raises(InputError, match=r"multiples of the patch size, 16|, not "):
         VARIANTS["vit_b"].with_image_size(image_size)
 
 

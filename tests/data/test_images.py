@@ -255,8 +255,9 @@ def test_what_is_not_a_whole_image_is_refused(tmp_path, read, monkeypatch):
     for name in ("notes.txt", "empty.png"):
         with pytest.raises(InputError, match=f"{name} is not an image"):
             read(tmp_path / name)
-    with pytest.raises(InputError, match=r"no such file: .*missing"):
-        read(tmp_path / "missing.png")
+    for name in ("missing.png", "missing\0.png"):
+        with pytest.raises(InputError, match=r"no such file: .*missing"):
+            read(tmp_path / name)
     with pytest.raises(InputError, match=r"cannot read .*: Is a directory"):
         read(tmp_path)
 

@@ -4,7 +4,10 @@ import io
 
 import numpy as np
 import pytest
+import skimage.data
 from PIL import Image, ImageDraw, ImageFilter
+from skimage.segmentation import felzenszwalb
+from skimage.transform import resize
 
 from sam_jax.data.example import RecordError
 from sam_jax.data.label_images import read_labels
@@ -156,3 +159,13 @@ def test_a_division_of_the_whole_map_has_no_background(read):
     halves = np.ones((60, 90), np.uint8)
     halves[:, 40:] = 2
     np.testing.assert_array_equal(read(Image.fromarray(halves)).labels, halves)
+
+
+def test_many_small_regions_are_no_soft_edges(tmp_path):
+    """Where many objects meet, levels lie between those of their neighbours too."""
+    photo = resize(skimage.data.astronaut(), (48, 64), anti_aliasing=True)
+    labels = felzenszwalb(photo, scale=200, min_size=60).astype(np.uint8) + 1
+    Image.fromarray(labels).save(tmp_path / "regions.png")
+    found = read_labels(tmp_path / "regions.png", NO_HINTS)
+    np.testing.assert_array_equal(found.labels, labels)
+    assert found.notes == ()
