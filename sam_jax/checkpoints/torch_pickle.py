@@ -4,9 +4,11 @@ Python's own unpickler calls what the file names. This reader calls nothing: it 
 file stays a string, compared with the few that tensors are made of. Whatever else a file names becomes a `Foreign`.
 """
 
+import os
 import pickle
 import pickletools
 import struct
+import warnings
 from collections.abc import Iterable
 from io import BufferedReader
 from typing import Any, TypeVar
@@ -164,6 +166,20 @@ def _text_of(value: Any) -> str:
     return _container(value, str)[:LONGEST_NAME]
 
 
+class _Within:
+    """A file of which nothing is read that reaches behind its end, since memory is asked for before it is read."""
+
+    def __init__(self, file: BufferedReader) -> None:
+        self._size = os.fstat(file.fileno()).st_size
+        self._file = file
+        self.readline, self.tell = file.readline, file.tell
+
+    def read(self, count: int) -> bytes:
+        if count > self._size - self.tell():
+            raise ValueError("it ends too soon")
+        return self._file.read(count)
+
+
 def parse(stream: bytes | BufferedReader) -> Any:
     """The value of a pickle: dictionaries, lists, tuples, text, numbers, `TensorRecord`s, and `Foreign` for the rest.
 
@@ -179,11 +195,14 @@ def parse(stream: bytes | BufferedReader) -> Any:
 def parse_with_itemsizes(stream: bytes | BufferedReader) -> tuple[Any, dict[str, int]]:
     """Like `parse`, and the bytes of a number of every storage by its key, used or not."""
     machine = _Machine()
+    source: Any = stream if isinstance(stream, bytes) else _Within(stream)
     try:
-        for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if number >= _MOST_STEPS:
-                raise CheckpointError("its pickle is too long for that of a file of tensors")
-            machine.step(opcode.name, argument)
+        # Damaged text has escapes that Python warns of.
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+            for number, (opcode, argument, _) in enumerate(pickletools.genops(source)):
+                if number >= _MOST_STEPS:
+                    raise CheckpointError("its pickle is too long for that of a file of tensors")
+                machine.step(opcode.name, argument)
         (value,) = machine.stack
     except CheckpointError:
         raise

@@ -336,6 +336,24 @@ def test_an_old_file_damaged_anywhere(tmp_path, published, part):
             read_pth(tmp_path / "a.pt")
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\x8e" + (2**62).to_bytes(8, "little"),
+        b"\x8d" + (2**62).to_bytes(8, "little"),
+        b"S'\\o'\n.",
+    ],
+)
+def test_an_old_file_whose_lengths_or_texts_are_damaged(tmp_path, value):
+    """More bytes than there are aren't asked for, and odd escapes are no warnings."""
+    torch.save({"a": torch.ones(2)}, tmp_path / "a.pt", _use_new_zipfile_serialization=False)
+    whole = (tmp_path / "a.pt").read_bytes()
+    start = whole.index(b".", whole.index(b".") + 1) + 1  # behind the number and the version
+    (tmp_path / "a.pt").write_bytes(whole[:start] + b"\x80\x02" + value)
+    with pytest.raises(CheckpointError, match=r"its pickle is damaged|truncated or damaged"):
+        read_pth(tmp_path / "a.pt")
+
+
 def test_one_dictionary_in_many_places(tmp_path):
     """Followed along each of its paths, thirty dictionaries would be a thousand million."""
     inner = {"w": torch.ones(1)}
