@@ -2,9 +2,7 @@
 
 import importlib.util
 import io
-import struct
 import warnings
-import zlib
 
 import numpy as np
 import pytest
@@ -14,93 +12,22 @@ from PIL import Image
 from sam_jax.data.images import read_image, read_mask
 from sam_jax.types import InputError, InputWarning
 
-RNG = np.random.default_rng(0)
-SIZE = (21, 34)
-RGB_16 = RNG.integers(0, 65536, (*SIZE, 3), np.uint16)
-RGB_16[0, 0] = 65535
-RGB_8 = RNG.integers(0, 256, (*SIZE, 3), np.uint8)
-GREY_16 = RGB_16[:, :, 0]
-ALPHA_16 = np.full(SIZE, 65535, np.uint16)
-ALPHA_16[:5] = 0
-ALPHA_16[5] = 13107
-
-
-def eight(levels, bits=16):
-    return np.floor(levels.astype(np.float64) * 255 / (2**bits - 1) + 0.5).astype(np.uint8)
-
-
-def three(grey):
-    return np.repeat(np.asarray(grey)[:, :, None], 3, axis=2)
-
-
-def save(path, samples, **options):
-    tifffile.imwrite(path, samples, **options)
-    return path
-
-
-def planes(image):
-    return np.moveaxis(image, 2, 0)
-
-
-def lzw(samples: np.ndarray) -> bytes:
-    """TIFF's LZW without compressing: every byte as a code of nine bits, and a fresh table before it grows."""
-    data = samples.tobytes()
-    codes = []
-    for start in range(0, len(data), 250):
-        codes += [256, *data[start : start + 250]]
-    bits = "".join(f"{code:09b}" for code in [*codes, 257])
-    bits += "0" * (-len(bits) % 8)
-    return int(bits, 2).to_bytes(len(bits) // 8, "big")
-
-
-def pack(samples, bits):
-    """Rows of numbers of any number of bits, each row from a new byte on."""
-    shifts = np.arange(bits)[::-1]
-    return np.packbits((samples[:, :, None] >> shifts & 1).reshape(len(samples), -1), axis=1)
-
-
-def write_strips(path, strips, size, bits=16, bands=1, photometric=1, compression=1):
-    """A TIFF of one strip, or of one for each plane."""
-    starts = np.cumsum([8, *map(len, strips)]).tolist()
-    entries = [
-        (256, "I", [size[1]]),
-        (257, "I", [size[0]]),
-        (258, "H", [bits] * bands),
-        (259, "H", [compression]),
-        (262, "H", [photometric]),
-        (273, "I", starts[:-1]),
-        (277, "H", [bands]),
-        (278, "I", [size[0]]),
-        (279, "I", [len(strip) for strip in strips]),
-        (284, "H", [1 if len(strips) == 1 else 2]),
-    ]
-    directory, rest = struct.pack("<H", len(entries)), b""
-    place = starts[-1] + 2 + 12 * len(entries) + 4
-    for tag, kind, values in entries:
-        value = struct.pack(f"<{len(values)}{kind}", *values)
-        if len(value) > 4:
-            value, rest = struct.pack("<I", place + len(rest)), rest + value
-        directory += struct.pack("<HHI", tag, {"H": 3, "I": 4}[kind], len(values))
-        directory += value.ljust(4, b"\0")
-    path.write_bytes(
-        struct.pack("<2sHI", b"II", 42, starts[-1]) + b"".join(strips) + directory + bytes(4) + rest
-    )
-    return path
-
-
-def write_lzw(path, samples, photometric, planar=1):
-    """A TIFF that Tifffile alone cannot decode."""
-    parts = [samples] if planar == 1 else planes(samples)
-    strips = [lzw(np.ascontiguousarray(part)) for part in parts]
-    bands = samples.shape[2]
-    return write_strips(
-        path, strips, samples.shape[:2], bands=bands, photometric=photometric, compression=5
-    )
-
-
-def cmyk(image):
-    return np.dstack([255 - image, np.zeros(SIZE, np.uint8)])
-
+from .tiff_files import (
+    ALPHA_16,
+    GREY_16,
+    RGB_8,
+    RGB_16,
+    RNG,
+    SIZE,
+    cmyk,
+    eight,
+    pack,
+    planes,
+    save,
+    three,
+    write_lzw,
+    write_strips,
+)
 
 PALETTE = np.zeros((3, 256), np.uint16)
 PALETTE[0], PALETTE[2] = np.arange(256) * 257, np.arange(256)[::-1] * 257
@@ -330,90 +257,6 @@ def test_fewer_bits_of_colours(tmp_path):
 def test_black_photos_stay_black(tmp_path):
     path = save(tmp_path / "a.tif", np.zeros(SIZE, np.uint16), photometric="minisblack")
     np.testing.assert_array_equal(read_image(path), np.zeros((*SIZE, 3)))
-
-
-@pytest.mark.parametrize(
-    ("samples", "options", "message"),
-    [
-        (np.zeros((*SIZE, 5), np.uint8), {"planarconfig": "contig"}, "has 5 bands, and no tag"),
-        (
-            np.zeros((*SIZE, 3), np.uint16),
-            {"photometric": "minisblack", "planarconfig": "contig"},
-            "has 3 bands, and no tag",
-        ),
-        (
-            np.zeros((*SIZE, 2), np.uint8),
-            {"photometric": "minisblack", "extrasamples": ["unspecified"]},
-            "has 2 bands, and no tag",
-        ),
-        (np.zeros(SIZE, np.float32), {"photometric": "minisblack"}, "32 bits, floating-point numb"),
-        (np.zeros(SIZE, np.float16), {"photometric": "minisblack"}, "16 bits, floating-point numb"),
-        (np.zeros(SIZE, np.complex64), {"photometric": "minisblack"}, "numbers of a rare type"),
-        (np.zeros((*SIZE, 3), np.uint8), {"photometric": "cielab"}, r"holds CIE L\*a\*b\* colours"),
-        (np.zeros(SIZE, np.uint16), {"photometric": "cfa"}, "holds a camera's raw photo"),
-        (np.zeros((*SIZE, 3), np.uint8), {"photometric": "ycbcr"}, "holds YCbCr colours"),
-        (
-            np.zeros((16, 16, 16), np.uint8),
-            {"photometric": "minisblack", "volumetric": True, "tile": (16, 16, 16)},
-            "holds a volume of 16 layers",
-        ),
-        (np.full(SIZE, 70000, np.uint32), {"photometric": "minisblack"}, "have no set black and"),
-        (np.full(SIZE, -5, np.int16), {"photometric": "minisblack"}, "have no set black and white"),
-        (np.zeros(SIZE, np.uint8), {"subfiletype": 1}, "holds no more than a preview"),
-    ],
-    ids=lambda value: value if isinstance(value, str) else "",
-)
-@pytest.mark.parametrize("read", [read_image, read_mask])
-def test_what_has_no_look_is_refused_by_name(tmp_path, samples, options, message, read):
-    path = save(tmp_path / "a.tif", samples, metadata=None, **options)
-    if read is read_mask and "black and" in message and "32" not in message:
-        assert read(path).all()  # a mask needs no white
-        return
-    with pytest.raises(InputError, match=r"a\.tif (has|holds) .*") as error:
-        read(path)
-    assert message.replace("\\", "") in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_unknown_compressions_are_refused_by_name(tmp_path):
-    path = save(tmp_path / "a.tif", GREY_16, photometric="minisblack")
-    content = bytearray(path.read_bytes())
-    entry = content.index(struct.pack("<HHI", 259, 3, 1))
-    content[entry + 8 : entry + 10] = struct.pack("<H", 34676)
-    path.write_bytes(content)
-    with pytest.raises(
-        InputError, match=r"a\.tif has 16 bits a channel, compressed as SGILOG, which"
-    ):
-        read_image(path)
-
-
-def test_16_bits_cut_short(tmp_path):
-    whole = save(tmp_path / "a.tif", planes(RGB_16), photometric="rgb").read_bytes()
-    for length in (6, 100, len(whole) // 2, len(whole) - 1):
-        (tmp_path / "a.tif").write_bytes(whole[:length])
-        with pytest.raises(InputError, match=r"a\.tif is (a truncated or damaged|not an) image"):
-            read_image(tmp_path / "a.tif")
-
-
-def test_a_strip_that_inflates_beyond_its_pixels(tmp_path):
-    strip = zlib.compress(bytes(50_000_000))
-    path = write_strips(tmp_path / "a.tif", [strip], SIZE, compression=8)
-    with pytest.raises(InputError, match="a strip or tile holds more than its pixels"):
-        read_image(path)
-
-
-@pytest.mark.parametrize("tags", [{"bands": 60000, "photometric": 2}, {"size": (2**31, 3)}])
-def test_small_files_of_large_photos(tmp_path, tags):
-    path = write_strips(tmp_path / "a.tif", [bytes(100)], **{"size": (9000, 9000), **tags})
-    with pytest.raises(InputError, match=r"a\.tif (is too large|has 60000 bands)"):
-        read_image(path)
-
-
-def test_large_ones_are_refused_before_decoding(tmp_path, monkeypatch):
-    path = save(tmp_path / "a.tif", planes(RGB_16), photometric="rgb")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
-    with pytest.raises(InputError, match="too large"):
-        read_image(path)
 
 
 @pytest.mark.parametrize("samples", [RGB_8, RGB_16], ids=["8 bits", "16 bits"])

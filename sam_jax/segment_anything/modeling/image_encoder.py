@@ -11,7 +11,6 @@ from sam_jax.models import (
     Compute,
     ImageEncoderConfig,
     MaskDecoderConfig,
-    Model,
     PromptEncoderConfig,
     SamConfig,
     make_sam,
@@ -124,17 +123,6 @@ class ImageEncoderViT(Part):
                 mask_decoder=MaskDecoderConfig(width=out_chans),
             )
         )
-
-    @classmethod
-    def of_model(cls, model: Model) -> "ImageEncoderViT":
-        """The image encoder of a model.
-
-        Args:
-            model: Model with its weights.
-        """
-        part = cls.__new__(cls)
-        Part.__init__(part, model.config, model)
-        return part
 
     @property
     def img_size(self) -> int:

@@ -15,7 +15,6 @@ from sam_jax.models import (
     Compute,
     ImageEncoderConfig,
     MaskDecoderConfig,
-    Model,
     PromptEncoderConfig,
     SamConfig,
     make_sam,
@@ -154,17 +153,6 @@ class MaskDecoder(Part):
                 ),
             )
         )
-
-    @classmethod
-    def of_model(cls, model: Model) -> "MaskDecoder":
-        """The mask decoder of a model.
-
-        Args:
-            model: Model with its weights.
-        """
-        part = cls.__new__(cls)
-        Part.__init__(part, model.config, model)
-        return part
 
     @property
     def transformer_dim(self) -> int:

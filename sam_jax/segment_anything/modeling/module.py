@@ -7,7 +7,7 @@ they expect.
 from collections.abc import Callable, Sequence
 from functools import partial
 from string import ascii_lowercase
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import numpy as np
@@ -112,6 +112,9 @@ class Group(Module):
     register_forward_hook = register_forward_pre_hook = forward
 
 
+P = TypeVar("P", bound="Part")
+
+
 class Part(Module):
     """One of the three parts of the model, with its weights.
 
@@ -146,6 +149,17 @@ class Part(Module):
             self._fingerprint(),
             jax.tree.map(jax.numpy.asarray, own),
         )
+
+    @classmethod
+    def of_model(cls: type[P], model: Model) -> P:
+        """This part of a model.
+
+        Args:
+            model: Model with its weights.
+        """
+        part = cls.__new__(cls)
+        Part.__init__(part, model.config, model)
+        return part
 
     @property
     def config(self) -> SamConfig:

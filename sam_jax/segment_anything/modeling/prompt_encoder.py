@@ -13,7 +13,6 @@ from sam_jax.models import (
     Compute,
     ImageEncoderConfig,
     MaskDecoderConfig,
-    Model,
     PromptEncoderConfig,
     SamConfig,
     make_sam,
@@ -99,17 +98,6 @@ class PromptEncoder(Part):
                 mask_decoder=MaskDecoderConfig(width=embed_dim),
             )
         )
-
-    @classmethod
-    def of_model(cls, model: Model) -> "PromptEncoder":
-        """The prompt encoder of a model.
-
-        Args:
-            model: Model with its weights.
-        """
-        part = cls.__new__(cls)
-        Part.__init__(part, model.config, model)
-        return part
 
     @property
     def embed_dim(self) -> int:
