@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, arg
+from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
 from sam_jax.cli.options import UNSET
 from sam_jax.cli.run_configs import RunConfig
@@ -56,7 +57,38 @@ def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions:
             args=arguments,
             default=RunOptions(output=Path("runs") / run.name, settings=settings),
             config=(AvoidSubcommands,),
+            registry=_registry_without_none(),
         )
+
+
+def _registry_without_none() -> ConstructorRegistry:
+    """Rules by which the help shows no `(default: None)`: the setting's description says what None stands for."""
+    registry = ConstructorRegistry()
+    is_asking = False
+
+    @registry.struct_rule
+    def _hide_none(struct: StructTypeInfo) -> StructConstructorSpec | None:
+        nonlocal is_asking
+        if is_asking:
+            return None
+        is_asking = True
+        try:
+            usual = ConstructorRegistry.get_struct_spec(struct)
+        finally:
+            is_asking = False
+        if not isinstance(usual, StructConstructorSpec):
+            return None
+        return replace(
+            usual,
+            fields=tuple(
+                replace(field, type=Annotated[field.type, arg(help_behavior_hint=UNSET)])
+                if field.default is None
+                else field
+                for field in usual.fields
+            ),
+        )
+
+    return registry
 
 
 @contextlib.contextmanager
