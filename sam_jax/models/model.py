@@ -54,6 +54,17 @@ class Model:
         """The Flax module."""
         return make_sam(self.config, self.compute)
 
+    def apply(self, *arguments: Any, method: str, **options: Any) -> Any:
+        """Run a method of the Flax module with the weights, whether they are arrays of JAX or of NumPy.
+
+        Args:
+            *arguments: Positional arguments of the method.
+            method: Name of the method of `sam`.
+            **options: Keyword arguments of the method.
+        """
+        variables = jax.tree.map(jnp.asarray, self.variables)
+        return self.sam.apply(variables, *arguments, method=method, **options)
+
 
 def make_sam(config: SamConfig, compute: Compute = ON_CPU) -> Sam:
     """The Flax module of a model: a `Sam`, or one with the additions that `config.fine` asks for."""
@@ -76,7 +87,7 @@ def encode_image(
     Raises:
         InputError: The images have another size than the model's.
     """
-    encode = partial(model.sam.apply, model.variables, method="encode_image")
+    encode = partial(model.apply, method="encode_image")
     if pixels.shape[0] == 0:
         of_one = jax.eval_shape(encode, jnp.zeros((1, *pixels.shape[1:])))
         return jax.tree.map(lambda leaf: jnp.zeros((0, *leaf.shape[1:]), leaf.dtype), of_one)
@@ -93,7 +104,7 @@ def encode_prompts(model: Model, prompts: Prompts) -> EncodedPrompts:
     Raises:
         InputError: The mask prompts have another size than low-resolution logits.
     """
-    return model.sam.apply(model.variables, prompts, method="encode_prompts")  # pyright: ignore[reportReturnType]
+    return model.apply(prompts, method="encode_prompts")
 
 
 def decode_masks(
@@ -114,7 +125,7 @@ def decode_masks(
     """
     sam, at_once = model.sam, model.compute.prompts_at_once
     b, n = prompts.tokens.shape[:2]
-    positions = sam.apply(model.variables, method="encode_grid")
+    positions = model.apply(method="encode_grid")
     # One vector a prompt where there is no mask prompt: nothing large is copied.
     prompts = prompts._replace(
         dense=jnp.broadcast_to(prompts.dense, (b, n, *prompts.dense.shape[2:]))
@@ -124,13 +135,8 @@ def decode_masks(
         image, of_image = image_and_prompts
 
         def decode_prompt(prompt: EncodedPrompts) -> Any:
-            return sam.apply(
-                model.variables,
-                image,
-                positions,
-                prompt,
-                multimask_output=multimask_output,
-                method="decode_prompt",
+            return model.apply(
+                image, positions, prompt, multimask_output=multimask_output, method="decode_prompt"
             )
 
         return map_in_batches(decode_prompt, sam.relate(image, of_image), at_once)
