@@ -5,17 +5,20 @@ import os
 import subprocess
 import sys
 import venv
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from PIL import Image
 
 from sam_jax.data.images import read_mask
 from tests.training.conftest import QUICK_AND_ALONE
 
 CHECKOUT = Path(__file__).parents[1]
-EXTRAS = "[train,evaluate]"
+EXTRAS = ("train", "evaluate")
 
 
 def run(*command, folder):
@@ -33,16 +36,42 @@ def run(*command, folder):
     return ended.stdout
 
 
+def list_requirements(distribution, extras):
+    """The distributions of this environment that one asks for, and those that they ask for, and so on."""
+    found = {}
+    open_ends = [(distribution, frozenset(extras))]
+    while open_ends:
+        asking, extras = open_ends.pop()
+        for requirement in map(Requirement, asking.requires or ()):
+            marker = requirement.marker
+            if marker and not any(marker.evaluate({"extra": extra}) for extra in extras | {""}):
+                continue
+            wanted = canonicalize_name(requirement.name), frozenset(requirement.extras)
+            if wanted not in found:
+                found[wanted] = metadata.distribution(requirement.name)
+                open_ends.append((found[wanted], wanted[1]))
+    return list(found.values())
+
+
 def install(folder):
-    """Build the wheel, install it with the versions that are tested, and return the environment's programs."""
+    """Build the wheel, and install it into an environment that has nothing but what its metadata asks for.
+
+    That is linked from the environment of this process: the versions are those that are tested, and nothing is fetched.
+    """
     pip = (sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check")
     run(*pip, "wheel", "--no-deps", "--wheel-dir", folder, CHECKOUT, folder=folder)
     (wheel,) = folder.glob("*.whl")
-    # One pip serves both environments, and modules are compiled when they are first imported: most never are.
     venv.create(folder / "environment", symlinks=True)
     programs = folder / "environment" / "bin"
-    options = ("--no-compile", "--constraint", CHECKOUT / "constraints.txt", f"{wheel}{EXTRAS}")
-    run(*pip, "--python", programs / "python", "install", *options, folder=folder)
+    run(*pip, "--python", programs / "python", "install", "--no-deps", wheel, folder=folder)
+    (packages,) = folder.glob("environment/lib/python*/site-packages")
+    (ours,) = metadata.distributions(name="sam-jax", path=[str(packages)])
+    # JAX shares the tests' folder of compiled programs only with this package.
+    lock = metadata.distribution("filelock")
+    for distribution in (*list_requirements(ours, EXTRAS), lock):
+        for part in {file.parts[0] for file in distribution.files or ()} - {"..", "__pycache__"}:
+            if not (packages / part).exists():
+                (packages / part).symlink_to(distribution.locate_file(part))
     return programs
 
 
