@@ -1,4 +1,4 @@
-"""Converting the largest model takes little more memory than its file takes room."""
+"""Converting a large model takes little more memory than its file takes room."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import pytest
 from sam_jax.checkpoints import write_pth
 from sam_jax.checkpoints.conversion import official_shapes
 from sam_jax.checkpoints.tensors import LazyTensor
-from sam_jax.models import VIT_H
+from sam_jax.models import VIT_L
 
 # What `getrusage` tells is never less than the parent process had, which here are tests of all kinds.
 CONVERT = """
@@ -25,21 +25,21 @@ print(int(peak) * 1024)
 
 
 @pytest.mark.slow
-def test_vit_h_converts_within_1_3_times_its_file(tmp_path):
+def test_vit_l_converts_within_1_3_times_its_file(tmp_path):
     float32 = np.dtype(np.float32)
 
     def draw(shape):
         return lambda: np.random.default_rng(0).random(shape, np.float32)
 
-    shapes = official_shapes(VIT_H)
+    shapes = official_shapes(VIT_L)
     tensors = {key: LazyTensor(shape, float32, draw(shape)) for key, shape in shapes.items()}
-    source = tmp_path / "vit_h.pth"
+    source = tmp_path / "vit_l.pth"
     write_pth(source, tensors)
     size = source.stat().st_size
-    assert 2.5e9 < size < 2.6e9
+    assert 1.2e9 < size < 1.3e9
     try:
         run = subprocess.run(
-            [sys.executable, "-c", CONVERT, source, tmp_path / "vit_h.safetensors"],
+            [sys.executable, "-c", CONVERT, source, tmp_path / "vit_l.safetensors"],
             check=True,
             capture_output=True,
         )

@@ -116,7 +116,7 @@ def test_the_second_idle_iteration_is_anywhere_before_the_last():
 
 
 def test_parts_of_a_batch_add_up():
-    batch, interaction = make_batch(), Interaction(iterations=3)
+    batch, interaction = make_batch(), Interaction(iterations=2, refine_iterations=1)
     batch = batch._replace(valid=np.array([[True, True], [True, False], [False, False]]))
 
     @jax.jit

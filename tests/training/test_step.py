@@ -210,12 +210,11 @@ def test_a_step_of_sam_is_the_same_on_eight_devices(batch, relative_difference):
     play = partial(compute_gradients, interaction=CONFIG.interaction)
     before, state, metrics = run(CONFIG, batch, 1, play)
     assert metrics[1][0].loss < metrics[0][0].loss
-    for settings in ({}, {"parameters": "sharded"}):
-        _, other, others = run(with_execution(CONFIG, **settings), batch, 8, play)
-        for mine, theirs in zip(others, metrics, strict=True):
-            jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), mine, theirs)
-        assert relative_difference(other.opt_state, state.opt_state) < 1e-4
-        assert relative_difference(moves(before, other), moves(before, state)) < 5e-3
+    _, other, others = run(with_execution(CONFIG, parameters="sharded"), batch, 8, play)
+    for mine, theirs in zip(others, metrics, strict=True):
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), mine, theirs)
+    assert relative_difference(other.opt_state, state.opt_state) < 1e-4
+    assert relative_difference(moves(before, other), moves(before, state)) < 5e-3
     compare_with_pmap(CONFIG, play, batch, state, metrics, relative_difference, before)
 
 

@@ -58,8 +58,8 @@ ROW = Stage(
         fine=None,
     ),
 )
-ROWS = (ROW, replace(ROW, name="larger", side=48, kept=0.25))
-"""Of a model like SAM, which compiles quickly; adding layers has a test of its own."""
+ROWS = (ROW, replace(ROW, name="again", kept=0.25))
+"""Of a model like SAM, which compiles quickly and once; adding layers has a test of its own."""
 RUN = """
 import sys
 from pathlib import Path
@@ -99,9 +99,9 @@ def assert_stages_follow_one_another(folder: Path) -> None:
     assert all((before[path] == leaf).all() for path, leaf in begun.items())
     # Masks were no prompts, so of the layers that encode them only the kernels moved, by weight decay.
     assert np.mean([(before[path] != after[path]).any() for path in after]) > 0.85
-    trained = leaves(folder / "larger/weights.safetensors")
-    begun = leaves(folder / "larger/start.safetensors")
-    last, half = leaves(folder / "larger.safetensors"), leaves(folder / "tiny.safetensors")
+    trained = leaves(folder / "again/weights.safetensors")
+    begun = leaves(folder / "again/start.safetensors")
+    last, half = leaves(folder / "again.safetensors"), leaves(folder / "tiny.safetensors")
     for path, leaf in last.items():
         np.testing.assert_allclose(leaf, 0.75 * trained[path] + 0.25 * begun[path], atol=1e-6)
         np.testing.assert_array_equal(half[path], leaf.astype(np.float16).astype(np.float32))
@@ -118,13 +118,13 @@ def test_a_killed_recipe_goes_on_and_ends_as_one_left_alone(tmp_path):
     first = (killed / "flat.safetensors").stat().st_mtime_ns
     process = start(killed)
     deadline = time.monotonic() + 600
-    while not (killed / "larger" / "config.json").exists():
+    while not (killed / "again" / "config.json").exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    assert not (killed / "larger.safetensors").exists()
+    assert not (killed / "again.safetensors").exists()
     assert start(killed).wait() == 0
     assert (killed / "flat.safetensors").stat().st_mtime_ns == first
     name = "tiny.safetensors"
