@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import tyro
 
 import sam_jax
+from sam_jax.cli.annotate import Annotate
 from sam_jax.cli.convert import Convert
 from sam_jax.cli.dataset import Dataset
 from sam_jax.cli.download import Download
@@ -15,7 +16,18 @@ from sam_jax.cli.info import Info
 from sam_jax.cli.predict import Predict
 from sam_jax.cli.train import Train
 
-Command = Predict | Generate | Train | Finetune | Evaluate | Dataset | Convert | Download | Info
+Command = (
+    Predict
+    | Generate
+    | Annotate
+    | Train
+    | Finetune
+    | Evaluate
+    | Dataset
+    | Convert
+    | Download
+    | Info
+)
 
 DESCRIPTION = """Segment Anything in JAX: prompt a photo and get masks, or have all of it masked.
 

@@ -10,8 +10,9 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-TRAIN, EVALUATE = "train", "evaluate"
+TRAIN, EVALUATE, ENGINE = "train", "evaluate", "engine"
 EXTRAS = {
+    "alembic": ENGINE,
     "array_record": TRAIN,
     "cv2": TRAIN,
     "faster_coco_eval": EVALUATE,
@@ -20,9 +21,13 @@ EXTRAS = {
     "optax": TRAIN,
     "orbax": TRAIN,
     "pycocotools": TRAIN,
+    "psycopg": ENGINE,
     "skimage": EVALUATE,
+    "sqlalchemy": ENGINE,
+    "starlette": ENGINE,
     "tensorboardX": TRAIN,
     "tensorflow_datasets": TRAIN,
+    "uvicorn": ENGINE,
 }
 """Extra that installs the package of each of these import names."""
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from sam_jax.data.annotation_database import ENDINGS, SERVER, AnnotationDatabase
 from sam_jax.data.array_record import FEATURES_FILE, ArrayRecordSource, find_version_folder
 from sam_jax.data.bsds500 import Bsds500Boundaries, Bsds500Folder
 from sam_jax.data.coco import CocoJson
@@ -33,6 +34,7 @@ FORMS = (
     "images/ with labels/ or masks/, or JPEGImages/ with Annotations/ (BBBC038, DAVIS)",
     "images/ with ground_truth/ or groundTruth/ (BSDS500)",
     f"{FEATURES_FILE} with ArrayRecord files (TFDS)",
+    f"the database of `sam-jax annotate` ({', '.join(ENDINGS)}, {SERVER}://...)",
     f"`{SYNTHETIC}` or `{SYNTHETIC}:SEED`",
 )
 
@@ -43,7 +45,7 @@ def open_source(place: str | Path) -> Source:
     A part of one is named by its folder of photos: `BSDS500/images/train`, `DAVIS/JPEGImages/480p/camel`.
 
     Args:
-        place: Folder, COCO or LVIS json file, or `synthetic:SEED`.
+        place: Folder, COCO or LVIS json file, database of annotations, or `synthetic:SEED`.
 
     Raises:
         InputError: There is nothing, or it has none of the forms, or it cannot be read.
@@ -53,10 +55,14 @@ def open_source(place: str | Path) -> Source:
         if not (seed or "0").isdecimal():
             raise InputError(f"{place}: the seed is a whole number, as in {SYNTHETIC}:0")
         return SyntheticSource(seed=int(seed or 0))
+    if kind.partition("+")[0] == SERVER:
+        return AnnotationDatabase(str(place))
     path = Path(place)
     if not os.path.exists(path):
         raise InputError(f"no such file or folder: {place}{_suggest(path)}")
     if path.is_file():
+        if path.suffix in ENDINGS:
+            return AnnotationDatabase(str(path))
         if path.suffix != ".json":
             raise InputError(f"{path} is a file; give a folder, or a COCO or LVIS .json")
         return CocoJson(path)

@@ -7,6 +7,7 @@ weights, and in it the file by the pixels. So runs can share the files, and what
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -85,6 +86,18 @@ class Embeddings:
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *embeddings)
         return EmbeddedBatch(stacked, batch.fitted, batch.masks, batch.valid)
 
+    def encode(
+        self, image: UInt8[np.ndarray, "h w 3"], fitted: Int32[np.ndarray, "2"]
+    ) -> ImageEmbedding:
+        """Compute the embedding of a padded image, without the disk.
+
+        Args:
+            image: Padded input.
+            fitted: Height and width of the photo inside it.
+        """
+        encoded = jax.device_get(_encode(self._model, image[None], fitted[None]))
+        return jax.tree.map(lambda leaf: leaf[0], encoded)
+
     def embed_source(self, source: Source, indices: Sequence[int]) -> Iterator[None]:
         """Make the files of a source's images, as they are without augmentation; yields after each.
 
@@ -103,15 +116,30 @@ class Embeddings:
                 self._find(example.image, np.array(example.fitted, np.int32))
             yield
 
+    def keep_within(self, most_bytes: int) -> None:
+        """Remove the files that were not used for the longest time, until the others fit into a number of bytes."""
+        files = []
+        for path in self.folder.iterdir():
+            with suppress(FileNotFoundError):  # another process removes them, too
+                about = path.stat()
+                files.append((about.st_mtime, about.st_size, path))
+        surplus = sum(size for _, size, _ in files) - most_bytes
+        for _, size, path in sorted(files):
+            if surplus <= 0:
+                break
+            path.unlink(missing_ok=True)
+            surplus -= size
+
     def _find(
         self, image: UInt8[np.ndarray, "h w 3"], fitted: Int32[np.ndarray, "2"]
     ) -> ImageEmbedding:
         name = hashlib.blake2b(image.tobytes() + fitted.tobytes(), digest_size=16).hexdigest()
         path = self.folder / name
         if path.is_file() and path.stat().st_size == self.bytes_per_image:
+            with suppress(OSError):  # of a file that somebody else owns, the age stays
+                path.touch()
             return self._unpack(path.read_bytes())
-        encoded = jax.device_get(_encode(self._model, image[None], fitted[None]))
-        embedding = jax.tree.map(lambda leaf: leaf[0], encoded)
+        embedding = self.encode(image, fitted)
         self._write(path, b"".join(leaf.tobytes() for leaf in jax.tree.leaves(embedding)))
         return embedding
 

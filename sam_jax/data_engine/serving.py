@@ -1,0 +1,116 @@
+"""Starting the server: its address, its token, and the browser."""
+
+import contextlib
+import secrets
+import socket
+import webbrowser
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from sam_jax.data_engine.access import is_loopback
+from sam_jax.data_engine.database import Database
+from sam_jax.data_engine.preparation import Preparation
+from sam_jax.data_engine.segmenter import Segmenter
+from sam_jax.data_engine.server import make_app
+from sam_jax.data_engine.workplace import Workplace
+from sam_jax.models import Model
+from sam_jax.types import InputError
+
+_SECONDS_TO_END = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServingConfig:
+    """Where the server listens and what it keeps.
+
+    Attributes:
+        host: Address to listen at.
+        port: Port; 0 for any that is free.
+        token: Token that browsers show; None for a random one where the address is not a loopback one.
+        opens_browser: Whether a browser is opened.
+        embeddings: Folder of embeddings of photos.
+        embedding_bytes: Size of that folder's embeddings of one model at most.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8765
+    token: str | None = None
+    opens_browser: bool = True
+    embeddings: Path
+    embedding_bytes: int
+
+
+def serve(
+    photos: Path,
+    database: Database,
+    model: Model,
+    model_name: str,
+    config: ServingConfig,
+    say: Callable[[str], None],
+) -> None:
+    """Serve the page until the process is told to end.
+
+    Args:
+        photos: Folder of the photos.
+        database: Database of their masks.
+        model: Model that answers prompts.
+        model_name: What people call the model.
+        config: Where the server listens and what it keeps.
+        say: Prints a line.
+
+    Raises:
+        InputError: The address cannot be listened at, or the folder has no photos.
+        DatabaseError: The database cannot be reached.
+    """
+    with contextlib.closing(_listen(config.host, config.port)) as listener:
+        segmenter = Segmenter(model, config.embeddings, config.embedding_bytes, say)
+        workplace = Workplace(photos, database, segmenter, model_name, say)
+        token = None if is_loopback(config.host) else (config.token or secrets.token_urlsafe(18))
+        app = make_app(workplace, token or config.token, say)
+        port = listener.getsockname()[1]
+        shown = f"[{config.host}]" if ":" in config.host else config.host
+        address = f"http://{shown}:{port}/"
+        if token or config.token:
+            address += f"?token={token or config.token}"
+        preparation = Preparation(workplace, say)
+        preparation.start()
+        say(f"annotate at {address} (Ctrl-C ends it; everything is saved as it is made)")
+        if config.opens_browser:
+            webbrowser.open(address)
+        settings = uvicorn.Config(
+            app,
+            log_level="warning",
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            timeout_graceful_shutdown=_SECONDS_TO_END,
+        )
+        try:
+            uvicorn.Server(settings).run(sockets=[listener])
+        finally:
+            preparation.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket at an address.
+
+    Raises:
+        InputError: The address is none of this machine's, or the port is taken.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, OverflowError) as error:
+        listener.close()
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"cannot listen at {host}, port {port}: {reason}; choose another --port"
+        ) from error
+    listener.listen(128)
+    listener.set_inheritable(True)
+    return listener
