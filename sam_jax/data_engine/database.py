@@ -51,12 +51,14 @@ class Database:
         self.is_sqlite = self._engine.dialect.name == "sqlite"
         # SQLite has one writer at a time, and lets those who wait try again now and then; a lock lets them in by turns.
         self._writing = threading.Lock() if self.is_sqlite else contextlib.nullcontext()
-        if self._engine.dialect.name not in ("sqlite", "postgresql"):
-            raise InputError(f"{self.name} is neither SQLite nor PostgreSQL")
         try:
             self.migrate()
         except DatabaseError as error:
+            self.close()
             raise InputError(f"cannot open the database {self.name}: {error}") from error
+        except InputError:
+            self.close()
+            raise
 
     @property
     def name(self) -> str:
@@ -142,6 +144,9 @@ def insert_missing(connection: Connection, table: Table, rows: Sequence[dict[str
 
 
 def _connect(url: str) -> Engine:
+    kind = url.partition(":")[0].partition("+")[0]
+    if kind not in ("sqlite", "postgresql"):
+        raise InputError(f"a database is of sqlite or postgresql, not of {kind}")
     try:
         if url.startswith("sqlite:"):
             engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})

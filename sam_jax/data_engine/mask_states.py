@@ -70,7 +70,7 @@ def read_name(value: Any, what: str) -> str:
     return value
 
 
-def read_number(value: Any, what: str, low: float, high: float) -> float:
+def read_number(value: Any, what: str, low: int | float, high: int | float) -> float:
     """Read a number within bounds, both included.
 
     Raises:

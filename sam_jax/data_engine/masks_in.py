@@ -233,7 +233,7 @@ def _text(extras: Mapping[str, Any], key: str, read: Any, what: str) -> str | No
         return None
 
 
-def _number(extras: Mapping[str, Any], key: str, default: float | None) -> float | None:
+def _number(extras: Mapping[str, Any], key: str, default: int | float | None) -> float | None:
     value = extras.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e12:
         return default

@@ -17,7 +17,6 @@ from sam_jax.types import InputError
 
 LEASE_SECONDS = 120.0
 LONGEST_NAME = 80
-_CANDIDATES = 20
 
 
 class ConflictError(InputError):
@@ -98,7 +97,8 @@ def lease_next(connection: Connection, person: str, after: int | None) -> tuple[
     Args:
         connection: Transaction that writes.
         person: Name of the person.
-        after: Number of the photo that comes before it; None to begin with the first. After the last comes the first.
+        after: Number of the photo that comes before it; None to begin with what the person had last, or else the
+            first. After the last comes the first.
 
     Returns:
         Number of the photo, and the lease; None if nothing is left to do.
@@ -109,10 +109,11 @@ def lease_next(connection: Connection, person: str, after: int | None) -> tuple[
         photos.c.problem.is_(None),
         or_(photos.c.leased_until < now, photos.c.leased_by == person_id),
     )
-    parts = [true()] if after is None else [photos.c.id > after, photos.c.id < after]
+    own = photos.c.leased_by == person_id
+    parts = [own, true()] if after is None else [photos.c.id > after, photos.c.id < after]
     for part in parts:
-        query = select(photos.c.id).where(is_open, part).order_by(photos.c.id).limit(_CANDIDATES)
-        if connection.dialect.name == "postgresql":
+        query = select(photos.c.id).where(is_open, part).order_by(photos.c.id).limit(1)
+        if connection.dialect.name == "postgresql":  # where several write at once
             query = query.with_for_update(skip_locked=True)
         for photo_id in connection.execute(query).scalars().all():
             granted = secrets.token_hex(16)

@@ -1,0 +1,1 @@
+"""The data engine at work: people at the server, and its loop."""

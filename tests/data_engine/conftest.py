@@ -1,0 +1,178 @@
+import contextlib
+import http.client
+import json
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import uvicorn
+from PIL import Image
+from skimage import data
+
+from sam_jax.data_engine.database import Database
+from sam_jax.data_engine.segmenter import Segmenter
+from sam_jax.data_engine.server import make_app
+from sam_jax.data_engine.workplace import Workplace
+from sam_jax.models import Model, init_variables
+from tests.training.conftest import MINIATURE
+
+BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def write_photos(folder: Path, names=("chelsea", "coffee", "rocket")) -> Path:
+    """Real photos, wider than high, that scikit-image ships, at a third of their size."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.fromarray(np.ascontiguousarray(getattr(data, name)()[::3, ::3])).save(
+            folder / f"{name}.png"
+        )
+    return folder
+
+
+@pytest.fixture
+def photos(tmp_path):
+    return write_photos(tmp_path / "photos")
+
+
+def find_postgres() -> Path | None:
+    """The folder of PostgreSQL's programs."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    initdb = str(found[-1]) if found else shutil.which("initdb")
+    return Path(initdb).parent if initdb else None
+
+
+@pytest.fixture(scope="session")
+def postgres_server():
+    """Address of a server of its own, in a folder of its own, that listens to a socket in that folder only."""
+    programs = find_postgres()
+    is_root = os.geteuid() == 0
+    if programs is None or (
+        is_root and "postgres" not in {user.pw_name for user in pwd.getpwall()}
+    ):
+        pytest.skip("no PostgreSQL on this machine")
+    folder = Path(tempfile.mkdtemp(prefix="sam_jax-postgres-"))
+    user = {"user": "postgres", "group": "postgres", "extra_groups": []} if is_root else {}
+    if is_root:
+        shutil.chown(folder, "postgres", "postgres")
+
+    def run(program, *arguments):
+        command = [str(programs / program), *map(str, arguments)]
+        subprocess.run(command, check=True, capture_output=True, cwd="/", timeout=120, **user)
+
+    where = ("-D", folder / "data")
+    run("initdb", *where, "--auth=trust", "--username=sam", "--no-sync")
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    run("pg_ctl", *where, "-w", "-o", options, "-l", folder / "log", "start")
+    yield f"postgresql+psycopg://sam@/postgres?host={folder}"
+    run("pg_ctl", *where, "-w", "-m", "immediate", "stop")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres(postgres_server):
+    """Address of an empty database."""
+    from sqlalchemy import create_engine, text
+
+    name = f"db_{time.monotonic_ns()}"
+    engine = create_engine(postgres_server, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return postgres_server.replace("/postgres?", f"/{name}?")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request, tmp_path):
+    """Address of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        return str(tmp_path / "masks.sqlite")
+    return request.getfixturevalue("postgres")
+
+
+@pytest.fixture
+def database(address):
+    with contextlib.closing(Database(address)) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def model():
+    """A model with random weights that compiles in a moment, and whose input is wider than high."""
+    return Model(MINIATURE, init_variables(MINIATURE))
+
+
+@pytest.fixture(scope="session")
+def segmenter(model, tmp_path_factory):
+    said = []
+    segmenter = Segmenter(model, tmp_path_factory.mktemp("embeddings"), 1_000_000, said.append)
+    segmenter.compile()
+    assert not said
+    return segmenter
+
+
+class Client:
+    """Talks to a server over the network, one request a connection."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+
+    def ask(self, method, path, body=None, headers=None):
+        """The status and the JSON, or the bytes, of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            content = body if body is None or isinstance(body, bytes) else json.dumps(body)
+            kind = {} if body is None else {"content-type": "application/json"}
+            connection.request(method, path, content, kind | (headers or {}))
+            answer = connection.getresponse()
+            read = answer.read()
+            is_json = answer.headers.get("content-type") == "application/json"
+            return answer.status, json.loads(read) if is_json else read
+
+    def post(self, path, **body):
+        """The JSON of an answer that is none of an error."""
+        status, answer = self.ask("POST", path, body)
+        assert status == 200, answer
+        return answer
+
+
+@contextlib.contextmanager
+def served(workplace, token=None):
+    """A real server in a thread."""
+    said = []
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(
+        make_app(workplace, token, said.append), log_level="error", lifespan="off", ws="none"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    client = Client(listener.getsockname()[1])
+    client.said = said
+    try:
+        yield client
+    finally:
+        server.should_exit = True
+        thread.join(10)
+        listener.close()
+
+
+@pytest.fixture
+def workplace(photos, database, segmenter):
+    said = []
+    place = Workplace(photos, database, segmenter, "miniature", said.append)
+    place.said = said
+    return place
+
+
+@pytest.fixture
+def client(workplace):
+    with served(workplace) as client:
+        yield client
