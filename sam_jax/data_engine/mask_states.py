@@ -41,7 +41,7 @@ class Prompt(NamedTuple):
         base: COCO's string of the mask that is refined; None where there is none.
         box: Box x0, y0, x1, y1 in pixels of the photo; None for no box.
         clicks: Clicks in their order.
-        choice: Which of the three masks was chosen that the first click, or the box, gives; None for the best.
+        choice: Which of the three masks was chosen that the first click gives; None for the best.
     """
 
     base: str | None

@@ -204,8 +204,8 @@ def _to_row(photo_id: int, path: str, runs: Runs, extras: Mapping[str, Any]) -> 
         "box": json.dumps([int(left), int(top), int(right), int(bottom)]),
         "prompt": None,
         "predicted_iou": _number(extras, "predicted_iou", None),
-        "clicks": int(_number(extras, "clicks", 0) or 0),
-        "strokes": int(_number(extras, "strokes", 0) or 0),
+        "clicks": int(_number(extras, "clicks", 0.0) or 0),
+        "strokes": int(_number(extras, "strokes", 0.0) or 0),
         "seconds": _number(extras, "seconds", 0.0) or 0.0,
         "created_at": created,
         "updated_at": now,
@@ -233,7 +233,7 @@ def _text(extras: Mapping[str, Any], key: str, read: Any, what: str) -> str | No
         return None
 
 
-def _number(extras: Mapping[str, Any], key: str, default: int | float | None) -> float | None:
+def _number(extras: Mapping[str, Any], key: str, default: float | None) -> float | None:
     value = extras.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) < 1e12:
         return default

@@ -99,6 +99,7 @@ class Segmenter:
         self._decode(features, framing, np.ones((1, 3)), None, None)
         self._decode(features, framing, np.ones((2, 3)), None, previous)
         self.is_ready.set()
+        self._decode(features, framing, np.ones((0, 3)), (0.0, 0.0, 1.0, 1.0), None)
         for most in POINT_SIZES[:-1]:
             self._decode(features, framing, np.ones((most, 3)), None, previous)
 
@@ -231,7 +232,7 @@ class Segmenter:
                 self.model,
                 features,
                 pad_points(prompts, size),
-                multimask_output=previous is None,
+                multimask_output=previous is None and box is None,  # a click alone is ambiguous
             )
             return Answer(np.asarray(logits[0, 0]), np.asarray(iou[0, 0]))
 

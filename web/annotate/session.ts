@@ -35,7 +35,7 @@ const MOST_CLICKS = 60;
 
 export class Session {
   readonly masks = new Map<string, Mask>();
-  /** The three masks that a first click, or a box, gives. */
+  /** The three masks that a first click gives. */
   candidates: readonly Segmented[] = [];
   /** Clicks that have been made and whose mask has not come yet. */
   pending: Click[] = [];
@@ -324,7 +324,7 @@ function promptOf(mask: Mask | undefined): Prompt {
 
 /** Whether a prompt has three answers. */
 function isAmbiguous(prompt: Prompt | null): boolean {
-  return prompt !== null && prompt.base === null && prompt.clicks.length + (prompt.box ? 1 : 0) === 1;
+  return prompt !== null && prompt.base === null && prompt.box === null && prompt.clicks.length === 1;
 }
 
 function contentOf(runs: Runs): Pick<Mask, "runs" | "counts"> {
