@@ -2,8 +2,8 @@
 
     python -m experiments.data_engine.click_to_mask
 
-The page takes the time of the mouse's event, and that after the frame in which the mask is drawn. The
-guide to annotation has the figures.
+The page takes the time of the mouse's event, and that after the frame in which the mask is drawn.
+The guide to annotation has the figures.
 """
 
 import argparse

@@ -5,8 +5,8 @@
 
 Each of 50 simulated people opens a photo and acts 20 times: a click, the mask, "done". A request that gets no answer is
 sent again, as the page does it. The server is killed twice meanwhile (SIGKILL) and started again. In the end every mask
-that somebody was told is saved is in the database, once, on the photo of whoever drew it, and no photo had two holders. The
-guide to annotation has the figures.
+that somebody was told is saved is in the database, once, on the photo of whoever drew it, and no photo had two holders.
+The guide to annotation has the figures.
 """
 
 import argparse
