@@ -93,6 +93,7 @@ for arguments in (
     ["finetune", "photos", "--checkpoint", "c.pth", "--output", "run"],
     ["dataset", "build", sys.argv[1], "--output", "out"],
     ["evaluate", "points", f"some={sys.argv[1]}", "--output", "out", "--methods", "disc"],
+    ["annotate", sys.argv[1]],
 ):
     print(main(arguments))
 """
@@ -102,19 +103,20 @@ def test_without_a_package_one_line_says_what_to_install(tmp_path):
     write_sa1b_record(tmp_path, "sa_0", 0, paint_masks(0, 1))
     ended = run(sys.executable, "-c", WITHOUT, str(tmp_path), *sorted(EXTRAS))
     codes = [line for line in ended.stdout.splitlines() if line.isdigit()]
-    assert codes == ["2"] * 4
+    assert codes == ["2"] * 5
     lines = [line for line in ended.stderr.splitlines() if line.startswith("error")]
-    assert len(lines) == 4
-    for line, extra in zip(lines, ["train"] * 3 + ["evaluate"], strict=True):
+    assert len(lines) == 5
+    for line, extra in zip(lines, ["train"] * 3 + ["evaluate", "engine"], strict=True):
         wanted = rf"error: \w+ is not installed: pip install 'sam-jax\[{extra}\]'"
         assert re.fullmatch(wanted, line)
 
 
-@pytest.mark.parametrize("extra", ["train", "evaluate"])
+@pytest.mark.parametrize("extra", ["train", "evaluate", "engine"])
 def test_the_packages_are_those_of_the_extra(extra):
     project = Path(sam_jax.__file__).parents[1] / "pyproject.toml"
     extras = tomllib.loads(project.read_text())["project"]["optional-dependencies"]
-    wanted = {re.split("[<>=]", requirement)[0].lower() for requirement in extras[extra]}
+    wanted = {re.split(r"[<>=\[]", requirement)[0].lower() for requirement in extras[extra]}
+    wanted -= {"sam-jax"}  # an extra that has another one, too
     modules = importlib.metadata.packages_distributions()
     found = {name.lower().replace("_", "-") for package in EXTRAS for name in modules[package]}
     assert wanted <= found
