@@ -54,7 +54,7 @@ def find_command(name):
 def test_every_page_of_the_guides_has_blocks():
     pages = {block.page for block in BLOCKS}
     guides = {str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md")}
-    assert len(guides) == 7
+    assert len(guides) == 8
     assert guides <= pages
     assert "README.md" in pages
 
