@@ -88,10 +88,13 @@ class Annotate:
         import platformdirs
 
         from sam_jax.cli.compilation import keep_compiled_programs
-        from sam_jax.data_engine.serving import ServingConfig, serve
+        from sam_jax.data.folders import list_photos
+        from sam_jax.data_engine.serving import ServingConfig, listen, serve
         from sam_jax.inference import load
         from sam_jax.messages import LifeSigns, print_line
 
+        list_photos(self.photos)  # none is said before the weights are loaded
+        listener = listen(self.host, self.port)
         keep_compiled_programs()
         with LifeSigns() as signs:
             signs.begin(f"loading the weights, {self.checkpoint}")
@@ -104,7 +107,7 @@ class Annotate:
             embeddings=platformdirs.user_cache_path("sam_jax") / "embeddings",
             embedding_bytes=int(self.embeddings_gb * _GIGABYTE),
         )
-        serve(self.photos, database, model, self.checkpoint.name, config, print_line)
+        serve(listener, self.photos, database, model, self.checkpoint.name, config, print_line)
 
     def _import(self, database: "Database", place: Path) -> None:
         from sam_jax.data_engine.masks_in import import_masks

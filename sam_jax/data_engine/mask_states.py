@@ -12,8 +12,8 @@ from sam_jax.data.pixel_runs import bound_runs
 from sam_jax.data_engine.schema import MaskState, Verdict
 from sam_jax.types import InputError
 
-MOST_CLICKS = 60
-"""Clicks into one mask: with the corners of a box they stay within the 64 points of the largest compiled program."""
+MOST_CLICKS = 30
+"""Clicks into one mask: with the corners of a box they are the 32 points of the larger compiled program."""
 LONGEST_LABEL = 200
 LONGEST_COUNTS = 8 << 20
 LONGEST_SECONDS = 1e6

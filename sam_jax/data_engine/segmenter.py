@@ -25,7 +25,7 @@ from sam_jax.ops.rle import compress_counts, decode_rle
 from sam_jax.training.embeddings import Embeddings
 from sam_jax.types import ImageEmbedding, InputError, RunError
 
-POINT_SIZES = (8, 32, 64)
+POINT_SIZES = (8, 32)
 """Prompts are filled up to one of these numbers of points: few programs, all compiled before anybody clicks."""
 PREVIEW_SIDE = 512
 """Longest side in pixels of masks that are only to be looked at."""
@@ -100,8 +100,7 @@ class Segmenter:
         self._decode(features, framing, np.ones((2, 3)), None, previous)
         self.is_ready.set()
         self._decode(features, framing, np.ones((0, 3)), (0.0, 0.0, 1.0, 1.0), None)
-        for most in POINT_SIZES[:-1]:
-            self._decode(features, framing, np.ones((most, 3)), None, previous)
+        self._decode(features, framing, np.ones((POINT_SIZES[0], 3)), None, previous)
 
     def has(self, key: str) -> bool:
         """Whether a photo's embedding is in memory."""

@@ -44,6 +44,7 @@ class ServingConfig:
 
 
 def serve(
+    listener: socket.socket,
     photos: Path,
     database: Database,
     model: Model,
@@ -54,6 +55,7 @@ def serve(
     """Serve the page until the process is told to end.
 
     Args:
+        listener: Socket at the address that the configuration names, from `listen`.
         photos: Folder of the photos.
         database: Database of their masks.
         model: Model that answers prompts.
@@ -62,10 +64,10 @@ def serve(
         say: Prints a line.
 
     Raises:
-        InputError: The address cannot be listened at, or the folder has no photos.
+        InputError: The folder has no photos.
         DatabaseError: The database cannot be reached.
     """
-    with contextlib.closing(_listen(config.host, config.port)) as listener:
+    with contextlib.closing(listener):
         segmenter = Segmenter(model, config.embeddings, config.embedding_bytes, say)
         workplace = Workplace(photos, database, segmenter, model_name, say)
         token = None if is_loopback(config.host) else (config.token or secrets.token_urlsafe(18))
@@ -94,8 +96,12 @@ def serve(
             preparation.stop()
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """A socket at an address.
+def listen(host: str, port: int) -> socket.socket:
+    """A socket at an address, which is refused or taken before anything else is done.
+
+    Args:
+        host: Address of this machine.
+        port: Port; 0 for any that is free.
 
     Raises:
         InputError: The address is none of this machine's, or the port is taken.

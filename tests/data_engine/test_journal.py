@@ -178,7 +178,7 @@ def test_random_work_is_undone_to_nothing(database, change):
         {"prompt": {"clicks": []}},
         {"prompt": {"clicks": [[9.5, 1, 1]]}},
         {"prompt": {"clicks": [[1, 1, 2]]}},
-        {"prompt": {"clicks": [[1, 1, 1]] * 61}},
+        {"prompt": {"clicks": [[1, 1, 1]] * 31}},
         {"prompt": {"clicks": [], "box": [3, 1, 3, 5]}},
         {"prompt": {"clicks": [[1, 1, 1]], "choice": 3}},
         {"prompt": {"clicks": [[1, 1, 1]], "base": "ö"}},

@@ -31,7 +31,7 @@ export interface Mask extends MaskFields {
 type Kind = "click" | "box" | "choose" | "stroke" | "clear" | "finish" | "skip" | "remove" | "label" | "reopen";
 
 const EMPTY: Prompt = { base: null, box: null, clicks: [], choice: null };
-const MOST_CLICKS = 60;
+const MOST_CLICKS = 30;
 
 export class Session {
   readonly masks = new Map<string, Mask>();
