@@ -133,7 +133,7 @@ class MaskDecoder(nn.Module):
         tokens: Float[Array, "t d"],
         present: Bool[Array, " t"],
         *,
-        multimask_output: bool,
+        multimask_output: bool | None,
     ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
         """Mask logits at four times the grid, and the predicted IoU of each mask.
 
@@ -143,7 +143,7 @@ class MaskDecoder(nn.Module):
             tokens: Tokens of the prompt.
             present: Which of the tokens take part in attention.
             multimask_output: Whether to give three masks, for an ambiguous prompt, or one, for several prompts
-                together.
+                together; None for all, the one first.
         """
         out, image_out = self.attend(image, positions, tokens, present)
         gh, gw, _ = image.shape
@@ -172,14 +172,13 @@ class MaskDecoder(nn.Module):
         blocks: Float[Array, "s 2 2 2 2 c"],
         grid: tuple[int, int],
         *,
-        multimask_output: bool,
+        multimask_output: bool | None,
     ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
         """Masks, as products of each mask token's filter with the enlarged image, and their predicted IoU."""
         wanted = self.masks_of(multimask_output)
-        filters = [
-            mlp(token)
-            for mlp, token in zip(self.output_hypernetworks_mlps, tokens[1:], strict=False)
-        ]
+        mlps = self.output_hypernetworks_mlps
+        own = tokens[: 1 + len(mlps)]  # of a fixed number, whatever the number of prompt tokens
+        filters = [mlp(token) for mlp, token in zip(mlps, own[1:], strict=True)]
         logits = jnp.einsum(
             "syxvuc,mc->msyvxu",
             blocks,
@@ -188,8 +187,10 @@ class MaskDecoder(nn.Module):
         )
         gh, gw = grid
         logits = logits.reshape(-1, gh, gw, 4, 4).swapaxes(2, 3).reshape(-1, 4 * gh, 4 * gw)
-        return logits, self.iou_prediction_head(tokens[0])[wanted].astype(jnp.float32)
+        return logits, self.iou_prediction_head(own[0])[wanted].astype(jnp.float32)
 
-    def masks_of(self, multimask_output: bool) -> slice:
+    def masks_of(self, multimask_output: bool | None) -> slice:
         """Which of the decoder's masks are asked for: the first is the one for several prompts together."""
+        if multimask_output is None:
+            return slice(None)
         return slice(1, None) if multimask_output else slice(0, 1)

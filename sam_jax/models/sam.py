@@ -85,7 +85,7 @@ class Sam(nn.Module):
         positions: Float[Array, "gh gw d"],
         prompt: EncodedPrompts,
         *,
-        multimask_output: bool,
+        multimask_output: bool | None,
     ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
         """Mask logits and predicted IoU of one prompt of one image.
 
@@ -93,7 +93,7 @@ class Sam(nn.Module):
             image: Embedding of the image, without an axis for images.
             positions: Positional encoding of the grid, from `encode_grid`.
             prompt: The prompt's part of what `encode_prompts` and `relate` give, without axes for images and prompts.
-            multimask_output: Whether to give three masks, for an ambiguous prompt, or one.
+            multimask_output: Whether to give three masks, for an ambiguous prompt, or one; None for all, the one first.
         """
         return self.mask_decoder(
             image + prompt.dense.astype(image.dtype),

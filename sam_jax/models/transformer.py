@@ -83,8 +83,12 @@ class Attention(nn.Module):
         return self.inner_width // self.num_heads
 
     def _absorbs(self, tokens: Float[Array, "t width"]) -> bool:
-        """Whether the image is better left unprojected: fewer columns than the projection has."""
-        return self.num_heads * tokens.shape[0] <= self.inner_width
+        """Whether the image is better left unprojected: fewer columns than the projection has.
+
+        Where the number of tokens is left free, in an export, few are expected.
+        """
+        count = tokens.shape[0]
+        return not isinstance(count, int) or self.num_heads * count <= self.inner_width
 
     def _split_heads(self, projection: Projection) -> tuple[Array, Array]:
         kernel, bias = (leaf.astype(self.dtype) for leaf in projection())

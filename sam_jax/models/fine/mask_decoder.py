@@ -60,7 +60,7 @@ class FineMaskDecoder(MaskDecoder):
         positions: Float[Array, "gh gw d"],
         prompt: FinePrompts,
         *,
-        multimask_output: bool,
+        multimask_output: bool | None,
     ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
         """Mask logits at four times the grid, and the predicted IoU of each mask; see `MaskDecoder`."""
         assert prompt.distances is not None

@@ -43,7 +43,7 @@ class FineSam(Sam):
         positions: Float[Array, "gh gw d"],
         prompt: FinePrompts,
         *,
-        multimask_output: bool,
+        multimask_output: bool | None,
     ) -> tuple[Float[Array, "m h w"], Float[Array, " m"]]:
         """Mask logits and predicted IoU of one prompt of one image; see `Sam.decode_prompt`."""
         return self.mask_decoder.decode(image, positions, prompt, multimask_output=multimask_output)
