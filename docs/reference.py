@@ -35,6 +35,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("evaluate", "instances"),
     ("dataset",),
     ("convert",),
+    ("export",),
     ("download",),
     ("info",),
 )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sam_jax.data.framing import frame_image, normalise
+    from sam_jax.export.exported import load_exported
+    from sam_jax.export.files import export_model
     from sam_jax.inference import (
         SamAutomaticMaskGenerator,
         SamPredictor,
@@ -40,19 +42,23 @@ __all__ = [
     "SamConfig",
     "SamPredictor",
     "draw_overlay",
+    "export_model",
     "frame_image",
     "load",
+    "load_exported",
     "normalise",
     "sam_model_registry",
     "show",
 ]
-_HOMES = ("types", "models", "data.framing", "inference")
+_HOMES = ("types", "models", "data.framing", "inference", "export.files")
 """Modules that the public names lie in, the quickest to import first."""
+_ALONE = {"load_exported": "export.exported", "frame_image": "data.framing"}
+"""Modules of names that must do without the model's code."""
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        for home in _HOMES:
+        for home in [_ALONE[name]] if name in _ALONE else _HOMES:
             module = importlib.import_module(f"sam_jax.{home}")
             if hasattr(module, name):
                 return getattr(module, name)

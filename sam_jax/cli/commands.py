@@ -10,6 +10,7 @@ from sam_jax.cli.convert import Convert
 from sam_jax.cli.dataset import Dataset
 from sam_jax.cli.download import Download
 from sam_jax.cli.evaluate import Evaluate
+from sam_jax.cli.export import Export
 from sam_jax.cli.finetune import Finetune
 from sam_jax.cli.generate import Generate
 from sam_jax.cli.info import Info
@@ -25,6 +26,7 @@ Command = (
     | Evaluate
     | Dataset
     | Convert
+    | Export
     | Download
     | Info
 )

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 
-TRAIN, EVALUATE, ENGINE = "train", "evaluate", "engine"
+TRAIN, EVALUATE, ENGINE, EXPORT = "train", "evaluate", "engine", "export"
 EXTRAS = {
     "alembic": ENGINE,
     "array_record": TRAIN,
@@ -18,6 +18,8 @@ EXTRAS = {
     "faster_coco_eval": EVALUATE,
     "grain": TRAIN,
     "matplotlib": EVALUATE,
+    "onnx": EXPORT,
+    "onnxruntime": EXPORT,
     "optax": TRAIN,
     "orbax": TRAIN,
     "pycocotools": TRAIN,

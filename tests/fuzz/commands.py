@@ -216,6 +216,22 @@ def _convert(rng: random.Random, out: str) -> list[str]:
     return command
 
 
+def _export(rng: random.Random, out: str) -> list[str]:
+    ending = rng.choice([".onnx", ".stablehlo", ".tflite", ""])
+    source = rng.choice([*WEIGHTS, "good.safetensors", "good.safetensors"])
+    command = ["export", source, f"{out}{ending}"]
+    for option, values in (
+        ("--part", ["encoder", "both", "head"]),
+        ("--masks", ["multi", "single", ""]),
+        ("--outputs", ["low", "cvat"]),
+        ("--dtype", ["float16", "bfloat16"]),
+        ("--image-size", [*NUMBERS, "32", "48,64", "33"]),
+    ):
+        if rng.random() < 0.3:
+            command += [option, rng.choice(values)]
+    return command + rng.sample(["--raw", "--quantise"], rng.choice([0, 0, 1, 2]))
+
+
 def _info(rng: random.Random, out: str) -> list[str]:
     return ["info", *rng.sample([*WEIGHTS, "good.safetensors"], rng.randint(0, 1))]
 
@@ -232,6 +248,7 @@ DRAWERS = {
     "train": _train,
     "dataset": _dataset,
     "convert": _convert,
+    "export": _export,
     "info": _info,
     "download": _download,
 }
