@@ -37,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
         print(f"error: no such script: {script}", file=sys.stderr)
         return BAD_INPUT
     redirect()
+    importlib.import_module(f"sam_jax.{OFFICIAL}.utils.onnx").redirect_export()
     sys.argv = list(arguments)
     sys.path[0] = str(script.resolve().parent)
     runpy.run_path(str(script), run_name="__main__")

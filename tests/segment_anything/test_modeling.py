@@ -187,7 +187,10 @@ REFUSALS = {
         "not Identity",
     ),
     "a transformer on its own": (lambda: TwoWayTransformer(2, 32, 8, 40)(1, 2, 3), "call that"),
-    "ONNX": (lambda: SamOnnxModel(None, return_single_mask=True), "sam-jax convert"),
+    "ONNX of something else": (
+        lambda: SamOnnxModel(None, True),
+        "sam_model_registry, not of NoneType",
+    ),
     "an oblong input": (
         lambda: wrap_model(Model(VIT_B.with_image_size((96, 144)), {})),
         "not 96x144",

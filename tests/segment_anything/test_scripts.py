@@ -4,10 +4,14 @@ import os
 import subprocess
 import sys
 
+import onnxruntime
 import pytest
+import torch
 
 from sam_jax.checkpoints import SHIPPED_WEIGHTS
 from sam_jax.segment_anything.__main__ import main
+from sam_jax.segment_anything.utils.onnx import SamOnnxModel, redirect_export
+from sam_jax.types import InputError
 from tests.segment_anything.conftest import SCRIPTS, assert_same_variables
 
 ROOT = SCRIPTS.parents[2]
@@ -32,6 +36,45 @@ EXPECTED = {
 @pytest.mark.parametrize("name", EXPECTED)
 def test_a_script_computes_what_it_does_officially(name, run_script):
     assert_same_variables(run_script(name, ours=False), run_script(name, ours=True), EXPECTED[name])
+
+
+@pytest.mark.slow
+def test_the_official_export_of_onnx(run_script, monkeypatch, tmp_path):
+    """`torch.onnx.export` leads to our export; what the official and our file compute is alike."""
+    monkeypatch.chdir(tmp_path)
+    theirs = run_script("onnx_export", ours=False)
+    monkeypatch.setattr(torch.onnx, "export", torch.onnx.export)  # put back at the end
+    redirect_export()
+    mine = run_script("onnx_export", ours=True)
+    expected = {"eager", "stability", "shares", "masks", "low_res_logits", "image_embedding"}
+    assert_same_variables(theirs, mine, expected)
+
+
+def test_other_models_are_exported_by_pytorch(monkeypatch):
+    taken = []
+
+    def export(model, args=(), f=None):
+        taken.append((model, args, f))
+
+    monkeypatch.setattr(torch.onnx, "export", export)
+    redirect_export()
+    model = torch.nn.Linear(2, 3)
+    torch.onnx.export(model, (torch.zeros(1, 2),), f="linear.onnx")
+    assert [(one is model, name) for one, _, name in taken] == [(True, "linear.onnx")]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace:DeprecationWarning")
+def test_an_export_that_is_not_redirected_says_what_to_call(sam, tmp_path):
+    model = SamOnnxModel(sam, return_single_mask=False)
+    sizes = ((1, 32, 8, 8), (1, 2, 2), (1, 2), (1, 1, 32, 32), (1,), (2,))
+    with pytest.raises(InputError, match=r"call onnx_model\.export\(PATH\) instead"):
+        torch.jit.trace(model, tuple(torch.ones(size) for size in sizes))
+    with pytest.raises(InputError, match="leave out use_stability_score"):
+        SamOnnxModel(sam, True, use_stability_score=True).export(tmp_path / "decoder.onnx")
+    assert not list(tmp_path.iterdir())
+    model.export(tmp_path / "decoder.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "decoder.onnx")
+    assert session.get_outputs()[0].shape == [1, 4, "height", "width"]
 
 
 def run_from_command_line(*arguments, folder):
