@@ -1,5 +1,6 @@
 """Exporting a model to files, which appear whole or not at all."""
 
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -123,8 +124,12 @@ def _quantise(model: Any) -> bytes:
     """The model with products of integers of 8 bits, by onnxruntime's own tools."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "quantised.onnx"
-        # Unsigned, as the official script has it: products of signed integers overflow on CPUs without VNNI.
-        quantize_dynamic(model, path, weight_type=QuantType.QUInt8)
-        return path.read_bytes()
+    logging.disable(logging.WARNING)  # it advises another tool, of no use for these models
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "quantised.onnx"
+            # Unsigned, as the official script has it: products of signed integers overflow on CPUs without VNNI.
+            quantize_dynamic(model, path, weight_type=QuantType.QUInt8)
+            return path.read_bytes()
+    finally:
+        logging.disable(logging.NOTSET)

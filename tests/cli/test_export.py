@@ -35,6 +35,8 @@ def test_bad_input_is_refused_and_leaves_no_file(complaint, weights, tmp_path):
     assert "float32 or float16" in complaint("export", weights, good, "--dtype", "bfloat16")
     assert "only for .onnx" in complaint("export", weights, tmp_path / "sam.stablehlo", "--raw")
     assert "no such file" in complaint("export", good, tmp_path / "other.onnx")
+    assert "name a file DST to write" in complaint("export", "default")
+    assert "name its folder with --page" in complaint("export", weights, good, "--photos", "a.png")
     assert os.listdir(tmp_path) == []
     good.write_text("mine")
     assert f"{good} exists" in complaint("export", weights, good)

@@ -8,9 +8,9 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from experiments.reference_onnx import INPUTS, export_official_decoder
 from sam_jax.export.onnx_models import make_decoder
 from sam_jax.export.options import DecoderOptions
-from tests.export.conftest import INPUTS, export_official
 
 SIDE = 128
 
@@ -23,7 +23,7 @@ def ours(small, open_session):
 @pytest.fixture(scope="module")
 def official(small, open_session, tmp_path_factory):
     path = tmp_path_factory.mktemp("official") / "official.onnx"
-    export_official(small.torch_model, path)
+    export_official_decoder(small.torch_model, path)
     return open_session(path)
 
 
@@ -83,7 +83,7 @@ def test_has_the_official_names_types_and_shapes(ours, official):
 
 
 def test_chooses_one_mask_as_the_official_exporter(small, open_session, tmp_path, draw):
-    export_official(small.torch_model, tmp_path / "official.onnx", single=True)
+    export_official_decoder(small.torch_model, tmp_path / "official.onnx", single=True)
     official = open_session(tmp_path / "official.onnx")
     single = open_session(make_decoder(small.model, DecoderOptions(masks="single")))
     for labels in ([1], [1, -1], [1, 0, -1], [2, 3, 1, 0]):

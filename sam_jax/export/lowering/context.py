@@ -59,6 +59,20 @@ Rule = Callable[["Context", Equation, Sequence[Value]], Sequence[Value]]
 """Lowers one operation: its results, from what goes in."""
 
 
+class Pattern(NamedTuple):
+    """Operations in a row that one node stands for.
+
+    Attributes:
+        length: Number of operations.
+        fits: Whether operations of a program, as many, are these; the first takes in what all of them do.
+        lower: What the last of them gives, from what the first takes in.
+    """
+
+    length: int
+    fits: Callable[[Sequence[Any]], bool]
+    lower: Callable[["Context", Value], Value]
+
+
 class Context:
     """A graph in the making, and the rules that operations are lowered by.
 
@@ -67,10 +81,14 @@ class Context:
         rules: Rule of each primitive by name.
         folding: Names of primitives whose rules take constants, too; others are computed at once where all that goes
             in is constant.
+        pattern: Operations that are lowered together.
     """
 
-    def __init__(self, graph: Graph, rules: Mapping[str, Rule], folding: set[str]) -> None:
+    def __init__(
+        self, graph: Graph, rules: Mapping[str, Rule], folding: set[str], pattern: Pattern
+    ) -> None:
         self.graph = graph
+        self._pattern = pattern
         self._rules = rules
         self._folding = folding
         self._at: list[Any] = []
@@ -93,9 +111,16 @@ class Context:
                 return known(np.asarray(atom.val, atom.aval.dtype))  # pyright: ignore[reportAttributeAccessIssue]
             return values[atom]
 
-        for equation in program.eqns:
-            results = self._apply(equation, [read(atom) for atom in equation.invars])
-            values |= dict(zip(equation.outvars, results, strict=True))
+        place = 0
+        while place < len(program.eqns):
+            window = program.eqns[place : place + self._pattern.length]
+            if self._pattern.fits(window) and _is_closed(window, program, place):
+                results = [self._pattern.lower(self, read(window[0].invars[0]))]
+            else:
+                window = window[:1]
+                results = self._apply(window[0], [read(atom) for atom in window[0].invars])
+            values |= dict(zip(window[-1].outvars, results, strict=True))
+            place += len(window)
         return [read(atom) for atom in program.outvars]
 
     def _apply(self, equation: Any, inputs: list[Value]) -> Sequence[Value]:
@@ -224,6 +249,14 @@ class Context:
             return known(value.array.astype(dtype), value.shape)
         to = element_type(dtype)
         return self.emit("Cast", [value.name], value.shape, dtype, value.held, to=to)
+
+
+def _is_closed(window: Sequence[Any], program: Jaxpr, place: int) -> bool:
+    """Whether nobody else in a program uses what operations in a row hand on to each other."""
+    inner = {var for equation in window[:-1] for var in equation.outvars}
+    later = program.eqns[place + len(window) :]
+    used = {atom for equation in later for atom in equation.invars if not isinstance(atom, Literal)}
+    return not inner & (used | {atom for atom in program.outvars if not isinstance(atom, Literal)})
 
 
 def _is_worth_folding(inputs: Sequence[Value], results: Sequence[Any]) -> bool:

@@ -7,6 +7,7 @@ import jax.extend.core as jax_core
 import numpy as np
 
 from sam_jax.export.lowering.context import Context, Equation, Rule
+from sam_jax.export.lowering.fusions import fuse
 from sam_jax.export.lowering.graph import Tensor
 from sam_jax.export.lowering.values import Value, is_fixed
 
@@ -16,7 +17,8 @@ _BODIES = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 
 def _inline(context: Context, equation: Equation, inputs: Sequence[Value]) -> list[Value]:
     program = next(equation.params[name] for name in _BODIES if name in equation.params)
-    return context.run(program, inputs)
+    fused = None if equation.name != "custom_vjp_call" else fuse(context, program, inputs)
+    return context.run(program, inputs) if fused is None else [fused]
 
 
 def _name_sizes(shape: Sequence[object]) -> list[int | str]:

@@ -7,6 +7,7 @@ import jax
 
 from sam_jax.export.lowering import control, elementwise, indexing, products, shapes
 from sam_jax.export.lowering.context import Context
+from sam_jax.export.lowering.fusions import SOFTMAX
 from sam_jax.export.lowering.graph import Graph
 from sam_jax.export.lowering.values import Value
 
@@ -22,7 +23,7 @@ FOLDING = control.FOLDING | elementwise.FOLDING | shapes.FOLDING
 
 def make_context(graph: Graph) -> Context:
     """A context with all rules."""
-    return Context(graph, RULES, FOLDING)
+    return Context(graph, RULES, FOLDING, SOFTMAX)
 
 
 def lower(context: Context, function: Callable[..., Any], inputs: Sequence[Value]) -> list[Value]:

@@ -1,0 +1,69 @@
+/** Runs the models, away from the page, so that it answers while an image is encoded. */
+
+import { env, InferenceSession, Tensor } from "onnxruntime-web/wasm";
+import type { Answer, Masks, Request } from "./messages";
+
+const MOST_THREADS = 4;
+
+let encoder: InferenceSession | undefined;
+let decoder: InferenceSession | undefined;
+let embedding: Tensor | undefined;
+let low = { height: 0, width: 0 };
+/** No mask prompt, in the size that the decoder wants. */
+let noMask: Tensor | undefined;
+
+async function open({ base, about }: Request & { kind: "open" }): Promise<void> {
+  env.wasm.wasmPaths = new URL("ort/", base).href;
+  // Without isolation from other sites, browsers give no memory that threads could share.
+  env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
+  const [height, width] = about.image_size;
+  low = { height: height / 4, width: width / 4 };
+  noMask = new Tensor("float32", new Float32Array(low.height * low.width), [1, 1, low.height, low.width]);
+  decoder = await load(new URL(about.decoder, base));
+  if (about.encoder) encoder = await load(new URL(about.encoder, base));
+}
+
+async function load(url: URL): Promise<InferenceSession> {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${url.pathname} cannot be loaded: ${answer.status} ${answer.statusText}`);
+  return InferenceSession.create(await answer.arrayBuffer(), { executionProviders: ["wasm"] });
+}
+
+async function encode({ colours, size }: Request & { kind: "encode" }): Promise<void> {
+  if (!encoder) throw new Error("this page has no encoder: choose one of its photos");
+  embedding = undefined;
+  const photo = new Tensor("float32", colours, [size.height, size.width, 3]);
+  embedding = (await encoder.run({ input_image: photo })).image_embeddings as Tensor;
+}
+
+async function decode({ points, labels }: Request & { kind: "decode" }): Promise<Masks> {
+  if (!decoder || !embedding || !noMask) throw new Error("there is no photo yet");
+  const start = performance.now();
+  const { low_res_masks, iou_predictions } = await decoder.run({
+    image_embeddings: embedding,
+    point_coords: new Tensor("float32", points, [1, labels.length, 2]),
+    point_labels: new Tensor("float32", labels, [1, labels.length]),
+    mask_input: noMask,
+    has_mask_input: new Tensor("float32", new Float32Array(1), [1]),
+  });
+  const milliseconds = performance.now() - start;
+  const [logits, iou] = [low_res_masks.data as Float32Array, iou_predictions.data as Float32Array];
+  return { logits, low, iou, milliseconds };
+}
+
+async function answer(request: Request): Promise<Partial<Answer>> {
+  const start = performance.now();
+  if (request.kind === "decode") return { masks: await decode(request) };
+  if (request.kind === "open") await open(request);
+  else if (request.kind === "encode") await encode(request);
+  else embedding = new Tensor("float32", request.data, [...request.shape]);
+  return { milliseconds: performance.now() - start };
+}
+
+self.onmessage = async ({ data: { id, request } }: MessageEvent<{ id: number; request: Request }>) => {
+  try {
+    self.postMessage({ id, ...(await answer(request)) });
+  } catch (error) {
+    self.postMessage({ id, error: error instanceof Error ? error.message : String(error) });
+  }
+};
