@@ -51,9 +51,11 @@ format: $(VENV)/.lint ## put the code into the house style
 
 web: web/node_modules/.made ## build the pages that run in a browser from web/ into the package
 	$(NPM) run build
+	$(NPM) run build:page
 
-docs: $(VENV)/.docs ## build the documentation into site/
+docs: $(VENV)/.docs web/node_modules/.made ## build the documentation into site/, with the page for browsers
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
+	$(BIN)/sam-jax export --page site/browser --runtime web/node_modules/onnxruntime-web
 	@echo "open site/index.html, or serve it with search: $(BIN)/python -m mkdocs serve"
 
 bench: $(VENV)/.test ## measure speed against PyTorch
@@ -81,7 +83,7 @@ $(VENV)/.test: $(VENV)/.made
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.made
-	@$(PIP_INSTALL) --editable '.[docs]'
+	@$(PIP_INSTALL) --editable '.[docs,export]'
 	@touch $@
 
 $(VENV)/.lint: $(VENV)/.made

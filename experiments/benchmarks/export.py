@@ -80,6 +80,7 @@ def open_file(path: Path, threads: int) -> onnxruntime.InferenceSession:
     """A session on the CPU."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
+    options.enable_cpu_mem_arena = False  # the scores of several encoders would stay in memory
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 

@@ -19,6 +19,7 @@ LOAD = """
 import sys, numpy as np
 sys.modules["sam_jax.models"] = None  # whoever imports it fails
 import sam_jax
+sam_jax.frame_image(np.zeros((4, 5, 3), np.uint8), (128, 128))
 given = dict(np.load(sys.argv[2]))
 model = sam_jax.load_exported(sys.argv[1])
 embeddings = model.encode_image(given["framed"], given["fitted"])

@@ -1,12 +1,10 @@
 """The page in a real browser: a photo goes in, a click, and the mask that comes out is Python's."""
 
-import functools
-import http.server
+import contextlib
 import json
 import os
 import re
 import shutil
-import threading
 
 import numpy as np
 import onnx
@@ -14,6 +12,8 @@ import pytest
 import skimage.data
 from PIL import Image
 
+from experiments.benchmarks.browser import click_into_photo, open_browser
+from experiments.benchmarks.browser import serve as serve_folder
 from sam_jax.cli.main import main
 from sam_jax.export.web_page import (
     PROGRAM,
@@ -29,52 +29,21 @@ WEB = ROOT / "web"
 INSTALLED = WEB / "node_modules" / "onnxruntime-web" / "dist"
 PHOTO = skimage.data.coffee()[:, :500]
 CLICK = 300, 165
-OPTIONS = (
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update"),
-)
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves files in isolation from other sites, which threads in the browser need."""
-
-    def end_headers(self):
-        self.send_header("Cross-Origin-Opener-Policy", "same-origin")
-        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
-        super().end_headers()
-
-    def log_message(self, *_):
-        pass
 
 
 @pytest.fixture(scope="module")
 def serve():
     """Serves a folder and returns its address."""
-    servers = []
-
-    def start(folder):
-        handler = functools.partial(Handler, directory=str(folder))
-        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_port}/"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with contextlib.ExitStack() as stack:
+        yield lambda folder: stack.enter_context(serve_folder(folder))
 
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None and "CI" not in os.environ:
+    if "CI" not in os.environ and not (shutil.which("chromium") or shutil.which("google-chrome")):
         pytest.skip("no Chromium on this machine")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(OPTIONS))
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -102,16 +71,6 @@ def read_download(page, action):
     with page.expect_download() as download:
         action()
     return download.value.suggested_filename, np.asarray(Image.open(download.value.path()))
-
-
-def click_into_photo(page, shape, x, y, **options):
-    """A click at a place of the photo, which is shown as large as it fits, with a margin of 24 pixels."""
-    box = page.locator("canvas").bounding_box()
-    height, width = shape
-    scale = min((box["width"] - 48) / width, (box["height"] - 48) / height)
-    left, top = (box["width"] - width * scale) / 2, (box["height"] - height * scale) / 2
-    page.mouse.move(box["x"] + left + x * scale, box["y"] + top + y * scale)
-    page.mouse.click(box["x"] + left + x * scale, box["y"] + top + y * scale, **options)
 
 
 @pytest.mark.slow
