@@ -5,7 +5,10 @@ import contextlib
 import os
 import resource
 import shutil
+import subprocess
+import sys
 import tempfile
+import urllib.request
 
 # Compiling takes most of the time, and most of that goes into making programs fast that run once. Tests of parity are
 # for what users get: `make test` runs them apart, without the second and third.
@@ -47,6 +50,50 @@ for name, value in CACHE.items():
 # The same examples in every run, and no limit on the time of one, since the first compiles.
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 settings.load_profile("reproducible")
+
+
+OBJECT_STORE = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print("http://{}:{}".format(*server.get_host_and_port()), flush=True)
+sys.stdin.read()
+"""
+"""A server of the S3 protocol in a process of its own, which ends with the tests."""
+
+
+@pytest.fixture(scope="session")
+def object_store():
+    """The environment in which s3:// leads to a real server on this machine, with a bucket `pod`."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", OBJECT_STORE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        address = server.stdout.readline().strip()
+        request = urllib.request.Request(f"{address}/pod", method="PUT")
+        urllib.request.urlopen(request).close()
+        settings = {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_REGION": "us-east-1",
+        }
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in settings.items():
+                environment.setenv(name, value)
+            yield settings
+        server.stdin.close()
+
+
+@pytest.fixture
+def bucket(object_store, request):
+    """The address of an empty folder in a bucket."""
+    return f"s3://pod/{request.node.nodeid.replace('/', '-')}"
 
 
 @pytest.fixture

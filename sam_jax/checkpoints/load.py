@@ -20,6 +20,7 @@ from sam_jax.checkpoints.selection import Origin, select
 from sam_jax.checkpoints.tensors import Tensors
 from sam_jax.checkpoints.torch_file import START_BYTES, ZIP_MAGIC, is_old_file, open_pth, write_pth
 from sam_jax.models import SamConfig
+from sam_jax.storage import exists, locate, to_local
 from sam_jax.types import CheckpointError, InputError, Variables
 
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny.safetensors"
@@ -42,7 +43,7 @@ def load_checkpoint(
     content; `read_origin` says what was taken from where.
 
     Args:
-        path: File or folder of the weights, or `default` for those that come with this package.
+        path: File or folder of the weights, also in a bucket, or `default` for those that come with this package.
         image_size: Input size in pixels, one side or (h, w), that positional tables are interpolated to; the default
             is the size that the file is made for.
         config: The model, where the file leaves it open; the default is to recognise it.
@@ -52,7 +53,7 @@ def load_checkpoint(
             that doesn't fit.
         InputError: `image_size` is not a multiple of the patch size.
     """
-    config, leaves = _open(Path(path), image_size, config)
+    config, leaves = _open(locate(path), image_size, config)
     variables = {path: np.ascontiguousarray(leaf) for path, leaf in leaves.items()}
     return config, unflatten_dict(variables, sep="/")
 
@@ -66,7 +67,7 @@ def read_config(
         CheckpointError: The file is damaged, unsafe, or not the weights of a Segment Anything.
         InputError: `image_size` is not a multiple of the patch size.
     """
-    return _open(Path(path), image_size, None)[0]
+    return _open(locate(path), image_size, None)[0]
 
 
 def read_origin(path: str | os.PathLike) -> Origin:
@@ -75,7 +76,7 @@ def read_origin(path: str | os.PathLike) -> Origin:
     Raises:
         CheckpointError: The file is damaged, or no file of tensors.
     """
-    return _read(Path(path)).origin
+    return _read(locate(path)).origin
 
 
 def save_checkpoint(path: str | os.PathLike, config: SamConfig, variables: Variables) -> None:
@@ -93,10 +94,10 @@ def save_checkpoint(path: str | os.PathLike, config: SamConfig, variables: Varia
         CheckpointError: The weights don't fit the model.
         RunError: The disk refuses the file.
     """
-    _check_format(Path(path), config)
+    _check_format(locate(path), config)
     leaves = conversion.flatten(variables)
     leaves = conversion.check_tensors(path, config, leaves, conversion.leaf_shapes(config))
-    _write(Path(path), config, leaves)
+    _write(locate(path), config, leaves)
 
 
 def convert_checkpoint(
@@ -111,9 +112,9 @@ def convert_checkpoint(
 
     Half the bytes, float16 or bfloat16, are for keeping: what loads them computes with float32 again.
     """
-    config, leaves = _open(Path(source), image_size, config)
-    _check_format(Path(destination), config)
-    _write(Path(destination), config, conversion.cast(leaves, dtype))
+    config, leaves = _open(locate(source), image_size, config)
+    _check_format(locate(destination), config)
+    _write(locate(destination), config, conversion.cast(leaves, dtype))
     return config
 
 
@@ -180,7 +181,11 @@ def _recognise(
 
 def _read(path: Path) -> _Contents:
     path = SHIPPED_WEIGHTS if str(path) == SHIPPED else path
-    if not os.path.exists(path):
+    try:
+        path = to_local(path)
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
+    if not exists(path):
         raise CheckpointError(f"no such file: {path}")
     if path.is_dir():
         if not (path / "config.json").is_file():

@@ -1,6 +1,9 @@
 """The sub-commands of `sam-jax`, and reading one with its options."""
 
+import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import tyro
 
@@ -16,6 +19,7 @@ from sam_jax.cli.generate import Generate
 from sam_jax.cli.info import Info
 from sam_jax.cli.predict import Predict
 from sam_jax.cli.train import Train
+from sam_jax.storage import locate
 
 Command = (
     Predict
@@ -52,3 +56,19 @@ def read_command(arguments: Sequence[str]) -> Command:
         # The options of a training run depend on its config, so the command reads them itself.
         return Train(config=arguments[1], options=tuple(arguments[2:]))
     return tyro.cli(Command, prog="sam-jax", description=DESCRIPTION, args=arguments)
+
+
+def locate_places(options: Any) -> Any:
+    """A command, or a part of its options, with the paths that lead into buckets as `BucketPath`.
+
+    Raises:
+        InputError: A path is an address that is neither gs:// nor s3://.
+    """
+    changed = {}
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        if isinstance(value, Path):
+            changed[field.name] = locate(value)
+        elif dataclasses.is_dataclass(value):
+            changed[field.name] = locate_places(value)
+    return dataclasses.replace(options, **changed) if changed else options

@@ -21,7 +21,6 @@ EXTRAS = {
     "onnx": EXPORT,
     "onnxruntime": EXPORT,
     "optax": TRAIN,
-    "orbax": TRAIN,
     "pycocotools": TRAIN,
     "psycopg": ENGINE,
     "skimage": EVALUATE,
@@ -78,7 +77,7 @@ def _end_well(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    from sam_jax.cli.commands import read_command
+    from sam_jax.cli.commands import locate_places, read_command
 
     command = read_command(arguments)
     from sam_jax.cli.notes import one_line_notes
@@ -86,7 +85,7 @@ def _run(arguments: Sequence[str]) -> int:
 
     try:
         with one_line_notes():
-            command.run()
+            locate_places(command).run()
     except InputError as error:
         return _complain(str(error), BAD_INPUT)
     except RunError as error:

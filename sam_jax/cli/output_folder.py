@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from sam_jax.storage import exists, is_folder
 from sam_jax.types import InputError
 
 LONGEST_NAME = 255
@@ -20,7 +21,7 @@ def check_output_folder(folder: Path) -> None:
         raise InputError(
             f"--output: a name of {len(too_long[0])} characters is too long; {LONGEST_NAME} bytes are possible"
         )
-    if os.path.exists(folder) and not os.path.isdir(folder):
+    if exists(folder) and not is_folder(folder):
         raise InputError(f"--output {folder} is a file; name a folder")
 
 

@@ -15,6 +15,7 @@ from tyro.constructors import ConstructorRegistry, StructConstructorSpec, Struct
 from sam_jax.cli.options import UNSET
 from sam_jax.cli.run_configs import RunConfig
 from sam_jax.models import default_compute
+from sam_jax.storage import locate
 from sam_jax.training.config import TrainConfig
 from sam_jax.types import InputError
 
@@ -50,7 +51,7 @@ def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions:
     compute = execution.compute or default_compute(training=True)
     settings = replace(run.config, execution=replace(execution, compute=compute))
     with _input_errors_raised():
-        return tyro.cli(
+        options = tyro.cli(
             RunOptions,
             prog=f"sam-jax train {run.name}",
             description=run.description,
@@ -59,6 +60,7 @@ def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions:
             config=(AvoidSubcommands,),
             registry=_registry_without_none(),
         )
+    return replace(options, output=locate(options.output))
 
 
 def _registry_without_none() -> ConstructorRegistry:

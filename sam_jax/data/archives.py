@@ -26,7 +26,11 @@ def measure_npz(path: Path, array: str) -> tuple[int, ...]:
     Raises:
         ValueError: There is no such array, or it is damaged; as do other exceptions of `zipfile` and NumPy.
     """
-    with zipfile.ZipFile(path) as archive, archive.open(f"{array}.npy") as file:
+    with (
+        path.open("rb") as content,
+        zipfile.ZipFile(content) as archive,
+        archive.open(f"{array}.npy") as file,
+    ):
         return _read_npy_header(file)[0]
 
 
@@ -42,7 +46,7 @@ def read_npz(path: Path, array: str, most: int) -> np.ndarray:
         ValueError: The array is larger, is no array of numbers, or is damaged; as do other exceptions of `zipfile` and
             NumPy.
     """
-    with zipfile.ZipFile(path) as archive:
+    with path.open("rb") as content, zipfile.ZipFile(content) as archive:
         with archive.open(f"{array}.npy") as file:
             shape, _, dtype = _read_npy_header(file)
         size = dtype.itemsize

@@ -9,6 +9,7 @@ from typing import Any
 from sam_jax.data.example import Example, RecordError, RleMasks
 from sam_jax.data.folders import decode_photo
 from sam_jax.ops.rle import Rle
+from sam_jax.storage import BucketPath, to_local
 from sam_jax.types import InputError
 
 DATASET_NAME = "segment_anything"
@@ -19,15 +20,17 @@ class ArrayRecordSource:
     """A source: the split `train` of a data set, or another if the data set has none of that name.
 
     Args:
-        folder: Folder with features.json, or one that is at most two levels above it.
+        folder: Folder with features.json, or one that is at most two levels above it. One in a bucket is copied to the
+            local disk: where it is too large for that, mount the bucket and name a local path.
 
     Raises:
         InputError: There is no such data set, or it is not in ArrayRecord, or it has another schema.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._records = _open_records(folder)
+        self._name = str(folder)
+        self._folder = _to_local(folder)
+        self._records = _open_records(self._folder)
 
     def __reduce__(self) -> tuple[type["ArrayRecordSource"], tuple[Path]]:
         return ArrayRecordSource, (self._folder,)
@@ -35,7 +38,7 @@ class ArrayRecordSource:
     @property
     def name(self) -> str:
         """Path of the folder."""
-        return str(self._folder)
+        return self._name
 
     def __len__(self) -> int:
         return len(self._records)
@@ -55,6 +58,14 @@ class ArrayRecordSource:
             for size, counts in zip(segmentations["size"], segmentations["counts"], strict=True)
         ]
         return Example(name, photo, RleMasks(rles, (photo.shape[0], photo.shape[1])))
+
+
+def _to_local(folder: Path) -> Path:
+    """The folder itself, or a local copy, since records are read at random places of large files."""
+    if not isinstance(folder, BucketPath):
+        return folder
+    version_folder = find_version_folder(folder)
+    return to_local(version_folder) if version_folder else folder
 
 
 def _open_records(folder: Path) -> Any:

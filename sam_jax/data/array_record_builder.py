@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from sam_jax.data.array_record import DATASET_NAME
+from sam_jax.data.array_record import DATASET_NAME, FEATURES_FILE
 from sam_jax.data.example import RecordError
 from sam_jax.data.folders import UPRIGHT, read_orientation
 from sam_jax.data.hints import Hints
@@ -86,7 +86,7 @@ def build_array_record(
 
     if output.is_dir():
         remove_leftovers(output)
-    with atomic_folder(destination) as unfinished:
+    with atomic_folder(destination, FEATURES_FILE) as unfinished:
         left_out = folder.list_left_out()
         rest = f", of which left out {summarise_reasons(left_out)}" if left_out else ""
         on_start(f"{source}: photos {len(folder)}{rest}")

@@ -13,6 +13,7 @@ from PIL import Image
 from sam_jax.data.example import RecordError
 from sam_jax.data.hints import Hints
 from sam_jax.data.images import decode_image, read_image
+from sam_jax.storage import BucketPath, is_folder
 from sam_jax.types import InputError
 
 UPRIGHT = 1
@@ -38,14 +39,21 @@ def list_files(folder: Path, endings: tuple[str, ...]) -> list[str]:
     Raises:
         InputError: There is no such folder.
     """
-    if not os.path.isdir(folder):
+    if not is_folder(folder):
         raise InputError(f"no such folder: {folder}")
+    if isinstance(folder, BucketPath):
+        return sorted(name for name in _list_shown(folder) if name.lower().endswith(endings))
     return sorted(
         os.path.relpath(os.path.join(parent, name), folder)
         for parent, files in _walk(folder)
         for name in files
         if name.lower().endswith(endings) and os.path.isfile(os.path.join(parent, name))
     )
+
+
+def _list_shown(folder: BucketPath) -> Iterator[str]:
+    """Names of the objects below a folder, without hidden ones."""
+    return (name for name in folder.list_below() if not f"/{name}".count("/."))
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
@@ -86,7 +94,9 @@ def list_photos(folder: Path) -> list[str]:
 
 def has_photo_with_json(folder: Path) -> bool:
     """Whether a photo below a folder has a json file of its name beside it."""
-    for _, files in _walk(folder):
+    is_in_bucket = isinstance(folder, BucketPath)
+    groups = [[*_list_shown(folder)]] if is_in_bucket else (files for _, files in _walk(folder))
+    for files in groups:
         names = set(files)
         if any(
             name.lower().endswith(PHOTO_ENDINGS) and f"{strip_ending(name)}.json" in names
@@ -152,7 +162,11 @@ def read_photo(path: Path, hints: Hints) -> Photo:
 def read_orientation(path: Path) -> int:
     """The EXIF orientation of a photo; 1, upright, where there is none or it cannot be read."""
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            path.open("rb") as file,
+            Image.open(file) as image,
+        ):
             orientation = image.getexif().get(ORIENTATION_TAG, UPRIGHT)
     except Exception:  # as for damaged metadata in `read_image`, which shows such a photo as stored
         return UPRIGHT

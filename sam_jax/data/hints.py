@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from sam_jax.storage import locate
 from sam_jax.types import InputError
 
 HINTS_FILE = "sam_jax.toml"
@@ -41,7 +42,7 @@ def read_hints(*places: Path) -> Hints:
     Raises:
         InputError: The file of hints cannot be read, or says something else.
     """
-    top = Path(os.path.commonpath([place.absolute() for place in places]))
+    top = locate(os.path.commonpath([place.absolute() for place in places]))
     path = (top.parent if top.is_file() else top) / HINTS_FILE
     if not path.is_file():
         return Hints(path)

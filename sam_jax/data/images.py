@@ -10,7 +10,7 @@ from jaxtyping import Bool, Shaped, UInt8
 from PIL import ExifTags, Image, ImageOps
 
 from sam_jax.data.tiff import TiffPhoto, decode_tiff, is_tiff
-from sam_jax.storage import atomic_file
+from sam_jax.storage import BucketPath, atomic_file, locate
 from sam_jax.types import InputError, InputWarning
 
 JPEG_QUALITY = 90
@@ -34,7 +34,7 @@ def read_image(path: str | Path) -> UInt8[np.ndarray, "h w 3"]:
         InputError: There is no such file, or it is no image, truncated, larger than Pillow's limit against
             decompression bombs, or without a range of brightness (floating point).
     """
-    return decode_image(_read_bytes(Path(path)), str(path))
+    return decode_image(_read_bytes(locate(path)), str(path))
 
 
 def decode_image(encoded: bytes, name: str) -> UInt8[np.ndarray, "h w 3"]:
@@ -70,7 +70,7 @@ def read_mask(path: str | Path) -> Bool[np.ndarray, "h w"]:
     Raises:
         InputError: As for `read_image`.
     """
-    image = _decode_upright(_read_bytes(Path(path)), str(path))
+    image = _decode_upright(_read_bytes(locate(path)), str(path))
     if isinstance(image, TiffPhoto):
         is_visible = image.alpha is None or image.alpha[:, :, 0] > 0
         return (image.levels != 0).any(axis=2) & is_visible
@@ -82,21 +82,21 @@ def read_mask(path: str | Path) -> Bool[np.ndarray, "h w"]:
 
 def write_image(path: str | Path, pixels: UInt8[np.ndarray, "h w 3"]) -> None:
     """Write RGB as PNG, or as JPEG where the name ends in .jpg; the file appears whole or not at all."""
-    _write(Path(path), Image.fromarray(pixels))
+    _write(locate(path), Image.fromarray(pixels))
 
 
 def write_mask(path: str | Path, mask: Bool[np.ndarray, "h w"]) -> None:
     """Write a mask as grey PNG, 255 in the object; the file appears whole or not at all."""
-    _write(Path(path), Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
+    _write(locate(path), Image.fromarray(mask.astype(np.uint8) * np.uint8(255)))
 
 
 def _read_bytes(path: Path) -> bytes:
-    if not os.path.exists(
-        path
-    ):  # a name with a null character can't, and reading it is another error
-        raise InputError(f"no such file: {path}")
-    if not (path.is_file() or path.is_dir()):
-        raise InputError(f"{path} is a pipe or a device, not a file")  # one that may never end
+    if not isinstance(path, BucketPath):
+        # A name with a null character doesn't exist either, and reading it is another error.
+        if not os.path.exists(path):
+            raise InputError(f"no such file: {path}")
+        if not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path} is a pipe or a device, not a file")  # one that may never end
     try:
         return path.read_bytes()
     except OSError as error:

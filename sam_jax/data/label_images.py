@@ -80,7 +80,7 @@ def _decode(path: Path) -> Int32[np.ndarray, "h w c"]:
         RecordError: The file cannot be read, or has levels that are no labels.
     """
     try:
-        with Image.open(path) as image:
+        with path.open("rb") as file, Image.open(file) as image:
             if image.mode in ("1", "L", "P", "I", "I;16", "I;16B", "I;16L"):
                 return np.asarray(image).astype(np.int32)[:, :, None]
             if image.mode not in ("LA", "PA", "RGB", "RGBA"):

@@ -90,8 +90,8 @@ class LoaderState(TypedDict):
     """The position of a loader in its stream; plain values, for a JSON file.
 
     Attributes:
-        examples_taken: Number of examples that each process has taken.
-        skipped: How often this process has met each bad record, by the reason why it is bad.
+        examples_taken: Number of examples that all processes together have taken: one number for the whole run.
+        skipped: How often each bad record has been met, by the reason why it is bad.
         fingerprint: Digest of everything that decides the order; a state fits only a loader with the same digest.
     """
 
@@ -100,13 +100,23 @@ class LoaderState(TypedDict):
     fingerprint: str
 
 
+def add_up_positions(positions: Sequence[LoaderState]) -> LoaderState:
+    """The position of a whole run, from those of its processes after the same step."""
+    skipped: dict[str, int] = {}
+    for position in positions:
+        for reason, times in position["skipped"].items():
+            skipped[reason] = skipped.get(reason, 0) + times
+    return LoaderState(**{**positions[0], "skipped": skipped})
+
+
 class Loader(Iterator[Batch]):
     """An endless stream of batches.
 
     Args:
         ingredients: Sources to mix.
         config: Sizes of the batches and the way of reading.
-        process_index: Number of this process among the training processes; each gets other records.
+        process_index: Number of this process among the training processes. Each batch of the run is the same for any
+            number of them; the first process has its beginning, and so on.
         process_count: Number of training processes.
 
     Attributes:
@@ -129,8 +139,11 @@ class Loader(Iterator[Batch]):
     ) -> None:
         _check_ingredients(ingredients)
         self._config = config
-        self._stream = mix_sources(ingredients, config, process_index, process_count)
-        self._fingerprint = _fingerprint(ingredients, config, process_count)
+        self._stream = _Share(
+            mix_sources(ingredients, config), config.batch_size, process_index, process_count
+        )
+        self._is_first, self._process_count = process_index == 0, process_count
+        self._fingerprint = _fingerprint(ingredients, config)
         self._examples_taken = 0
         self._reader: Any = None
         self.skipped: dict[str, int] = {}
@@ -148,13 +161,18 @@ class Loader(Iterator[Batch]):
     def get_state(self) -> LoaderState:
         """The current position: a loader that is set to it gives the batches that this one would give next."""
         return LoaderState(
-            examples_taken=self._examples_taken,
+            examples_taken=self._examples_taken * self._process_count,
             skipped=dict(self.skipped),
             fingerprint=self._fingerprint,
         )
 
     def set_state(self, state: LoaderState) -> None:
-        """Continue from the position of a loader with the same ingredients and configuration.
+        """Continue from the position of a run with the same ingredients and configuration.
+
+        What was skipped is counted by the first process, so that all together count it once.
+
+        Args:
+            state: The position after a step, of any number of processes, from `add_up_positions`.
 
         Raises:
             InputError: The state is of a loader with other ingredients or another configuration.
@@ -162,11 +180,11 @@ class Loader(Iterator[Batch]):
         if state["fingerprint"] != self._fingerprint:
             raise InputError(
                 "the data have changed since this run was saved: sources, their sizes, weights or augmentations, the "
-                "seed, the frame, masks an image, or the number of processes; start a new run, or change them back"
+                "seed, the frame, or masks an image; start a new run, or change them back"
             )
         self.close()
-        self._examples_taken = state["examples_taken"]
-        self.skipped = dict(state["skipped"])
+        self._examples_taken = state["examples_taken"] // self._process_count
+        self.skipped = dict(state["skipped"]) if self._is_first else {}
 
     def close(self) -> None:
         """Stop threads or worker processes; the next batch starts them again."""
@@ -204,22 +222,44 @@ class Reading(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def mix_sources(
-    ingredients: Sequence[Ingredient], config: LoaderConfig, process_index: int, process_count: int
-) -> grain.MapDataset:
-    """The endless stream of one process's readings, by index.
+def mix_sources(ingredients: Sequence[Ingredient], config: LoaderConfig) -> grain.MapDataset:
+    """The endless stream of a run's readings, by index, whichever process reads them.
 
-    Each source is reshuffled in every epoch. The augmentation of an example depends on its number in the stream of all
-    processes together. Of `process_count` consecutive examples of a source each process takes one, so that all
-    processes have the same mixture.
+    Each source is reshuffled in every epoch. The augmentation of an example depends on its number in the stream.
     """
     streams = []
     for number, ingredient in enumerate(ingredients):
         seed = int(np.random.SeedSequence([config.seed, number]).generate_state(1)[0])
         indices = grain.MapDataset.range(len(ingredient.source)).seed(seed).shuffle().repeat()
-        readings = indices.random_map(_Reader(ingredient, config))
-        streams.append(readings[process_index::process_count])
+        streams.append(indices.random_map(_Reader(ingredient, config)))
     return grain.MapDataset.mix(streams, [ingredient.weight for ingredient in ingredients])
+
+
+class _Share(grain.MapDataset):
+    """What one process reads of a stream: of every batch of the run, its piece.
+
+    Args:
+        stream: The stream of the run.
+        piece: Number of examples of a batch that a process reads.
+        process_index: Number of the process.
+        process_count: Number of processes.
+    """
+
+    def __init__(
+        self, stream: grain.MapDataset, piece: int, process_index: int, process_count: int
+    ) -> None:
+        super().__init__(stream)
+        self._stream = stream
+        self._piece, self._index, self._count = piece, process_index, process_count
+
+    def __len__(self) -> int:
+        return len(self._stream) // self._count
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return self.slice(index)
+        batch, place = divmod(index, self._piece)
+        return self._stream[(batch * self._count + self._index) * self._piece + place]
 
 
 class _Reader(grain.transforms.RandomMap):
@@ -288,14 +328,12 @@ def _check_ingredients(ingredients: Sequence[Ingredient]) -> None:
             raise InputError(f"{source.name} has the weight {weight:g}: give a positive number")
 
 
-def _fingerprint(
-    ingredients: Sequence[Ingredient], config: LoaderConfig, process_count: int
-) -> str:
+def _fingerprint(ingredients: Sequence[Ingredient], config: LoaderConfig) -> str:
     """Digest of everything that the examples depend on, but not of where files lie and who reads them."""
     parts: list[Any] = []
     for source, augmentation, weight, paster in ingredients:
         parts.append((len(source), augmentation, weight))
         if paster is not None:
             parts.append((len(paster.objects), replace(paster.pasting, path="")))
-    text = repr((parts, config.frame, config.num_masks, config.seed, process_count))
+    text = repr((parts, config.frame, config.num_masks, config.seed))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -16,6 +16,7 @@ from sam_jax.data.folders import has_photo_with_json
 from sam_jax.data.label_maps import LabelMapFolder
 from sam_jax.data.sa1b import Sa1bFolder
 from sam_jax.data.synthetic import SyntheticSource
+from sam_jax.storage import BucketPath, exists, is_folder, locate
 from sam_jax.types import InputError
 
 SYNTHETIC = "synthetic"
@@ -45,7 +46,7 @@ def open_source(place: str | Path) -> Source:
     A part of one is named by its folder of photos: `BSDS500/images/train`, `DAVIS/JPEGImages/480p/camel`.
 
     Args:
-        place: Folder, COCO or LVIS json file, database of annotations, or `synthetic:SEED`.
+        place: Folder, COCO or LVIS json file, on a disk or in a bucket, database of annotations, or `synthetic:SEED`.
 
     Raises:
         InputError: There is nothing, or it has none of the forms, or it cannot be read.
@@ -57,8 +58,8 @@ def open_source(place: str | Path) -> Source:
         return SyntheticSource(seed=int(seed or 0))
     if kind.partition("+")[0] == SERVER:
         return AnnotationDatabase(str(place))
-    path = Path(place)
-    if not os.path.exists(path):
+    path = locate(place)
+    if not exists(path):
         raise InputError(f"no such file or folder: {place}{_suggest(path)}")
     if path.is_file():
         if path.suffix in ENDINGS:
@@ -82,8 +83,8 @@ def open_boundaries(place: str | Path) -> Bsds500Boundaries:
     Raises:
         InputError: There is nothing, or it is not in BSDS500's form.
     """
-    folder = Path(place)
-    if not os.path.isdir(folder):
+    folder = locate(place)
+    if not is_folder(folder):
         raise InputError(f"no such folder: {place}{_suggest(folder)}")
     pair = _find_pair(folder, BSDS500_FOLDERS)
     if pair is None:
@@ -129,6 +130,8 @@ def _list_json(folder: Path) -> list[Path]:
 
 def _mentions_images(path: Path) -> bool:
     """Whether a json file seems to be in COCO's form, without parsing what can be half a gigabyte."""
+    if isinstance(path, BucketPath):
+        return b'"images"' in path.read_bytes()
     with path.open("rb") as file:
         if path.stat().st_size == 0:
             return False
@@ -144,7 +147,7 @@ def _open_only_coco(files: list[Path]) -> CocoJson:
 
 def _suggest(path: Path) -> str:
     """The end of an error message: the most similar name beside a missing one."""
-    if not os.path.isdir(path.parent):
+    if not is_folder(path.parent):
         return ""
     names = [other.name for other in path.parent.iterdir()]
     similar = difflib.get_close_matches(path.name, names, n=1)

@@ -7,21 +7,27 @@ from sam_jax.distributed.mesh import (
     place_batch,
 )
 from sam_jax.distributed.processes import (
-    any_process,
+    broadcast_text,
     fetch_tree,
     gather_texts,
     join_processes,
+    largest_of_processes,
+    make_vote,
     wait_for_all,
 )
+from sam_jax.distributed.shared_folder import check_shared
 from sam_jax.distributed.workers import spread
 
 __all__ = [
     "DEVICES",
-    "any_process",
+    "broadcast_text",
+    "check_shared",
     "device_mesh",
     "fetch_tree",
     "gather_texts",
     "join_processes",
+    "largest_of_processes",
+    "make_vote",
     "parameter_specs",
     "place_batch",
     "spread",

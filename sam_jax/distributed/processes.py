@@ -1,11 +1,14 @@
 """One program in several processes: starting together, agreeing, and exchanging data."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sam_jax.types import InputError
 
@@ -34,16 +37,35 @@ def join_processes() -> None:
         ) from error
 
 
-def any_process(flag: bool) -> bool:
-    """Whether the flag is true in any process; all processes have to call this together."""
+def largest_of_processes(number: int) -> int:
+    """The largest of the processes' numbers; all processes have to call this together."""
     if jax.process_count() == 1:
-        return flag
-    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+        return number
+    return int(np.max(multihost_utils.process_allgather(np.array(number, np.int32))))
+
+
+def make_vote(mesh: Mesh) -> Callable[[int], jax.Array]:
+    """A function that has the devices find the largest of the processes' numbers behind the work that they have to do.
+
+    All processes have to call it together; none has to wait for it.
+
+    Args:
+        mesh: The devices, from `device_mesh`.
+    """
+    divided = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    largest = jax.jit(jnp.max, out_shardings=NamedSharding(mesh, PartitionSpec()))
+    here = sum(device.process_index == jax.process_index() for device in mesh.devices.flat)
+
+    def vote(number: int) -> jax.Array:
+        numbers = np.full(here, number, np.int32)
+        return largest(jax.make_array_from_process_local_data(divided, numbers))
+
+    return vote
 
 
 def wait_for_all() -> None:
     """Return when all processes have called this."""
-    any_process(False)
+    largest_of_processes(0)
 
 
 def gather_texts(text: str) -> list[str]:
@@ -58,6 +80,11 @@ def gather_texts(text: str) -> list[str]:
     return [
         row[:length].tobytes().decode() for row, length in zip(texts, lengths.tolist(), strict=True)
     ]
+
+
+def broadcast_text(text: str) -> str:
+    """The text of the first process; all processes have to call this together."""
+    return gather_texts(text)[0]
 
 
 def fetch_tree(tree: Any) -> Any:

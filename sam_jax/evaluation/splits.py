@@ -1,9 +1,7 @@
 """Data sets on the disk, or parts of them, to measure on."""
 
-import os
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +11,7 @@ from sam_jax.data.left_out import list_left_out
 from sam_jax.data.sources import open_source
 from sam_jax.evaluation.experiment import DataSet, Item
 from sam_jax.evaluation.image_records import digest_arrays
+from sam_jax.storage import exists, locate
 from sam_jax.types import InputError
 
 
@@ -63,7 +62,7 @@ def open_split(text: str, most: int | None = None) -> Split:
     chosen = range(len(source))[part]
     if not chosen:
         raise InputError(f"{text} leaves none of its {len(source)} images")
-    where = str(Path(place).resolve()) if os.path.exists(place) else place
+    where = str(locate(place).resolve()) if exists(locate(place)) else place
     return Split(name, where, source, spread_evenly(chosen, most))
 
 

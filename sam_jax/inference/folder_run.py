@@ -2,8 +2,6 @@
 
 import functools
 import glob
-import os
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from sam_jax.data.images import read_image, write_image
 from sam_jax.distributed import spread
 from sam_jax.inference.automatic import SamAutomaticMaskGenerator
 from sam_jax.inference.mask_files import (
+    TABLE,
     gather_coco,
     make_document,
     read_document,
@@ -25,8 +24,11 @@ from sam_jax.inference.overlay import draw_everything
 from sam_jax.ops.rle import decode_rle
 from sam_jax.storage import (
     copy_file,
+    exists,
     have_same_content,
+    is_folder,
     make_folder,
+    remove_folder,
     remove_leftovers,
     write_json,
 )
@@ -88,8 +90,8 @@ def find_photos(place: Path, output: Path) -> Photos:
     Raises:
         InputError: There is no photo, or two would have the same json file.
     """
-    if not os.path.isdir(place):
-        if not os.path.exists(place):
+    if not is_folder(place):
+        if not exists(place):
             raise InputError(f"no such file or folder: {place}")
         if place.suffix.lower() not in PHOTO_ENDINGS:
             raise InputError(f"{place} is no photo: its name ends in none of {PHOTO_ENDINGS}")
@@ -174,7 +176,7 @@ class FolderRun:
         return (
             self._has_masks(name)
             and (self._overlay(name).exists() or not self.extras.overlay)
-            and (self._pngs(name).exists() or not self.extras.png)
+            and ((self._pngs(name) / TABLE).exists() or not self.extras.png)
         )
 
     def _has_masks(self, name: str) -> bool:
@@ -191,7 +193,7 @@ class FolderRun:
             if path.stem == stem and path.suffix.lower() in PHOTO_ENDINGS:
                 path.unlink(missing_ok=True)
         self._overlay(name).unlink(missing_ok=True)
-        shutil.rmtree(self._pngs(name), ignore_errors=True)
+        remove_folder(self._pngs(name))
 
     def _overlay(self, name: str) -> Path:
         return self.output / OVERLAYS / f"{strip_ending(name)}.jpg"

@@ -74,7 +74,7 @@ def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
         annotations: Entry `annotations` of the document that `make_document` made.
     """
     with (
-        atomic_folder(folder, replaces=True) as unfinished,
+        atomic_folder(folder, TABLE, replaces=True) as unfinished,
         (unfinished / TABLE).open("w", newline="") as file,
     ):
         table = csv.writer(file)

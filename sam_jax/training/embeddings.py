@@ -135,10 +135,12 @@ class Embeddings:
     ) -> ImageEmbedding:
         name = hashlib.blake2b(image.tobytes() + fitted.tobytes(), digest_size=16).hexdigest()
         path = self.folder / name
-        if path.is_file() and path.stat().st_size == self.bytes_per_image:
-            with suppress(OSError):  # of a file that somebody else owns, the age stays
-                path.touch()
-            return self._unpack(path.read_bytes())
+        with suppress(FileNotFoundError):
+            content = path.read_bytes()
+            if len(content) == self.bytes_per_image:
+                with suppress(OSError):  # of a file that somebody else owns, or in a bucket, the age stays
+                    path.touch()
+                return self._unpack(content)
         embedding = self.encode(image, fitted)
         self._write(path, b"".join(leaf.tobytes() for leaf in jax.tree.leaves(embedding)))
         return embedding

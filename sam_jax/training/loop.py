@@ -15,19 +15,20 @@ from sam_jax.checkpoints import save_checkpoint
 from sam_jax.data.example import Batch
 from sam_jax.data.images import write_image
 from sam_jax.data.left_out import list_left_out, summarise_reasons
-from sam_jax.distributed import any_process, fetch_tree, gather_texts, place_batch
+from sam_jax.distributed import check_shared, fetch_tree, gather_texts, place_batch
 from sam_jax.messages import LifeSigns, count
 from sam_jax.models import Model
-from sam_jax.storage import NO_SPACE, remove_leftovers, write_text
+from sam_jax.storage import NO_SPACE, locate, make_folder, remove_leftovers, write_text
 from sam_jax.training.config import TrainConfig, describe_config
 from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
 from sam_jax.training.feed import make_loader, open_sources
-from sam_jax.training.interruption import StopRequest, watching_for_stops
+from sam_jax.training.interruption import AgreedStop, Stop, StopRequest, watching_for_stops
 from sam_jax.training.metrics import Averager, MetricFiles
 from sam_jax.training.pictures import draw_sessions
 from sam_jax.training.preparation import first_state, prepare
 from sam_jax.training.progress import ProgressReport
 from sam_jax.training.saved_states import SavedStates
+from sam_jax.training.spent_time import SpentTime
 from sam_jax.training.state import to_variables
 from sam_jax.training.step import compute_loss
 from sam_jax.types import RunError
@@ -51,6 +52,13 @@ class Ending(enum.Enum):
     TERMINATED = "terminated"
 
 
+_ENDINGS = {
+    Stop.OUT_OF_TIME: Ending.OUT_OF_TIME,
+    Stop.INTERRUPTED: Ending.INTERRUPTED,
+    Stop.TERMINATED: Ending.TERMINATED,
+}
+
+
 def train(
     config: TrainConfig,
     folder: Path,
@@ -61,11 +69,12 @@ def train(
 ) -> Ending:
     """Train, or go on training, and leave weights, training states, metrics and pictures in a folder.
 
-    Ctrl-C and SIGTERM save and stop after the step under way.
+    Ctrl-C and SIGTERM, in any of several processes, save and stop all of them after the step under way or the next.
 
     Args:
         config: Configuration of the run.
-        folder: The folder of the run; if it holds saved training states, the run goes on from the newest.
+        folder: The folder of the run, on a disk or in a bucket, the same for all processes; if it holds saved training
+            states, the run goes on from the newest.
         embeddings: The folder for image embeddings that are kept; the default lies in the folder of the run.
         max_seconds: Time in seconds after which to save and stop; None for no limit.
         started: `time.perf_counter()` at the program's start, for the time to the first step.
@@ -74,22 +83,22 @@ def train(
         Why training ended.
 
     Raises:
-        InputError: Settings contradict each other, the data or the saved training states.
+        InputError: Settings contradict each other, the data or the saved training states, or the processes don't see
+            one folder.
         RunError: The loss diverged or the disk is full; training states that were saved before are whole.
         CheckpointError: The weights to start from cannot be read.
     """
     started = time.perf_counter() if started is None else started
+    folder = locate(folder)
     with _explaining_lack_of_space(folder), contextlib.ExitStack() as resources:
         stop = resources.enter_context(watching_for_stops(max_seconds))
         signs = resources.enter_context(LifeSigns(is_silent=jax.process_index() > 0))
         signs.begin(f"preparing {count(config.steps, 'step')} of training in {folder}")
-        run = _Run(config, folder, embeddings or folder / "embeddings", signs, resources)
-        run.go(stop, started)
-    if run.step == config.steps:
-        return Ending.FINISHED
-    if stop.signal is None:
-        return Ending.OUT_OF_TIME
-    return Ending.INTERRUPTED if stop.signal.name == "SIGINT" else Ending.TERMINATED
+        check_shared(folder)
+        embeddings = folder / "embeddings" if embeddings is None else locate(embeddings)
+        run = _Run(config, folder, embeddings, signs, resources, started)
+        reason = run.go(stop)
+    return Ending.FINISHED if run.step == config.steps else _ENDINGS[reason]
 
 
 @contextlib.contextmanager
@@ -114,8 +123,9 @@ class _Run:
         embeddings: Path,
         signs: LifeSigns,
         resources: contextlib.ExitStack,
+        started: float,
     ) -> None:
-        self._config, self._folder = config, folder
+        self._config, self._folder, self._started = config, folder, started
         remove_leftovers(folder, below=False)
         remove_leftovers(folder / "pictures")
         self._is_first_process = jax.process_index() == 0
@@ -143,6 +153,12 @@ class _Run:
             encoder = fetch_tree(self._state.params["image_encoder"])
             self._embeddings = Embeddings(embeddings, self._preparation.sam, encoder)
         self._averager = Averager()
+        self._time = SpentTime(
+            folder if self._is_first_process else None,
+            self.step,
+            0.0 if restored is None else restored.seconds,
+            started,
+        )
         self._files = None
         if self._is_first_process:
             write_text(folder / "config.json", json.dumps(description, indent=2) + "\n")
@@ -161,41 +177,57 @@ class _Run:
         if restored is not None:
             self._progress.say(f"going on from step {self.step} in {folder}")
 
-    def go(self, stop: StopRequest, started: float) -> None:
-        """Train to the last step, or until a stop is asked for, and save."""
+    def go(self, request: StopRequest) -> Stop:
+        """Train to the last step, or until a stop is asked for, and save; return why it stopped."""
         reporting = self._config.reporting
         begun = self.step
         waiting: list[tuple[int, dict[str, jax.Array]]] = []
         if self._embeddings and self.step == 0:
-            self._embed_ahead(self._embeddings, stop)
-        stops = any_process(stop.is_made)
-        while self.step < self._config.steps and not stops:
-            batch = next(self._loader)
-            waiting.append((self.step + 1, self._take_step(batch)))
+            self._embed_ahead(self._embeddings, request)
+        stop = AgreedStop(request, self._preparation.mesh)
+        reason = stop.look()
+        while self.step < self._config.steps and not reason:
+            with self._time.spending("data"):
+                batch = next(self._loader)
+                embedded = self._embed(batch)
+            with self._time.spending("step"):
+                waiting.append((self.step + 1, self._take_step(embedded)))
+                reason = stop.vote()
             if self.step == begun + 1:
                 jax.block_until_ready(self._state)
-                self._progress.say(f"first step done after {time.perf_counter() - started:.1f} s")
+                seconds = time.perf_counter() - self._started
+                self._progress.say(f"first step done after {seconds:.1f} s")
             writes, saves, shows = map(
                 self._is_due,
                 (reporting.metrics_every, reporting.states_every, reporting.pictures_every),
             )
-            # Processes must stop after the same step; asking the others takes time.
-            if writes or jax.process_count() == 1:
-                stops = any_process(stop.is_made)
             # While this step is computed, look at the one before, unless something needs to wait for this one anyway.
-            seen = self.step if writes or saves or shows or stops else self.step - 1
-            while waiting and waiting[0][0] <= seen:
-                self._note(*waiting.pop(0))
+            seen = self.step if writes or saves or shows or reason else self.step - 1
+            with self._time.spending("step"):
+                while waiting and waiting[0][0] <= seen:
+                    self._note(*waiting.pop(0))
+            self._time.end_step()
             if writes:
                 self._write_metrics()
             if saves:
-                self._states.save(self._state, self._position, self.step)
+                self._save()
             if shows:
                 self._draw_picture(batch)
-        self._states.save(self._state, self._position, self.step)
+        self._save()
         self._states.wait()
         self._export_weights()
         self._tell_skipped()
+        self._time.write()
+        self._progress.say(f"{self._time.goodput:.0%} of the time in new steps")
+        return reason
+
+    def _save(self) -> None:
+        """Begin to save the state, after all that tells of the steps up to it."""
+        with self._time.spending("saving"):
+            if self._files:
+                self._files.upload()
+            self._time.write()
+            self._states.save(self._state, self._position, self.step, self._time.seconds)
 
     def _tell_skipped(self) -> None:
         """Say which records were not used, in any process, and what reading the others had to choose."""
@@ -211,7 +243,7 @@ class _Run:
                     name = f"{what.replace(' ', '_')}.txt"
                     write_text(self._folder / name, "".join(f"{reason}\n" for reason in named))
 
-    def _embed_ahead(self, embeddings: Embeddings, stop: StopRequest) -> None:
+    def _embed_ahead(self, embeddings: Embeddings, request: StopRequest) -> None:
         """Encode all images, if the run is long enough to see each; else they are encoded when their turn comes."""
         images = sum(map(len, self._sources))
         seen = min(images, self._config.steps * self._config.data.batch_size)
@@ -228,14 +260,14 @@ class _Run:
             for source, share in zip(self._sources, shares, strict=True):
                 for _ in embeddings.embed_source(source, share):
                     advance()
-                    if stop.is_made:
+                    if request.reason:
                         return
 
     def _embed(self, batch: Batch) -> Batch | EmbeddedBatch:
         return self._embeddings.embed(batch) if self._embeddings else batch
 
-    def _take_step(self, batch: Batch) -> dict[str, jax.Array]:
-        placed = place_batch(self._embed(batch), self._preparation.mesh)
+    def _take_step(self, batch: Batch | EmbeddedBatch) -> dict[str, jax.Array]:
+        placed = place_batch(batch, self._preparation.mesh)
         with jax.transfer_guard("disallow"):
             self._state, means, norm = self._preparation.train_step(self._state, placed)
         self._position = self._loader.get_state()
@@ -261,6 +293,7 @@ class _Run:
         metrics = self._averager.take()
         metrics["learning_rate"] = np.asarray(self._preparation.schedule(self.step - 1)).item()
         metrics["skipped_records"] = sum(self._loader.skipped.values())
+        metrics |= self._time.take()
         self._progress.show(metrics)
         if self._files:
             self._files.write(self.step, metrics)
@@ -287,7 +320,7 @@ class _Run:
             np.asarray(shown.masks[:, 0]),
         )
         pictures = self._folder / "pictures"
-        pictures.mkdir(exist_ok=True)
+        make_folder(pictures)
         write_image(pictures / f"step_{self.step:07}.png", picture)
         self._files.show(self.step, picture)
 

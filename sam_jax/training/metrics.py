@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,12 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
 
-from sam_jax.storage import write_text
+from sam_jax.storage import BucketPath, copy_file, write_text
 
+METRICS = "metrics.jsonl"
+"""The name of the file of metrics in the folder of a run."""
+UPLOAD_SECONDS = 60
+"""Time between two uploads of the files of metrics to a bucket, beside those before a training state is saved."""
 RATE = "steps_per_second"
 """The name of the rate of steps among the metrics."""
 
@@ -56,14 +61,23 @@ class MetricFiles:
 
     Raises:
         OSError: The disk refuses; every method can raise it.
+        RunError: A bucket cannot be reached; likewise.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
-        path = folder / "metrics.jsonl"
+        self._folder, self._local = folder, folder
+        self._uploaded = time.monotonic()
+        path = folder / METRICS
+        if isinstance(folder, BucketPath):
+            self._temporary = tempfile.TemporaryDirectory()
+            self._local = Path(self._temporary.name)
+            if path.exists():
+                copy_file(path, self._local / METRICS)
+            path = self._local / METRICS
         if path.exists():
             _forget_after(path, step)
         self._lines = path.open("a")
-        events = folder / "events"
+        events = self._local / "events"
         events.mkdir(exist_ok=True)
         # tensorboardX's SummaryWriter writes in a thread, which a full disk ends, and then waits for it forever.
         self._events = EventsWriter(str(events / "events"))
@@ -77,6 +91,15 @@ class MetricFiles:
         for name, number in metrics.items():
             self._add_event(step, summary.scalar(name, number))
         self._events.flush()
+        if time.monotonic() - self._uploaded > UPLOAD_SECONDS:
+            self.upload()
+
+    def upload(self) -> None:
+        """Bring the files up to date in a bucket, where nothing can be appended: they are uploaded anew."""
+        self._uploaded = time.monotonic()
+        if self._local is not self._folder:
+            for file in (self._local / METRICS, *(self._local / "events").iterdir()):
+                copy_file(file, self._folder / file.relative_to(self._local))
 
     def show(self, step: int, picture: UInt8[np.ndarray, "h w 3"]) -> None:
         """Add a picture to TensorBoard's events."""
@@ -87,6 +110,7 @@ class MetricFiles:
         """Write what is left to the files, and close them."""
         with contextlib.closing(self._events):
             self._lines.close()
+        self.upload()
 
     def _add_event(self, step: int, of_step: Any) -> None:
         self._events.write_event(Event(step=step, wall_time=time.time(), summary=of_step))

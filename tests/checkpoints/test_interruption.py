@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from sam_jax import storage
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint, write_pth
 from sam_jax.checkpoints.safetensors_file import write_safetensors
 from sam_jax.checkpoints.tensors import LazyTensor
+from sam_jax.storage import whole
 from sam_jax.types import CheckpointError, InputError, RunError
 
 WRITERS = {
@@ -80,7 +80,7 @@ def test_killed(tmp_path, ending, monkeypatch):
     assert left.name.startswith(".")
     with pytest.raises(CheckpointError):
         load_checkpoint(left)
-    monkeypatch.setattr(storage, "_LOCKED_AFTER_SECONDS", -1)
+    monkeypatch.setattr(whole, "_LOCKED_AFTER_SECONDS", -1)
     WRITERS[ending](path, {"a": np.ones(2, np.float32)})
     assert list(tmp_path.iterdir()) == [path]
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sam_jax import storage
 from sam_jax.cli.main import main
 from sam_jax.data.sources import open_source
 from sam_jax.ops.rle import encode_rle
+from sam_jax.storage import whole
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_killed_in_the_middle(folder, tmp_path):
         process.send_signal(signal.SIGKILL)
     assert find_unfinished_folders(tmp_path / "out")
     # So long the next run leaves alone what a writer may not have locked yet.
-    time.sleep(storage._LOCKED_AFTER_SECONDS)
+    time.sleep(whole._LOCKED_AFTER_SECONDS)
     contents = []
     for name in ("out", "undisturbed"):
         subprocess.run([*command, tmp_path / name], check=True, capture_output=True)

@@ -11,7 +11,7 @@ import pytest
 import sam_jax
 from sam_jax.data.augmentation import MICROGRAPHS, Augmentation
 from sam_jax.data.example import Example, RecordError
-from sam_jax.data.loader import PATIENCE, Ingredient, Loader, LoaderConfig
+from sam_jax.data.loader import PATIENCE, Ingredient, Loader, LoaderConfig, add_up_positions
 from sam_jax.data.sa1b import Sa1bFolder
 from sam_jax.types import InputError
 
@@ -98,13 +98,35 @@ def test_the_seed_decides(sa1b_folder):
     assert any((a.images != b.images).any() for a, b in zip(ours, other, strict=True))
 
 
-def test_processes_share_the_stream():
+def test_batches_are_the_same_for_any_number_of_processes():
     whole = numbers(load([Numbered(50)], 6, batch_size=6))
     parts = [
         numbers(load([Numbered(50)], 6, batch_size=2, process_index=i, process_count=3))
         for i in range(3)
     ]
-    assert np.array(parts).T.ravel().tolist() == whole
+    assert np.array(parts).reshape(3, 6, 2).swapaxes(0, 1).ravel().tolist() == whole
+
+
+def test_other_processes_go_on_where_these_stopped():
+    """First two processes, then one, then four."""
+    sources = [Ingredient(Numbered(50), weight=2), Ingredient(Numbered(9, first=100))]
+    whole = numbers(load(sources, 6, batch_size=4))
+    drawn, position = [], None
+    for count in (2, 1, 4):
+        loaders = [
+            Loader(sources, config(batch_size=4 // count), process_index=i, process_count=count)
+            for i in range(count)
+        ]
+        if position is not None:
+            for loader in loaders:
+                loader.set_state(position)
+        for _ in range(2):
+            drawn += [number for loader in loaders for number in numbers([next(loader)])]
+        position = add_up_positions([loader.get_state() for loader in loaders])
+        for loader in loaders:
+            loader.close()
+    assert drawn == whole
+    assert position["examples_taken"] == 24
 
 
 def test_each_process_gets_every_source():

@@ -1,5 +1,6 @@
 """Training states that are whole, or not there."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -14,10 +15,11 @@ from jax.sharding import PartitionSpec
 from sam_jax.distributed import device_mesh, parameter_specs
 from sam_jax.training.saved_states import SavedStates
 from sam_jax.training.state import TrainState
-from sam_jax.types import InputError
+from sam_jax.training.state_parts import StoredState
+from sam_jax.types import InputError, RunError
 
 CONFIG = {"steps": 9, "optimiser": {"rate": 0.1}, "reporting": {"metrics_every": 5}}
-POSITION = {"records_read": 48, "skipped": {"no json: é": 2}, "fingerprint": "abc"}
+POSITION = {"examples_taken": 48, "skipped": {"no json: é": 2}, "fingerprint": "abc"}
 
 
 def make_state(step):
@@ -43,7 +45,7 @@ class Run:
 
     def save(self, *steps):
         for step in steps:
-            self.saved.save(make_state(step), {**POSITION, "records_read": step}, step)
+            self.saved.save(make_state(step), {**POSITION, "examples_taken": step}, step, step / 2)
             self.saved.wait()
 
     def restore(self):
@@ -76,7 +78,8 @@ def assert_is_state(restored, step):
         assert leaf.dtype == wanted.dtype
         np.testing.assert_array_equal(leaf, wanted)
     assert (jax.random.bits(restored.state.key) == jax.random.bits(expected.key)).all()
-    assert restored.position == {**POSITION, "records_read": step}
+    assert restored.position == {**POSITION, "examples_taken": step}
+    assert restored.seconds == step / 2
 
 
 def test_nothing_is_restored_from_a_new_folder(start):
@@ -111,35 +114,71 @@ def test_parts_on_eight_devices_become_whole_on_one_and_back(start):
     assert {shard.data.shape for shard in kernel.addressable_shards} == {(4, 1)}
 
 
-def test_a_half_written_folder_is_ignored_with_a_word(start):
+def test_a_half_written_state_is_ignored_with_a_word(start):
     run = start()
     run.save(3, 6)
-    shutil.copytree(run.folder / "6", run.folder / "9.orbax-checkpoint-tmp")
+    (whole,) = (run.folder / "6").iterdir()
+    (run.folder / "9").mkdir()
+    shutil.copy(whole, run.folder / "9" / whole.name.replace("0-of-1", "0-of-2"))
     again = start()
-    assert again.said == ["training state 9.orbax-checkpoint-tmp was never finished: it is removed"]
+    assert again.said == ["training state 9 was never finished: it is removed"]
     assert_is_state(again.restore(), 6)
     assert sorted(os.listdir(run.folder)) == ["3", "6"]
 
 
-# Orbax reads on in its threads when a file turns out to be short, and finds their event loop closed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("damage", ["truncated", "no state", "no position"])
-def test_a_damaged_state_is_set_aside_for_the_one_before(start, damage):
+def test_parts_of_two_attempts_are_not_one_state(start):
     run = start()
     run.save(3, 6)
-    newest = run.folder / "6"
-    if damage == "truncated":
-        for file in newest.glob("state/**/d/*"):
-            file.write_bytes(file.read_bytes()[:20])
+    (whole,) = (run.folder / "6").iterdir()
+    whole.rename(whole.with_name(whole.name.replace("0-of-1", "0-of-2")))
+    whole.with_name("0123abcd.1-of-2.safetensors").write_bytes(b"")
+    assert_is_state(start().restore(), 3)
+
+
+def damage(file, kind):
+    content = bytearray(file.read_bytes())
+    if kind == "a bit":
+        content[-100] ^= 1
+    elif kind == "the header":
+        content[200] ^= 1
+    elif kind == "truncated":
+        del content[-100:]
     else:
-        shutil.rmtree(newest / ("state" if damage == "no state" else "about"))
+        content.clear()
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", ["a bit", "the header", "truncated", "empty"])
+def test_a_damaged_state_is_left_aside_for_the_one_before(start, kind):
+    run = start()
+    run.save(3, 6)
+    (file,) = (run.folder / "6").iterdir()
+    damage(file, kind)
     again = start()
     assert_is_state(again.restore(), 3)
-    (line,) = again.said
-    assert line.startswith("the training state of step 6 is damaged (")
-    assert line.endswith("moved to 6.damaged, trying the one before")
+    assert again.said == [
+        f"the training state of step 6 is damaged ({file.name} is cut off or changed): left aside, "
+        "trying the one before"
+    ]
     again.save(6)
-    assert sorted(os.listdir(run.folder)) == ["3", "6", "6.damaged"]
+    assert sorted(os.listdir(run.folder)) == ["3", "6"]
+    assert_is_state(start().restore(), 6)
+
+
+def test_what_cannot_be_read_is_not_damaged(start, monkeypatch):
+    start().save(3, 6)
+    run = start()
+
+    def fail(*_):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(StoredState, "read", fail)
+    with pytest.raises(
+        RunError, match=r"cannot read the training state of step 6 .*Input/output"
+    ) as error:
+        run.restore()
+    assert "\n" not in str(error.value)
+    monkeypatch.undo()
     assert_is_state(start().restore(), 6)
 
 
@@ -186,6 +225,6 @@ def test_a_full_disk_is_one_line_and_loses_nothing(start, tmp_path):
         [sys.executable, "-c", DISK_FULL, str(folder)], capture_output=True, text=True, timeout=120
     )
     (line,) = ended.stdout.splitlines()
-    assert line.startswith(f"cannot write training states to {folder}: ")
+    assert line.startswith(f"cannot write {folder}/6/")
     assert "free some space" in line
     assert_is_state(start().restore(), 3)

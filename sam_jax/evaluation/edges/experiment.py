@@ -32,6 +32,7 @@ from sam_jax.evaluation.report import Case, Findings, pick_cases
 from sam_jax.evaluation.splits import spread_evenly
 from sam_jax.evaluation.timing import METHOD_SECONDS, Stopwatch, tabulate_time
 from sam_jax.models import Model
+from sam_jax.storage import locate
 
 EdgeDetector = Callable[[UInt8[np.ndarray, "h w 3"]], Float[np.ndarray, "h w"]]
 """What is measured: from an RGB image to strengths of thin edges, 0 to 1."""
@@ -70,7 +71,7 @@ def open_edge_data(photos: Path | str, most: int | None = None) -> DataSet[Outli
     Raises:
         InputError: The folder is missing or not in BSDS500's format, or `most` leaves no image.
     """
-    photos = Path(photos)
+    photos = locate(photos)
     source = open_boundaries(photos)
     chosen = spread_evenly(range(len(source)), most)
     return DataSet(
@@ -125,7 +126,7 @@ def evaluate_edges(
         experiment,
         methods,
         [data],
-        Path(output),
+        locate(output),
         settings={**experiment.settings, **data.settings, **merge_settings(methods)},
         pictures=pictures,
         track=track,

@@ -42,6 +42,7 @@ from sam_jax.inference import SamPredictor
 from sam_jax.inference.overlay import draw_everything
 from sam_jax.models import Model
 from sam_jax.ops.rle import decode_rle
+from sam_jax.storage import locate
 
 DETECTIONS = "detections.json"
 """Name of the file with all masks, a results file in COCO's format."""
@@ -112,7 +113,7 @@ def evaluate_instances(
         experiment,
         [replace(method, name=f"{method.name}, boxes of {detections.source}")],
         [data],
-        Path(output),
+        locate(output),
         settings={**experiment.settings, **data.settings, **method.settings},
         pictures=pictures,
         track=track,

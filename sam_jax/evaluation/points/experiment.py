@@ -28,6 +28,7 @@ from sam_jax.evaluation.splits import Split, as_data_set
 from sam_jax.evaluation.timing import tabulate_time
 from sam_jax.inference.overlay import draw_overlay
 from sam_jax.ops.rle import Rle, decode_rle
+from sam_jax.storage import locate
 
 
 def evaluate_points(
@@ -80,7 +81,7 @@ def evaluate_points(
         experiment,
         methods,
         [_as_data_set(split) for split in splits],
-        Path(output),
+        locate(output),
         settings=experiment.settings | merge_settings(methods) | places,
         pictures=pictures,
         track=track,

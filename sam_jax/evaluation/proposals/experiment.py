@@ -34,6 +34,7 @@ from sam_jax.evaluation.splits import Split, as_data_set
 from sam_jax.evaluation.timing import METHOD_SECONDS, Stopwatch, tabulate_time
 from sam_jax.inference.overlay import draw_everything
 from sam_jax.ops.rle import decode_rle
+from sam_jax.storage import locate
 
 
 def evaluate_proposals(
@@ -82,7 +83,7 @@ def evaluate_proposals(
         experiment,
         methods,
         [_as_data_set(split) for split in splits],
-        Path(output),
+        locate(output),
         settings={**experiment.settings, **merged, "configs": configs, "places": places},
         pictures=pictures,
         track=track,

@@ -7,10 +7,10 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from sam_jax import storage
 from sam_jax.storage import (
     UNFINISHED,
     atomic_file,
@@ -21,6 +21,7 @@ from sam_jax.storage import (
     make_folder,
     remove_leftovers,
     resumable_file,
+    whole,
     write_json,
     write_text,
 )
@@ -35,7 +36,7 @@ def write_file(path, content):
 
 
 def write_folder(path, content):
-    with atomic_folder(path, replaces=True) as folder:
+    with atomic_folder(path, "y", replaces=True) as folder:
         (folder / "x").write_bytes(content)
         (folder / "y").write_bytes(content)
 
@@ -66,7 +67,9 @@ def test_a_second_writing_replaces_the_first(tmp_path, write):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
 @pytest.mark.parametrize("exists", [False, True])
-@pytest.mark.parametrize("make", [atomic_file, atomic_folder, partial(files_together, last="x")])
+@pytest.mark.parametrize(
+    "make", [atomic_file, partial(atomic_folder, last="x"), partial(files_together, last="x")]
+)
 def test_an_exception_leaves_no_trace(tmp_path, make, exists, error):
     path = tmp_path / NAME
     if exists:
@@ -87,7 +90,9 @@ def test_an_exception_leaves_no_trace(tmp_path, make, exists, error):
     assert not exists or read(path) == before
 
 
-@pytest.mark.parametrize("make", [atomic_folder, partial(files_together, last="x")])
+@pytest.mark.parametrize(
+    "make", [partial(atomic_folder, last="x"), partial(files_together, last="x")]
+)
 def test_folders_above_are_made_and_vanish_with_a_failure(tmp_path, make):
     path = tmp_path / "some" / "where" / NAME
     with pytest.raises(ZeroDivisionError), make(path):
@@ -102,7 +107,7 @@ def test_files_join_those_that_are_there(tmp_path, monkeypatch):
     (tmp_path / "x").write_bytes(b"old")
     (tmp_path / "z").write_bytes(b"other")
     monkeypatch.chdir(tmp_path)
-    write_together(storage.Path(), b"new")
+    write_together(Path(), b"new")
     assert read(tmp_path) == {"x": b"new", "y": b"new", "z": b"other"}
 
 
@@ -110,7 +115,7 @@ def test_a_folder_that_is_not_to_be_replaced(tmp_path):
     write_folder(tmp_path / NAME, b"old")
     with (
         pytest.raises(InputError, match=f"cannot write {tmp_path / NAME}: File exists"),
-        atomic_folder(tmp_path / NAME) as folder,
+        atomic_folder(tmp_path / NAME, "x") as folder,
     ):
         (folder / "x").write_bytes(b"new")
     assert os.listdir(tmp_path) == [NAME]
@@ -214,7 +219,7 @@ def test_a_full_disk(tmp_path, full_disk, write, exists):
 
 def test_a_device_without_space(tmp_path, monkeypatch):
     (tmp_path / "full").symlink_to("/dev/full")
-    monkeypatch.setattr(storage, "_name_unfinished", lambda path: tmp_path / "full")
+    monkeypatch.setattr(whole, "_name_unfinished", lambda path: tmp_path / "full")
     with pytest.raises(RunError, match=f"cannot write {tmp_path / NAME}: No space left on device"):
         write_text(tmp_path / NAME, "text")
     assert os.listdir(tmp_path) == []
@@ -229,7 +234,7 @@ def test_leftovers_are_removed_when_they_are_old(tmp_path, monkeypatch):
     (tmp_path / "whole.unfinished").touch()
     remove_leftovers(tmp_path)
     assert len(list(tmp_path.rglob("*"))) == 6
-    monkeypatch.setattr(storage, "_DEAD_AFTER_SECONDS", -1)
+    monkeypatch.setattr(whole, "_DEAD_AFTER_SECONDS", -1)
     remove_leftovers(tmp_path)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["below", "whole.unfinished"]
     remove_leftovers(tmp_path / "no such folder")
@@ -243,7 +248,7 @@ from sam_jax.storage import atomic_file, atomic_folder, files_together
 parent = Path(sys.argv[1])
 with (
     atomic_file(parent / "file") as file,
-    atomic_folder(parent / "folder") as folder,
+    atomic_folder(parent / "folder", "x") as folder,
     files_together(parent / "together", "x") as together,
 ):
     file.write(bytes(2**20))
@@ -266,8 +271,8 @@ def test_a_killed_process_leaves_only_what_can_be_found(tmp_path, monkeypatch):
     assert left == sorted(tmp_path.glob(UNFINISHED))
     for what, write in WRITERS.items():
         write(tmp_path / what, b"whole")
-    with atomic_file(tmp_path / "living") as file, atomic_folder(tmp_path / "alive") as folder:
-        monkeypatch.setattr(storage, "_LOCKED_AFTER_SECONDS", -1)
+    with atomic_file(tmp_path / "living") as file, atomic_folder(tmp_path / "alive", "x") as folder:
+        monkeypatch.setattr(whole, "_LOCKED_AFTER_SECONDS", -1)
         remove_leftovers(tmp_path)
         assert len(list(tmp_path.glob(UNFINISHED))) == 2
         file.write(b"on")
@@ -279,7 +284,7 @@ def test_a_killed_process_leaves_only_what_can_be_found(tmp_path, monkeypatch):
 
 
 def test_leftovers_of_one_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(storage, "_LOCKED_AFTER_SECONDS", -1)
+    monkeypatch.setattr(whole, "_LOCKED_AFTER_SECONDS", -1)
     mine, other, resumable = (
         tmp_path / f".{name}.unfinished"
         for name in ("a[b].pth.0123456789ab", "a[b].pth.more.0123456789ab", "a[b].pth")
@@ -303,7 +308,7 @@ def test_files_that_replace_an_earlier_set(tmp_path):
 RACING = """
 import sys
 from pathlib import Path
-from tests.test_storage import WRITERS
+from tests.storage.test_whole import WRITERS
 
 letter, parent = sys.argv[1].encode(), Path(sys.argv[2])
 print("ready", flush=True)

@@ -5,6 +5,9 @@ is complete. An exception leaves no trace of it; only a killed process leaves it
 the system's lock on it, which its writer holds, ends with the writer. Every writer has an unfinished file of its own:
 of several processes that write one file the last one wins, and nobody ever reads a mixture.
 
+In a bucket nothing can be renamed, but each object appears whole. What is being made for one lies on the local disk
+until it is complete, and is then uploaded; of several files, the one that shows that all are there comes last.
+
 What the disk refuses is an `InputError` where the place is to blame that a user has named (no such folder, no
 permission), and a `RunError` otherwise (no space left, a broken disk).
 """
@@ -17,12 +20,14 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from sam_jax.storage.buckets import BucketPath
 from sam_jax.types import InputError, RunError
 
 try:
@@ -39,6 +44,8 @@ _THE_PLACE = (
     *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EINVAL),
 )
 _ALREADY_THERE = (errno.EEXIST, errno.ENOTEMPTY)
+_HELD_IN_MEMORY = 1 << 24
+"""Bytes of an object that wait in memory to be uploaded; more of them wait on the disk."""
 _NAME_LENGTH = 50
 """Characters of a name that its unfinished name keeps: with four bytes each, it stays within the limit of 255."""
 _OF_ONE_WRITER = re.compile(r"\.[0-9a-f]{12}\.unfinished$")
@@ -80,6 +87,12 @@ def atomic_file(path: Path, *, is_durable: bool = False) -> Iterator[BinaryIO]:
     """
     if "\0" in str(path):
         raise InputError(f"{str(path)!r} cannot be the name of a file: it has a null character")
+    if isinstance(path, BucketPath):
+        with explaining(path), tempfile.SpooledTemporaryFile(_HELD_IN_MEMORY) as content:
+            yield content  # pyright: ignore[reportReturnType]
+            content.seek(0)
+            path.upload(content)
+        return
     unfinished = _name_unfinished(path)
     with explaining(path):
         if is_durable:  # large, and rare: weights
@@ -130,7 +143,9 @@ def copy_file(source: Path, path: Path) -> None:
 def have_same_content(one: Path, other: Path) -> bool:
     """Whether two files exist and have the same bytes."""
     try:
-        return filecmp.cmp(one, other, shallow=False)
+        if not isinstance(one, BucketPath) and not isinstance(other, BucketPath):
+            return filecmp.cmp(one, other, shallow=False)
+        return one.stat().st_size == other.stat().st_size and one.read_bytes() == other.read_bytes()
     except OSError:
         return False
 
@@ -170,13 +185,15 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path, *, replaces: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, last: str, *, replaces: bool = False) -> Iterator[Path]:
     """A folder that appears when the block ends, and vanishes if the block raises.
 
     Args:
         path: Place of the folder. The folders above it are made.
-        replaces: Whether a folder that is there already is replaced. Between the old and the new one there is an
-            instant with neither.
+        last: Name of a file in the folder; where it is, all others are. A folder on a disk appears at once; into a
+            bucket this file is uploaded after all others.
+        replaces: Whether a folder that is there already is replaced. Between the old and the new one there is a time
+            with neither; on a disk it is an instant.
 
     Yields:
         The folder to write into, empty.
@@ -185,6 +202,15 @@ def atomic_folder(path: Path, *, replaces: bool = False) -> Iterator[Path]:
         InputError: The path cannot be written to, or holds something already and is not replaced.
         RunError: The disk is full or broken.
     """
+    if isinstance(path, BucketPath):
+        with explaining(path), tempfile.TemporaryDirectory() as folder:
+            if not replaces and path.is_dir():
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+            yield Path(folder)
+            (path / last).unlink()
+            path.remove_below()
+            _upload(Path(folder), path, last)
+        return
     with explaining(path), _unfinished_folder(path) as unfinished:
         yield unfinished
         while not _take_place(unfinished, path):
@@ -215,6 +241,14 @@ def files_together(folder: Path, last: str, replaces: Collection[str] = ()) -> I
         InputError: The folder cannot be written to.
         RunError: The disk is full or broken.
     """
+    if isinstance(folder, BucketPath):
+        with explaining(folder), tempfile.TemporaryDirectory() as made:
+            yield Path(made)
+            (folder / last).unlink()
+            for name in replaces:
+                (folder / name).unlink()
+            _upload(Path(made), folder, last)
+        return
     inside = folder / "files" if folder.is_dir() else folder
     remove_leftovers_of(inside)
     with explaining(folder), _unfinished_folder(inside) as unfinished:
@@ -227,13 +261,32 @@ def files_together(folder: Path, last: str, replaces: Collection[str] = ()) -> I
                 file.replace(folder / file.name)
 
 
+def _upload(made: Path, folder: BucketPath, last: str) -> None:
+    """Upload the files below a local folder, one of them after the others."""
+    names = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
+    for name in sorted(names, key=lambda name: str(name) == last):
+        with (made / name).open("rb") as content:
+            (folder / name).upload(content)
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder and all that is in it, as far as that is possible."""
+    if isinstance(folder, BucketPath):
+        with suppress(OSError):
+            folder.remove_below()
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def remove_leftovers(folder: Path, *, below: bool = True) -> None:
-    """Remove what killed processes have left in a folder.
+    """Remove what killed processes have left in a folder; in a bucket they leave nothing.
 
     Args:
         folder: The folder, which may be missing.
         below: Whether the folders in it are searched, too.
     """
+    if isinstance(folder, BucketPath):
+        return
     for path in sorted(folder.rglob(UNFINISHED) if below else folder.glob(UNFINISHED)):
         _remove_dead(path)
 
