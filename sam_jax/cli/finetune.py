@@ -66,20 +66,28 @@ class Finetune:
     """Seed of everything that is drawn at random."""
     max_seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint=UNSET)] = None
     """Time in seconds after which the run is saved and stopped."""
+    multi_host: FlagCreatePairsOff[bool] = False
+    """This is one of several processes that train together (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
+    restarts: Annotated[int, arg(metavar="N")] = 0
+    """How often to start again by itself, from the newest training state, when this or another process was lost."""
 
     def run(self) -> None:
         """Fine-tune the model, and print where the result is."""
         started = time.perf_counter()
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.output_folder import check_output_folder
-        from sam_jax.cli.training_command import train_and_report
+        from sam_jax.cli.training_command import is_first_process, train_and_report
+        from sam_jax.distributed import join_processes, wait_for_all
 
         check_output_folder(self.output)
-        config = self._make_config()
         keep_compiled_programs()
+        if self.multi_host:  # before anything looks at the devices
+            join_processes()
+        config = self._make_config()
         ending = train_and_report(config, self.output, self.max_seconds, started, self.embeddings)
-        if ending.name == "FINISHED":
+        if ending.name == "FINISHED" and is_first_process():
             self._measure(config)
+        wait_for_all()  # the others' end would be taken for a loss
 
     def _measure(self, config: "TrainConfig") -> None:
         """Print what the held-back photos say of the model before and after."""

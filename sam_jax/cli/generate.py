@@ -84,7 +84,7 @@ class Generate:
         """
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.output_folder import check_output_folder
-        from sam_jax.distributed import join_processes, wait_for_all
+        from sam_jax.distributed import check_shared, join_processes, wait_for_all
         from sam_jax.inference.automatic import SamAutomaticMaskGenerator
         from sam_jax.inference.folder_run import (
             COCO,
@@ -107,6 +107,7 @@ class Generate:
             join_processes()
         import jax
 
+        check_shared(self.output)
         with LifeSigns(is_silent=jax.process_index() > 0) as signs:
             signs.begin(f"loading the weights, {self.checkpoint}")
             model = load(self.checkpoint)

@@ -8,6 +8,7 @@ import errno
 import io
 import os
 import sys
+import time
 from collections.abc import Iterator, Sequence
 
 TRAIN, EVALUATE, ENGINE, EXPORT = "train", "evaluate", "engine", "export"
@@ -32,6 +33,8 @@ EXTRAS = {
 }
 """Extra that installs the package of each of these import names."""
 
+GRACE_SECONDS = 2
+"""The time that the first process, which the others are connected to, leaves them for their own last line."""
 BAD_INPUT = 2
 STOPPED = 1
 INTERRUPTED = 130
@@ -56,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _end_well(arguments)
     _open_streams()
     with _libraries_apart():
-        return _end_well(sys.argv[1:])
+        code = _end_well(sys.argv[1:])
+        _leave_others(code)
+        return code
 
 
 def _end_well(arguments: Sequence[str]) -> int:
@@ -77,6 +82,18 @@ def _end_well(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
+    from sam_jax.cli.supervision import (
+        LOST,
+        end_with_supervisor,
+        is_supervised,
+        is_to_be_supervised,
+        supervise,
+    )
+
+    if is_to_be_supervised(arguments):
+        return supervise(arguments)
+    if is_supervised():
+        end_with_supervisor()
     from sam_jax.cli.commands import locate_places, read_command
 
     command = read_command(arguments)
@@ -106,10 +123,36 @@ def _run(arguments: Sequence[str]) -> int:
     except RecursionError:
         return _complain("something that was read is nested too deeply", STOPPED)
     except RuntimeError as error:
+        if _is_one_of_several() and type(error).__name__ == "JaxRuntimeError":
+            message = "another process of this run has ended or cannot be reached"
+            advice = "start again, the run goes on from its newest whole training state"
+            return _complain(f"{message}; {advice}", LOST)
         if "RESOURCE_EXHAUSTED" not in str(error) and "out of memory" not in str(error).lower():
             raise
         return _complain("not enough memory: take a smaller photo, size or number", STOPPED)
     return 0
+
+
+def _is_one_of_several() -> bool:
+    """Whether this process has joined others."""
+    jax = sys.modules.get("jax")
+    return jax is not None and jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def _leave_others(code: int) -> None:
+    """End this process at once if it has failed and others may not know: JAX would wait for them, and they for it."""
+    from sam_jax.cli.supervision import is_supervised
+
+    if code in (0, INTERRUPTED) or not (is_supervised() and _is_one_of_several()):
+        return
+    import jax
+
+    if jax.process_index() == 0:
+        time.sleep(GRACE_SECONDS)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(code)
 
 
 def _explain(error: OSError) -> int:

@@ -30,6 +30,8 @@ class RunOptions:
     """Time in seconds after which the run is saved and stopped."""
     multi_host: FlagCreatePairsOff[bool] = False
     """This is one of several processes that train together (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
+    restarts: Annotated[int, arg(metavar="N")] = 0
+    """How often to start again by itself, from the newest training state, when this or another process was lost."""
     settings: Annotated[TrainConfig, arg(name="")]
     """Training configuration of the run."""
 

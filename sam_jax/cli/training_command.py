@@ -50,5 +50,10 @@ def train_and_report(
 
 def _print_once(text: str) -> None:
     """Print in the first of several processes only."""
-    if jax.process_index() == 0:
+    if is_first_process():
         print(text)
+
+
+def is_first_process() -> bool:
+    """Whether this is the first of the processes that run together."""
+    return jax.process_index() == 0

@@ -12,6 +12,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sam_jax.types import InputError
 
+HEARTBEAT_SECONDS = 15
+"""Time without a sign of life after which a process counts as dead, and the others are ended."""
 ADDRESS, COUNT, RANK = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 
 
@@ -29,6 +31,7 @@ def join_processes() -> None:
         jax.distributed.initialize(
             num_processes=None if count is None else int(count),
             process_id=None if rank is None else int(rank),
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
         )
     except (RuntimeError, ValueError) as error:
         raise InputError(

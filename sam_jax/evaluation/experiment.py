@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import track as rich_track
 
 from sam_jax.data.left_out import summarise_reasons
-from sam_jax.distributed import gather_texts
+from sam_jax.distributed import check_shared, gather_texts
 from sam_jax.evaluation.image_records import (
     ImageRecord,
     MeasureImage,
@@ -243,6 +243,7 @@ def run_experiment(
             written to.
         RunError: The results cannot be written.
     """
+    check_shared(output)
     remove_leftovers(output)
     _tell_left_out(data)
     earlier = _read_earlier(experiment, methods, data, output)

@@ -137,9 +137,12 @@ def _first_difference(one: Any, other: Any) -> str:
 
 def _check_batch(config: TrainConfig, mesh: Mesh) -> None:
     images, micro_batches = config.data.batch_size, config.execution.micro_batches
-    if images % (mesh.size * micro_batches):
+    step = mesh.size * micro_batches
+    if images % step:
         parts = f" and {micro_batches} micro_batches" if micro_batches > 1 else ""
+        less, more = images // step * step, -(-images // step) * step
+        numbers = f"{less} or {more}" if less else f"{more}"
         raise InputError(
-            f"batch_size {images} cannot be divided over {mesh.size} devices{parts}; take a multiple of "
-            f"{mesh.size * micro_batches}"
+            f"batch_size {images} cannot be divided over {mesh.size} devices{parts}; take a multiple of {step}, such "
+            f"as {numbers}, or a number of devices that divides {images}"
         )

@@ -15,37 +15,41 @@ import sam_jax
 from sam_jax.checkpoints import save_checkpoint
 from sam_jax.cli.main import main
 from sam_jax.models import init_variables
-from tests.training.conftest import MINIATURE, QUICK_AND_ALONE, RUN
+from tests.training.conftest import MINIATURE, QUICK_AND_ALONE
 
 pytestmark = pytest.mark.slow
 
 COUNT = 2
 
 
-def start_together(*arguments):
-    """Run `sam-jax` in several processes at once, and return what each printed."""
+def start(*arguments, count=COUNT, folders=None, **more):
+    """Start `sam-jax` in several processes at once, as one on each host."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    environment = {
-        **os.environ,
-        **QUICK_AND_ALONE,
+    several = {
         "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
-        "JAX_NUM_PROCESSES": str(COUNT),
+        "JAX_NUM_PROCESSES": str(count),
     }
-    processes = [
+    code = Path(sam_jax.__file__).parents[1]
+    environment = {**os.environ, **QUICK_AND_ALONE, **several, "PYTHONPATH": str(code), **more}
+    return [
         subprocess.Popen(
             [sys.executable, "-m", "sam_jax", *map(str, arguments), "--multi-host"],
-            cwd=Path(sam_jax.__file__).parents[1],
+            cwd=folders[rank] if folders else code,
             env=environment | {"JAX_PROCESS_ID": str(rank)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
-        for rank in range(COUNT)
+        for rank in range(count)
     ]
+
+
+def start_together(*arguments):
+    """Run `sam-jax` in several processes at once, and return what each printed."""
     printed = []
-    for process in processes:
+    for process in start(*arguments):
         out, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         printed.append("\n".join(line for line in out.splitlines() if "[Gloo]" not in line))
@@ -75,17 +79,16 @@ def photos(tmp_path_factory):
     return folder
 
 
-def test_training(tmp_path):
-    config = tmp_path / "run.py"
-    config.write_text(RUN)
-    folder = tmp_path / "run"
-    settings = ("--steps", "6", "--execution.parameters", "sharded")
-    command = ("train", config, *settings, "--output", folder)
-    assert start_together(*command) == [f"trained 6 steps: {folder / 'weights.safetensors'}", ""]
-    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in lines] == [1, 2, 3, 4, 5, 6]
-    assert [line["masks"] for line in lines] == [8] * 6  # of both processes, half of them in each
-    assert sorted(map(int, os.listdir(folder / "states"))) == [3, 6]
+def test_hosts_with_a_disk_each_are_refused(tmp_path):
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    for process in start("train", "debug", "--output", "run", folders=folders):
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 2
+        assert err.splitlines()[-1].startswith(
+            "error: what process 0 writes to run is not there for process 1: the hosts have a disk each. Name a folder"
+        )
 
 
 def test_images_are_measured_once_and_told_once(photos, weights, tmp_path):

@@ -1,0 +1,169 @@
+"""Kill random processes of a training run in a bucket at random times, and compare with a run that nobody disturbs.
+
+    python -m experiments.random_kills --kills 20
+
+The run starts again with 2, 1, 4, 2, ... processes. Each time one of them is killed (SIGKILL) after a random time, and
+the others have to end by themselves. What is compared at the end is the loss of every step, which depends on every
+image seen and every click simulated up to it.
+"""
+
+import argparse
+import contextlib
+import itertools
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+from sam_jax.storage import locate
+
+CONFIG = """
+from sam_jax.training.config import DataConfig, Execution, Reporting, Synthetic, TrainConfig
+from sam_jax.training.interaction import Interaction
+from sam_jax.training.optimiser import OptimiserConfig
+from sam_jax.models import ImageEncoderConfig, MaskDecoderConfig, PromptEncoderConfig, SamConfig
+
+config = TrainConfig(
+    model=SamConfig(
+        image_encoder=ImageEncoderConfig(image_size=(32, 48), width=16, depth=1, num_heads=2, window_size=2,
+                                         global_blocks=(), out_channels=16),
+        prompt_encoder=PromptEncoderConfig(width=16),
+        mask_decoder=MaskDecoderConfig(width=16, depth=1, num_heads=2, mlp_width=32, iou_head_depth=2,
+                                       iou_head_width=16),
+    ),
+    data=DataConfig(sources=(Synthetic(seed=1, size=(64, 96), plain=1.0),), batch_size=4, masks_per_image=2),
+    steps=STEPS,
+    optimiser=OptimiserConfig(rate=1e-4, warmup_steps=2),
+    interaction=Interaction(iterations=1, refine_iterations=0),
+    execution=Execution(parameters="sharded"),
+    reporting=Reporting(metrics_every=1, pictures_every=0, states_every=2),
+)
+"""
+OBJECT_STORE = """
+import sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+server.start()
+print("http://{}:{}".format(*server.get_host_and_port()), flush=True)
+sys.stdin.read()
+"""
+COUNTS = (2, 1, 4)
+
+
+@contextlib.contextmanager
+def serve_bucket() -> Iterator[None]:
+    """A server of the S3 protocol with a bucket `pod`, to which the environment leads."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OBJECT_STORE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        urllib.request.urlopen(urllib.request.Request(f"{address}/pod", method="PUT")).close()
+        os.environ |= {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": "nobody",
+            "AWS_SECRET_ACCESS_KEY": "nothing",
+            "AWS_REGION": "us-east-1",
+        }
+        yield
+        server.stdin.close()
+
+
+def start(count: int, config: Path, output: str, folder: Path) -> list[subprocess.Popen[str]]:
+    """Start a training run in several processes."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    several = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}", "JAX_NUM_PROCESSES": str(count)}
+    quick = {
+        "XLA_FLAGS": "",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
+    }
+    options = ["--multi-host"] if count > 1 else []
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "sam_jax", "train", str(config), "--output", output, *options],
+            env={**os.environ, **quick, **(several if count > 1 else {}), "JAX_PROCESS_ID": str(i)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(count)
+    ]
+
+
+def read_losses(output: str) -> dict[int, float]:
+    """The loss of each step."""
+    path = locate(output) / "metrics.jsonl"
+    lines = path.read_text().splitlines() if path.exists() else []
+    steps = [json.loads(line) for line in lines]
+    assert [line["step"] for line in steps] == list(range(1, len(steps) + 1))
+    return {line["step"]: line["loss"] for line in steps}
+
+
+def kill_one(count: int, config: Path, output: str, folder: Path, draw: random.Random) -> float:
+    """Start, kill one, and return the seconds after which the last of the others had ended."""
+    processes = start(count, config, output, folder)
+    victim, seconds = draw.randrange(count), draw.uniform(0, 40)
+    time.sleep(seconds)
+    processes[victim].send_signal(signal.SIGKILL)
+    killed, took = time.monotonic(), 0.0
+    for rank, process in enumerate(processes):
+        _, shown = process.communicate(timeout=300)
+        if rank != victim:
+            took = time.monotonic() - killed
+            last = shown.splitlines()[-1] if shown else ""
+            print(f"    process {rank}: code {process.returncode} after {took:.0f} s: {last}")
+    print(
+        f"{count} processes, {victim} killed after {seconds:.0f} s: {len(read_losses(output))} steps",
+        flush=True,
+    )
+    return took
+
+
+def main() -> None:
+    """Run and compare."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    draw = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as name, serve_bucket():
+        folder = Path(name)
+        config = folder / "run.py"
+        config.write_text(CONFIG.replace("STEPS", str(options.steps)))
+        for process in start(1, config, "s3://pod/undisturbed", folder):
+            assert process.wait() == 0, process.communicate()
+        took = [
+            kill_one(count, config, "s3://pod/killed", folder, draw)
+            for count in itertools.islice(itertools.cycle(COUNTS), options.kills)
+        ]
+        for process in start(2, config, "s3://pod/killed", folder):
+            _, shown = process.communicate()
+            assert process.returncode == 0, shown
+            print(shown.splitlines()[-1] if shown else "")
+        wanted, got = (read_losses(f"s3://pod/{name}") for name in ("undisturbed", "killed"))
+        assert wanted.keys() == got.keys()
+        worst = max(abs(got[step] / wanted[step] - 1) for step in wanted)
+        print(f"{options.kills} kills, {len(got)} steps: losses differ by at most {worst:.1e}")
+        print(f"after a kill, the others had ended within {max(took):.0f} s")
+
+
+if __name__ == "__main__":
+    main()
