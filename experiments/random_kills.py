@@ -119,7 +119,7 @@ def read_losses(output: str) -> dict[int, float]:
 def kill_one(count: int, config: Path, output: str, folder: Path, draw: random.Random) -> float:
     """Start, kill one, and return the seconds after which the last of the others had ended."""
     processes = start(count, config, output, folder)
-    victim, seconds = draw.randrange(count), draw.uniform(0, 40)
+    victim, seconds = draw.randrange(count), draw.uniform(0, 30)
     time.sleep(seconds)
     processes[victim].send_signal(signal.SIGKILL)
     killed, took = time.monotonic(), 0.0

@@ -1,6 +1,7 @@
 """The cache of compiled programs, which makes a second start fast."""
 
 import atexit
+import contextlib
 import os
 import threading
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import platformdirs
 
 from sam_jax.storage import BucketPath, copy_file, locate, make_folder
-from sam_jax.types import RunError
+from sam_jax.types import InputError, RunError
 
 UPLOAD_SECONDS = 30
 """Time between two looks for programs that are new to a cache in a bucket."""
@@ -33,40 +34,49 @@ def keep_compiled_programs() -> None:
 
     folder = compilation_cache_folder()
     if isinstance(folder, BucketPath):
-        folder = _share(folder, platformdirs.user_cache_path("sam_jax") / "compiled-shared")
+        local = platformdirs.user_cache_path("sam_jax") / "compiled-shared"
+        SharedCache(folder, local).keep_uploading()
+        folder = local
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def _share(shared: BucketPath, local: Path) -> Path:
-    """Copy a shared cache to a local folder, and see to it that new programs are copied back."""
-    make_folder(local)
-    known = set(shared.list_below())
-    for name in known - set(os.listdir(local)):
-        copy_file(shared / name, local / name)
+class SharedCache:
+    """A cache in a bucket, with a copy of it on the local disk that JAX uses.
 
-    def upload(settled_seconds: float) -> None:
-        for file in local.iterdir():
-            age = time.time() - file.stat().st_mtime
-            if file.name not in known and file.name.endswith("-cache") and age >= settled_seconds:
-                copy_file(file, shared / file.name)
-                known.add(file.name)
+    Args:
+        shared: The folder in the bucket.
+        local: The folder of the copy. It is made where it is missing.
 
-    def keep_uploading() -> None:
-        while True:
-            time.sleep(UPLOAD_SECONDS)
-            try:
-                upload(_SETTLED_SECONDS)
-            except (OSError, RunError):  # a later look may find the bucket within reach
-                continue
+    Raises:
+        InputError: The local folder cannot be made.
+        RunError: The bucket cannot be reached.
+    """
 
-    def upload_the_last() -> None:
-        try:
-            upload(0)
-        except (OSError, RunError):  # a cache may lack a program
-            return
+    def __init__(self, shared: BucketPath, local: Path) -> None:
+        self._shared, self._local = shared, local
+        make_folder(local)
+        self._known = set(shared.list_below())
+        for name in self._known - set(os.listdir(local)):
+            copy_file(shared / name, local / name)
 
-    threading.Thread(target=keep_uploading, daemon=True).start()
-    atexit.register(upload_the_last)
-    return local
+    def upload(self, settled_seconds: float = 0.0) -> None:
+        """Upload what the bucket lacks and nobody has written to for some seconds; what fails waits for the next."""
+        for file in self._local.iterdir():
+            is_new = file.name not in self._known and file.name.endswith("-cache")
+            if is_new and time.time() - file.stat().st_mtime >= settled_seconds:
+                with contextlib.suppress(InputError, RunError):  # a cache may lack a program
+                    copy_file(file, self._shared / file.name)
+                    self._known.add(file.name)
+
+    def keep_uploading(self) -> None:
+        """Upload now and then, and at the program's end."""
+
+        def repeat() -> None:
+            while True:
+                time.sleep(UPLOAD_SECONDS)
+                self.upload(_SETTLED_SECONDS)
+
+        threading.Thread(target=repeat, daemon=True).start()
+        atexit.register(self.upload)

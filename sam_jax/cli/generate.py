@@ -141,11 +141,10 @@ class Generate:
         print(f"wrote {found} to {self.output / MASKS} in {seconds:.1f} s{before}")
         if done and not masks:
             print(explain_nothing((generator.tally for generator in generators), arguments))
-        if self.coco:
-            wait_for_all()
-            if jax.process_index() == 0:
-                rest = "" if run.write_coco() else ", of the photos done so far"
-                print(f"wrote {self.output / COCO}{rest}")
+        wait_for_all()  # of what all have written; and the end of one would end the others
+        if self.coco and jax.process_index() == 0:
+            rest = "" if run.write_coco() else ", of the photos done so far"
+            print(f"wrote {self.output / COCO}{rest}")
         if problems:
             kind = RunError if done + run.done_before else InputError
             raise kind(f"no masks of {count(len(problems), 'photo')}: " + "; ".join(problems))

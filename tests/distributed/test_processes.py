@@ -31,8 +31,9 @@ def start(*arguments, count=COUNT, folders=None, **more):
         "JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{port}",
         "JAX_NUM_PROCESSES": str(count),
     }
-    code = Path(sam_jax.__file__).parents[1]
-    environment = {**os.environ, **QUICK_AND_ALONE, **several, "PYTHONPATH": str(code), **more}
+    code = str(Path(sam_jax.__file__).parents[1])
+    packages = os.pathsep.join([code, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environment = {**os.environ, **QUICK_AND_ALONE, **several, "PYTHONPATH": packages, **more}
     return [
         subprocess.Popen(
             [sys.executable, "-m", "sam_jax", *map(str, arguments), "--multi-host"],

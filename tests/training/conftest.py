@@ -109,7 +109,6 @@ class Program:
         self._config = folder / "run.py"
         self._config.write_text(RUN)
         self._environment = {
-            **os.environ,
             **QUICK_AND_ALONE,
             "JAX_COMPILATION_CACHE_DIR": str(folder / "compiled"),
         }
@@ -123,7 +122,7 @@ class Program:
             if prelude
             else [sys.executable, "-m", "sam_jax", *arguments],
             cwd=Path(sam_jax.__file__).parents[1],
-            env=self._environment,
+            env={**os.environ, **self._environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
