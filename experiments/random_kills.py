@@ -28,7 +28,7 @@ from sam_jax.storage import locate
 CONFIG = """
 from sam_jax.training.config import DataConfig, Execution, Reporting, Synthetic, TrainConfig
 from sam_jax.training.interaction import Interaction
-from sam_jax.training.optimiser import OptimiserConfig
+from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
 from sam_jax.models import ImageEncoderConfig, MaskDecoderConfig, PromptEncoderConfig, SamConfig
 
 config = TrainConfig(
@@ -41,7 +41,7 @@ config = TrainConfig(
     ),
     data=DataConfig(sources=(Synthetic(seed=1, size=(64, 96), plain=1.0),), batch_size=4, masks_per_image=2),
     steps=STEPS,
-    optimiser=OptimiserConfig(rate=1e-4, warmup_steps=2),
+    optimiser=OptimiserConfig(rate=1e-4, warmup_steps=2, decay=CosineDecay()),
     interaction=Interaction(iterations=1, refine_iterations=0),
     execution=Execution(parameters="sharded"),
     reporting=Reporting(metrics_every=1, pictures_every=0, states_every=2),
@@ -149,7 +149,8 @@ def main() -> None:
         config = folder / "run.py"
         config.write_text(CONFIG.replace("STEPS", str(options.steps)))
         for process in start(1, config, "s3://pod/undisturbed", folder):
-            assert process.wait() == 0, process.communicate()
+            _, shown = process.communicate()
+            assert process.returncode == 0, shown
         took = [
             kill_one(count, config, "s3://pod/killed", folder, draw)
             for count in itertools.islice(itertools.cycle(COUNTS), options.kills)
