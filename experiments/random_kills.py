@@ -2,8 +2,8 @@
 
     python -m experiments.random_kills --kills 20
 
-The run starts again with 2, 1, 4, 2, ... processes. Each time one of them is killed (SIGKILL) after a random time, and
-the others have to end by themselves. What is compared at the end is the loss of every step, which depends on every
+The run starts again with 2, 1, 4, 2, ... processes. Each time one of them is killed (SIGKILL) at a random time, and the
+others have to end by themselves. What is compared at the end is the loss of every step, which depends on every
 image seen and every click simulated up to it.
 """
 
@@ -116,12 +116,25 @@ def read_losses(output: str) -> dict[int, float]:
     return {line["step"]: line["loss"] for line in steps}
 
 
+def list_states(output: str) -> set[str]:
+    """Names of the training states that are there, or begun."""
+    states = locate(output) / "states"
+    return {path.name for path in states.iterdir()} if states.exists() else set()
+
+
 def kill_one(count: int, config: Path, output: str, folder: Path, draw: random.Random) -> float:
     """Start, kill one, and return the seconds after which the last of the others had ended."""
     processes = start(count, config, output, folder)
-    victim, seconds = draw.randrange(count), draw.uniform(0, 30)
-    time.sleep(seconds)
+    victim, began = draw.randrange(count), time.monotonic()
+    if draw.random() < 0.25:  # while it starts
+        time.sleep(draw.uniform(0, 20))
+    else:  # while it trains
+        before = list_states(output)
+        while list_states(output) <= before and time.monotonic() - began < 120:
+            time.sleep(0.1)
+        time.sleep(draw.uniform(0, 4))
     processes[victim].send_signal(signal.SIGKILL)
+    seconds = time.monotonic() - began
     killed, took = time.monotonic(), 0.0
     for rank, process in enumerate(processes):
         _, shown = process.communicate(timeout=300)
@@ -140,7 +153,7 @@ def main() -> None:
     """Run and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     draw = random.Random(options.seed)
