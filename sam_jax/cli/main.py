@@ -22,6 +22,7 @@ EXTRAS = {
     "onnx": EXPORT,
     "onnxruntime": EXPORT,
     "optax": TRAIN,
+    "orbax": TRAIN,
     "pycocotools": TRAIN,
     "psycopg": ENGINE,
     "skimage": EVALUATE,

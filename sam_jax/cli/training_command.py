@@ -1,7 +1,13 @@
 """The part that `sam-jax train` and `sam-jax finetune` share: training, the last message, and the exit code."""
 
+import logging
 import signal
+import sys
+import threading
+import traceback
+import warnings
 from pathlib import Path
+from types import TracebackType
 
 import jax
 
@@ -10,6 +16,8 @@ from sam_jax.training.config import TrainConfig
 from sam_jax.training.loop import WEIGHTS, Ending, train
 
 TERMINATED = 128 + signal.SIGTERM
+
+_report_thread, _report_unraisable = threading.excepthook, sys.unraisablehook
 
 
 def train_and_report(
@@ -36,6 +44,7 @@ def train_and_report(
         KeyboardInterrupt: Ctrl-C stopped the run; everything is saved.
         SystemExit: SIGTERM stopped the run; everything is saved.
     """
+    _quieten_orbax()
     ending = train(config, folder, embeddings=embeddings, max_seconds=max_seconds, started=started)
     if ending is Ending.FINISHED:
         _print_once(f"trained {count(config.steps, 'step')}: {folder / WEIGHTS}")
@@ -57,3 +66,27 @@ def _print_once(text: str) -> None:
 def is_first_process() -> bool:
     """Whether this is the first of the processes that run together."""
     return jax.process_index() == 0
+
+
+def _quieten_orbax() -> None:
+    """Keep Orbax's threads from printing pages about a checkpoint that cannot be written; one line tells of it."""
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
+    threading.excepthook, sys.unraisablehook = _report_others, _report_other_unraisables
+
+
+def _report_others(problem: threading.ExceptHookArgs) -> None:
+    if not _is_of_orbax(problem.exc_traceback):
+        _report_thread(problem)
+
+
+def _report_other_unraisables(problem: "sys.UnraisableHookArgs") -> None:
+    is_left_over = str(problem.exc_value) == "Event loop is closed"
+    if not (is_left_over or _is_of_orbax(problem.exc_traceback)):
+        _report_unraisable(problem)
+
+
+def _is_of_orbax(trace: TracebackType | None) -> bool:
+    return any(
+        "orbax" in Path(frame.f_code.co_filename).parts for frame, _ in traceback.walk_tb(trace)
+    )

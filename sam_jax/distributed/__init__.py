@@ -7,6 +7,8 @@ from sam_jax.distributed.mesh import (
     place_batch,
 )
 from sam_jax.distributed.processes import (
+    GaveUpError,
+    Meeting,
     broadcast_text,
     fetch_tree,
     gather_texts,
@@ -20,6 +22,8 @@ from sam_jax.distributed.workers import spread
 
 __all__ = [
     "DEVICES",
+    "GaveUpError",
+    "Meeting",
     "broadcast_text",
     "check_shared",
     "device_mesh",

@@ -1,5 +1,6 @@
 """One program in several processes: starting together, agreeing, and exchanging data."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax._src.distributed import global_state
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -15,6 +17,8 @@ from sam_jax.types import InputError
 HEARTBEAT_SECONDS = 15
 """Time without a sign of life after which a process counts as dead, and the others are ended."""
 ADDRESS, COUNT, RANK = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+_PATIENCE_MS = 600_000
+"""Time that a process that has failed has for the others to notice."""
 
 
 def join_processes() -> None:
@@ -88,6 +92,56 @@ def gather_texts(text: str) -> list[str]:
 def broadcast_text(text: str) -> str:
     """The text of the first process; all processes have to call this together."""
     return gather_texts(text)[0]
+
+
+class GaveUpError(Exception):
+    """Another process has given up what all processes were at together."""
+
+
+class Meeting:
+    """Where threads of all processes wait for each other, beside what the main threads and the devices do.
+
+    A process that fails gives up, and the others learn of it instead of waiting for it in vain. A process that has died
+    ends them all, by JAX's own heartbeat.
+
+    Args:
+        times: How often the processes wait for each other in each thing that they are at.
+    """
+
+    def __init__(self, times: int) -> None:
+        self._times = times
+        self._begun, self._met = 0, times
+
+    def begin(self) -> None:
+        """Begin something; all processes begin the same things in the same order."""
+        self._begun, self._met = self._begun + 1, 0
+
+    def wait(self, timeout_ms: int) -> None:
+        """Return when all processes wait.
+
+        Raises:
+            GaveUpError: Another process will not come.
+            JaxRuntimeError: The time is over.
+        """
+        self._meet(timeout_ms, has_failed=False)
+
+    def give_up(self) -> None:
+        """Come to where the others wait, or will, only to say that this process has failed."""
+        with contextlib.suppress(jax.errors.JaxRuntimeError, GaveUpError):
+            self._meet(_PATIENCE_MS, has_failed=True)
+
+    def _meet(self, timeout_ms: int, *, has_failed: bool) -> None:
+        if jax.process_count() == 1 or self._met == self._times:
+            return
+        place = f"sam_jax/meeting/{self._begun}/{self._met}"
+        met, self._met = self._met, self._times
+        client = global_state.client
+        if has_failed:
+            client.key_value_set(f"{place}/failed/{jax.process_index()}", "")
+        client.wait_at_barrier(place, timeout_ms)
+        if client.key_value_dir_get(f"{place}/failed/"):
+            raise GaveUpError
+        self._met = met + 1
 
 
 def fetch_tree(tree: Any) -> Any:

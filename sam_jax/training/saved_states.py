@@ -4,10 +4,9 @@ All processes of a run decide together: which state is the newest that is whole,
 not be written. So none goes on from another state than the others, and none waits for one that has given up.
 """
 
+import contextlib
 import json
-import secrets
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,18 +15,10 @@ from jax.sharding import Mesh, NamedSharding
 
 from sam_jax.data.loader import LoaderState, add_up_positions
 from sam_jax.distributed import broadcast_text, gather_texts
-from sam_jax.storage import explaining, make_folder, remove_folder, remove_leftovers, write_text
+from sam_jax.storage import explaining, make_folder
 from sam_jax.training.config import find_differences
+from sam_jax.training.orbax_states import DamagedError, OrbaxStates
 from sam_jax.training.state import TrainState
-from sam_jax.training.state_parts import (
-    DamagedError,
-    StoredState,
-    Version,
-    find_version,
-    mark_of_damage,
-    take_pieces,
-    write_part,
-)
 from sam_jax.types import InputError, RunError
 
 Report = Callable[[str], None]
@@ -74,9 +65,8 @@ class SavedStates:
         self._keep = keep
         self._config = config
         self._report = report
-        self._attempt = broadcast_text(secrets.token_hex(4))
-        self._pending: tuple[int, Future[None]] | None = None
-        self._writer = ThreadPoolExecutor(1, thread_name_prefix="saving")
+        self._states = OrbaxStates(self._folder)
+        self._pending: int | None = None
         self._steps: list[int] = []
         self._look()
 
@@ -144,14 +134,13 @@ class SavedStates:
             "position": add_up_positions(positions),
             "seconds": seconds,
         }
-        pieces = take_pieces(_without_key_type(state))
-        path = self._version.path(self._folder / str(step), jax.process_index())
 
-        def write() -> None:
-            make_folder(path.parent)
-            write_part(path, pieces, about)
+        def begin() -> None:
+            with explaining(self._folder / str(step)):
+                self._states.begin(step, _without_key_type(state), about)
 
-        self._pending = (step, self._writer.submit(write))
+        self._pending = step
+        self._agree_on_writing(begin)
 
     def wait(self) -> None:
         """Return when all that was begun is stored.
@@ -161,27 +150,23 @@ class SavedStates:
         """
         if self._pending is None:
             return
-        step, written = self._pending
+        step = self._pending
+
+        def finish() -> None:
+            with explaining(self._folder / str(step)):
+                self._states.finish()
+
+        self._agree_on_writing(finish)
         self._pending = None
-        _, problems = self._agree(written.result)
-        if problems:
-            raise RunError(
-                f"{problems[0][1]}; the run goes on from its newest whole training state"
-            )
         self._steps = sorted({*self._steps, step})
         self._steps, old = self._steps[-self._keep :], self._steps[: -self._keep]
         if jax.process_index() == 0:
             for other in old:
-                remove_folder(self._folder / str(other))
+                self._states.remove(other)
 
     def close(self) -> None:
         """Give back threads and files; what was begun and not waited for is written first, as far as it can be."""
-        self._writer.shutdown()
-
-    @property
-    def _version(self) -> Version:
-        """The version that this run writes."""
-        return Version(self._attempt, jax.process_count())
+        self._states.close()
 
     def _look(self) -> None:
         """Find the states that are whole, as the first process sees them, and remove what is no state."""
@@ -190,17 +175,12 @@ class SavedStates:
             if jax.process_index() > 0:
                 return ""
             make_folder(self._folder)
-            remove_leftovers(self._folder)
-            whole = []
-            for path in sorted(self._folder.iterdir()):
-                if not path.name.isdigit():
-                    continue
-                if find_version(path):
-                    whole.append(int(path.name))
-                elif not any(file.name.endswith(".damaged.txt") for file in path.iterdir()):
-                    self._report(f"training state {path.name} was never finished: it is removed")
-                    remove_folder(path)
-            return json.dumps(sorted(whole))
+            with explaining(self._folder):
+                whole, unfinished = self._states.find()
+            for step in unfinished:
+                self._report(f"training state {step} was never finished: it is removed")
+                self._states.remove(step)
+            return json.dumps(whole)
 
         found, problems = self._agree(look)
         if problems:
@@ -209,14 +189,14 @@ class SavedStates:
         self._steps = json.loads(broadcast_text(found or "[]"))
 
     def _read(self, step: int, abstract: Any) -> Restored:
-        folder = self._folder / str(step)
-        version = find_version(folder)
-        if version is None:
-            raise DamagedError("a file has vanished")
-        stored = StoredState(folder, version)
-        self._check(step, stored.about["config"])
-        state = _with_key_type(stored.read(abstract))
-        return Restored(state, stored.about["position"], stored.about["seconds"])
+        with _not_taking_for_settings():
+            about = self._states.read_about(step)
+        if not isinstance(about, dict) or not {"config", "position", "seconds"} <= set(about):
+            raise DamagedError("what belongs to the arrays is missing")
+        self._check(step, about["config"])
+        with _not_taking_for_settings():
+            leaves = self._states.read_state(step, abstract)
+        return Restored(_with_key_type(leaves), about["position"], about["seconds"])
 
     def _check(self, step: int, config: dict[str, Any]) -> None:
         if differences := find_differences(config, self._config):
@@ -232,37 +212,51 @@ class SavedStates:
         )
 
         def mark() -> None:
-            folder = self._folder / str(step)
-            if jax.process_index() == 0 and (version := find_version(folder)):
-                write_text(folder / mark_of_damage(version), f"{reason}\n")
+            if jax.process_index() == 0:
+                with explaining(self._folder / str(step)):
+                    self._states.mark_as_damaged(step, reason)
 
         _, problems = self._agree(mark)
         if problems:
             raise RunError(problems[0][1])
         self._steps.remove(step)
 
+    def _agree_on_writing(self, write: Callable[[], None]) -> None:
+        _, problems = self._agree(write)
+        if problems:
+            self._pending = None
+            raise RunError(
+                f"{problems[0][1]}; the run goes on from its newest whole training state"
+            )
+
     def _agree(self, work: Callable[[], Any]) -> tuple[Any, list[tuple[str, str]]]:
         """Do something that may fail; the result, and the problems of all processes, each with its kind."""
         result, problem = None, None
         try:
-            with explaining(self._folder):
-                result = work()
+            result = work()
         except DamagedError as error:
             problem = (_DAMAGED, str(error))
         except InputError as error:
             problem = (_OTHER_SETTINGS, str(error))
-        except (RunError, OSError) as error:
+        except RunError as error:
             problem = (_UNREADABLE, str(error))
         answers = [json.loads(text) for text in gather_texts(json.dumps(problem))]
         return result, [(kind, reason) for kind, reason in filter(None, answers)]
 
 
+@contextlib.contextmanager
+def _not_taking_for_settings() -> Iterator[None]:
+    """Turn the operating system's errors of reading, whatever they are, into something that may pass."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(error.strerror or str(error)) from error
+
+
 def _without_key_type(state: TrainState) -> Any:
-    key = jax.random.key_data(state.key)
-    return state._replace(key=jax.lax.bitcast_convert_type(key, "int32"))._asdict()
+    return state._replace(key=jax.random.key_data(state.key))._asdict()
 
 
 def _with_key_type(leaves: Any) -> TrainState:
     state = TrainState(**leaves)
-    key = jax.lax.bitcast_convert_type(state.key, "uint32")
-    return state._replace(key=jax.random.wrap_key_data(key))
+    return state._replace(key=jax.random.wrap_key_data(state.key))

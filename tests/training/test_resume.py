@@ -45,7 +45,7 @@ def stop_at(process, folder, step, number):
 
 
 def saved_states(folder):
-    return sorted(int(name) for name in os.listdir(folder / "states") if name.isdigit())
+    return sorted(int(mark.parent.name) for mark in (folder / "states").glob("*/commit_success.txt"))
 
 
 def test_killed_runs_end_like_undisturbed_ones(program, undisturbed, draw, tmp_path):
@@ -87,7 +87,7 @@ def test_a_full_disk_is_one_line_and_loses_no_state(program, undisturbed, tmp_pa
     shutil.rmtree(folder / "states" / "20")
     code, out, err = program.run(folder, prelude=FULL_DISK)
     assert (code, out) == (1, "")
-    assert err.splitlines()[-1].startswith(f"error: cannot write {folder / 'states' / '20'}/")
+    assert err.splitlines()[-1].startswith(f"error: cannot write {folder / 'states' / '20'}: ")
     assert (
         "free some space and start again; the run goes on from its newest" in err.splitlines()[-1]
     )
@@ -95,5 +95,6 @@ def test_a_full_disk_is_one_line_and_loses_no_state(program, undisturbed, tmp_pa
     assert saved_states(folder) == [18]
     code, out, err = program.run(folder, "--max-seconds", "0")
     assert code == 0
+    assert "training state 20 was never finished: it is removed" in err
     assert f"going on from step 18 in {folder}" in err
     assert out == f"out of time: saved in {folder}; the same command goes on from there\n"
