@@ -1,4 +1,4 @@
-"""Kill random processes of a training run in a bucket at random times, and compare with a run that nobody disturbs.
+"""Kill random processes of a training run at random times, and compare with a run that nobody disturbs.
 
     python -m experiments.random_kills --kills 20
 
@@ -8,7 +8,6 @@ image seen and every click simulated up to it.
 """
 
 import argparse
-import contextlib
 import itertools
 import json
 import os
@@ -19,8 +18,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 from sam_jax.storage import locate
@@ -47,40 +44,7 @@ config = TrainConfig(
     reporting=Reporting(metrics_every=1, pictures_every=0, states_every=2),
 )
 """
-OBJECT_STORE = """
-import sys
-from moto.server import ThreadedMotoServer
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-print("http://{}:{}".format(*server.get_host_and_port()), flush=True)
-sys.stdin.read()
-"""
 COUNTS = (2, 1, 4)
-
-
-@contextlib.contextmanager
-def serve_bucket() -> Iterator[None]:
-    """A server of the S3 protocol with a bucket `pod`, to which the environment leads."""
-    with subprocess.Popen(
-        [sys.executable, "-c", OBJECT_STORE],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        address = server.stdout.readline().strip()
-        urllib.request.urlopen(urllib.request.Request(f"{address}/pod", method="PUT")).close()
-        os.environ |= {
-            "AWS_ENDPOINT_URL": address,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "nobody",
-            "AWS_SECRET_ACCESS_KEY": "nothing",
-            "AWS_REGION": "us-east-1",
-        }
-        yield
-        server.stdin.close()
 
 
 def start(count: int, config: Path, output: str, folder: Path) -> list[subprocess.Popen[str]]:
@@ -155,24 +119,26 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", help="a new folder or gs:// place; a temporary one without it")
     options = parser.parse_args()
     draw = random.Random(options.seed)
-    with tempfile.TemporaryDirectory() as name, serve_bucket():
+    with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        output = options.output or name
         config = folder / "run.py"
         config.write_text(CONFIG.replace("STEPS", str(options.steps)))
-        for process in start(1, config, "s3://pod/undisturbed", folder):
+        for process in start(1, config, f"{output}/undisturbed", folder):
             _, shown = process.communicate()
             assert process.returncode == 0, shown
         took = [
-            kill_one(count, config, "s3://pod/killed", folder, draw)
+            kill_one(count, config, f"{output}/killed", folder, draw)
             for count in itertools.islice(itertools.cycle(COUNTS), options.kills)
         ]
-        for process in start(2, config, "s3://pod/killed", folder):
+        for process in start(2, config, f"{output}/killed", folder):
             _, shown = process.communicate()
             assert process.returncode == 0, shown
             print(shown.splitlines()[-1] if shown else "")
-        wanted, got = (read_losses(f"s3://pod/{name}") for name in ("undisturbed", "killed"))
+        wanted, got = (read_losses(f"{output}/{run}") for run in ("undisturbed", "killed"))
         assert wanted.keys() == got.keys()
         worst = max(abs(got[step] / wanted[step] - 1) for step in wanted)
         print(f"{options.kills} kills, {len(got)} steps: losses differ by at most {worst:.1e}")

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import json
 import os
 import resource
 import shutil
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from pathlib import Path
 
 # Compiling takes most of the time, and most of that goes into making programs fast that run once. Tests of parity are
 # for what users get: `make test` runs them apart, without the second and third.
@@ -88,6 +90,46 @@ def object_store():
                 environment.setenv(name, value)
             yield settings
         server.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def google_store():
+    """The environment in which gs:// leads to a real server on this machine, with a bucket `pod`."""
+    with subprocess.Popen(
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            str(Path(__file__).parent / "storage" / "google_store.py"),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as server:
+        address = server.stdout.readline().strip()
+        account = {
+            **{"gcs_base_url": address, "disable_oauth": True},
+            **{"client_email": "", "private_key": "", "private_key_id": ""},
+        }
+        settings = {
+            "GOOGLE_SERVICE_ACCOUNT_KEY": json.dumps(account),
+            "GOOGLE_ALLOW_HTTP": "true",
+            "TENSORSTORE_GCS_HTTP_URL": address,
+            "STORAGE_EMULATOR_HOST": address,
+            "GOOGLE_CLOUD_PROJECT": "pod",
+        }
+        with pytest.MonkeyPatch.context() as environment:
+            for name, value in settings.items():
+                environment.setenv(name, value)
+            yield settings
+        server.stdin.close()
+
+
+@pytest.fixture
+def google_bucket(google_store, request):
+    """The address of an empty folder in a bucket of Google's protocol."""
+    return f"gs://pod/{request.node.name}"
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
 from sam_jax.training.feed import make_loader, open_sources
 from sam_jax.training.interruption import AgreedStop, Stop, StopRequest, watching_for_stops
 from sam_jax.training.metrics import Averager, MetricFiles
+from sam_jax.training.orbax_states import check_place_of_states
 from sam_jax.training.pictures import draw_sessions
 from sam_jax.training.preparation import first_state, prepare
 from sam_jax.training.progress import ProgressReport
@@ -90,6 +91,7 @@ def train(
     """
     started = time.perf_counter() if started is None else started
     folder = locate(folder)
+    check_place_of_states(folder)
     with _explaining_lack_of_space(folder), contextlib.ExitStack() as resources:
         stop = resources.enter_context(watching_for_stops(max_seconds))
         signs = resources.enter_context(LifeSigns(is_silent=jax.process_index() > 0))

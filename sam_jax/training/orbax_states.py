@@ -15,11 +15,10 @@ from typing import Any
 
 import jax
 import orbax.checkpoint as ocp
-from etils import epath
 
 from sam_jax.distributed import GaveUpError, Meeting
-from sam_jax.storage import BucketPath
-from sam_jax.types import InputError
+from sam_jax.storage import BucketPath, remove_folder, write_text
+from sam_jax.types import InputError, RunError
 
 _MARK = ocp.path.atomicity.COMMIT_SUCCESS_FILE
 _MARK_OF_DAMAGE = "damaged.txt"
@@ -61,18 +60,14 @@ class OrbaxStates:
     """The folder of the states of a run.
 
     Args:
-        folder: The folder, which all processes see.
-
-    Raises:
-        InputError: Orbax cannot write there.
+        folder: The folder, which all processes see, from which `check_place_of_states` returns.
     """
 
     def __init__(self, folder: Path) -> None:
-        check_place_of_states(folder)
         # Orbax tells of every write, and of failures, which it raises as well; gcsfs of what it needs no answer to.
         for name in ("absl", "gcsfs"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        self._folder = epath.Path(os.fspath(folder))
+        self._folder = folder
         self._meeting = Meeting(times=2)  # when all have written, and when it is marked as whole
         processes = ocp.options.MultiprocessingOptions(
             active_processes=set(range(jax.process_count()))
@@ -99,14 +94,15 @@ class OrbaxStates:
         )
 
     def find(self) -> tuple[list[int], list[int]]:
-        """The steps of the states that are whole and not known to be damaged, and of those that were never finished."""
+        """The steps of the states that are whole and not known to be damaged, and of those that were never finished.
+
+        Raises:
+            OSError: The folder cannot be read.
+            RunError: The bucket cannot be reached.
+        """
         whole, unfinished = [], []
-        with self._translating():
-            if not self._folder.exists():
-                return [], []
-            for path in self._folder.iterdir():
-                if not path.name.isdigit() or (path / _MARK_OF_DAMAGE).exists():
-                    continue
+        for path in self._folder.iterdir():
+            if path.name.isdigit() and not (path / _MARK_OF_DAMAGE).exists():
                 (whole if (path / _MARK).exists() else unfinished).append(int(path.name))
         return sorted(whole), sorted(unfinished)
 
@@ -124,7 +120,7 @@ class OrbaxStates:
         self._meeting.begin()
         with self._giving_up(), self._translating():
             self._writer.save(
-                self._folder / str(step),
+                os.fspath(self._folder / str(step)),
                 args=ocp.args.Composite(
                     **{_STATE: ocp.args.StandardSave(state), _ABOUT: ocp.args.JsonSave(about)}
                 ),
@@ -146,6 +142,7 @@ class OrbaxStates:
         Raises:
             DamagedError: Something is missing or changed.
             OSError: It cannot be read.
+            RunError: The bucket cannot be reached.
         """
         return self._read(step, _ABOUT, ocp.args.JsonRestore())
 
@@ -159,6 +156,7 @@ class OrbaxStates:
         Raises:
             DamagedError: Something is missing or changed.
             OSError: It cannot be read.
+            RunError: The bucket cannot be reached.
         """
         return self._read(step, _STATE, ocp.args.StandardRestore(like))
 
@@ -166,37 +164,42 @@ class OrbaxStates:
         """Leave a state aside for good; its files stay until that step is saved again.
 
         Raises:
-            OSError: It cannot be marked.
+            InputError: The folder cannot be written to.
+            RunError: The disk is full or broken, or the bucket cannot be reached.
         """
-        with self._translating():
-            (self._folder / str(step) / _MARK_OF_DAMAGE).write_text(f"{reason}\n")
+        write_text(self._folder / str(step) / _MARK_OF_DAMAGE, f"{reason}\n")
 
     def remove(self, step: int) -> None:
         """Remove a state, as far as that is possible; what may be left of it is no state."""
         path = self._folder / str(step)
-        with contextlib.suppress(OSError), self._translating():
+        with contextlib.suppress(OSError, RunError):
             (path / _MARK).unlink(missing_ok=True)
-            path.rmtree(missing_ok=True)
+            remove_folder(path)
 
     def close(self) -> None:
         """Give back threads; what was begun is written first, as far as it can be."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, jax.errors.JaxRuntimeError):
             self.finish()
         for checkpointer in (self._writer, self._reader):
             checkpointer.close()
 
     def _read(self, step: int, item: str, arguments: Any) -> Any:
-        wanted = ocp.args.Composite(**{item: arguments})
         try:
-            return self._reader.restore(self._folder / str(step), args=wanted)[item]
-        except jax.errors.JaxRuntimeError:  # of devices or other processes, not of files
-            raise
-        except (ValueError, LookupError, TypeError, FileNotFoundError) as error:
-            if _PLACE_OR_NETWORK.search(str(error)):
-                raise _translate(error) from error
-            raise DamagedError(_shorten(error)) from error
-        except Exception as error:
-            raise _translate(error) from error
+            return self._try_to_read(step, item, arguments)
+        except DamagedError:
+            # To gcsfs, what it cannot reach does not exist: so damage has to be seen twice, and the folder in between.
+            list((self._folder / str(step)).iterdir())
+            return self._try_to_read(step, item, arguments)
+
+    def _try_to_read(self, step: int, item: str, arguments: Any) -> Any:
+        path, wanted = os.fspath(self._folder / str(step)), ocp.args.Composite(**{item: arguments})
+        with self._translating():
+            try:
+                return self._reader.restore(path, args=wanted)[item]
+            except (ValueError, LookupError, TypeError, FileNotFoundError) as error:
+                if _PLACE_OR_NETWORK.search(str(error)):
+                    raise
+                raise DamagedError(_shorten(error)) from error
 
     @contextlib.contextmanager
     def _giving_up(self) -> Iterator[None]:
@@ -212,7 +215,7 @@ class OrbaxStates:
         """Turn whatever Orbax, TensorStore and gcsfs raise into the errors of files."""
         try:
             yield
-        except jax.errors.JaxRuntimeError:  # of devices or other processes, not of files
+        except (DamagedError, jax.errors.JaxRuntimeError):  # the latter are not of files
             raise
         except Exception as error:
             if isinstance(error.__cause__, jax.errors.JaxRuntimeError):

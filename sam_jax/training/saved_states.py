@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding
 from sam_jax.data.loader import LoaderState, add_up_positions
 from sam_jax.distributed import broadcast_text, gather_texts
 from sam_jax.storage import explaining, make_folder
+from sam_jax.training.checksums import sum_up
 from sam_jax.training.config import find_differences
 from sam_jax.training.orbax_states import DamagedError, OrbaxStates
 from sam_jax.training.state import TrainState
@@ -25,6 +26,8 @@ Report = Callable[[str], None]
 """A function that shows a user a line of text."""
 
 _OTHER_SETTINGS, _DAMAGED, _UNREADABLE = "other settings", "damaged", "unreadable"
+_ABOUT = {"config", "sums", "position", "seconds"}
+"""Names of what is kept beside the arrays."""
 
 
 class Restored(NamedTuple):
@@ -39,6 +42,13 @@ class Restored(NamedTuple):
     state: TrainState
     position: LoaderState
     seconds: float
+
+
+class _Found(NamedTuple):
+    """A state as it was read: its arrays, and what is kept beside them."""
+
+    leaves: Any
+    about: dict[str, Any]
 
 
 class SavedStates:
@@ -96,19 +106,22 @@ class SavedStates:
         )
         while self._steps:
             step = self._steps[-1]
-            restored, problems = self._agree(lambda step=step: self._read(step, abstract))
+            found, problems = self._agree(lambda step=step: self._read(step, abstract))
             reasons = dict(reversed(problems))
             if _UNREADABLE in reasons:
                 raise RunError(
                     f"cannot read the training state of step {step} in {self._folder}: {reasons[_UNREADABLE]}; "
                     "start again when it can be read"
                 )
+            if not problems and sum_up(found.leaves) != found.about["sums"]:
+                reasons[_DAMAGED] = "what it holds is not what was saved"
             if _DAMAGED in reasons:
                 self._set_aside(step, reasons[_DAMAGED])
             elif _OTHER_SETTINGS in reasons:
                 raise InputError(reasons[_OTHER_SETTINGS])
             else:
-                return restored
+                about = found.about
+                return Restored(_with_key_type(found.leaves), about["position"], about["seconds"])
         return None
 
     def save(
@@ -129,15 +142,17 @@ class SavedStates:
         if step in self._steps:
             return
         positions = [json.loads(text) for text in gather_texts(json.dumps(position))]
+        leaves = _without_key_type(state)
         about = {
             "config": self._config,
+            "sums": sum_up(leaves),
             "position": add_up_positions(positions),
             "seconds": seconds,
         }
 
         def begin() -> None:
             with explaining(self._folder / str(step)):
-                self._states.begin(step, _without_key_type(state), about)
+                self._states.begin(step, leaves, about)
 
         self._pending = step
         self._agree_on_writing(begin)
@@ -188,15 +203,15 @@ class SavedStates:
             raise kind(problems[0][1])
         self._steps = json.loads(broadcast_text(found or "[]"))
 
-    def _read(self, step: int, abstract: Any) -> Restored:
+    def _read(self, step: int, abstract: Any) -> "_Found":
         with _not_taking_for_settings():
             about = self._states.read_about(step)
-        if not isinstance(about, dict) or not {"config", "position", "seconds"} <= set(about):
+        if not isinstance(about, dict) or not _ABOUT.issubset(about):
             raise DamagedError("what belongs to the arrays is missing")
         self._check(step, about["config"])
         with _not_taking_for_settings():
             leaves = self._states.read_state(step, abstract)
-        return Restored(_with_key_type(leaves), about["position"], about["seconds"])
+        return _Found(leaves, about)
 
     def _check(self, step: int, config: dict[str, Any]) -> None:
         if differences := find_differences(config, self._config):

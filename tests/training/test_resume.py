@@ -45,7 +45,9 @@ def stop_at(process, folder, step, number):
 
 
 def saved_states(folder):
-    return sorted(int(mark.parent.name) for mark in (folder / "states").glob("*/commit_success.txt"))
+    return sorted(
+        int(mark.parent.name) for mark in (folder / "states").glob("*/commit_success.txt")
+    )
 
 
 def test_killed_runs_end_like_undisturbed_ones(program, undisturbed, draw, tmp_path):

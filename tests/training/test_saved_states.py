@@ -161,6 +161,29 @@ def test_a_damaged_state_is_left_aside_for_the_one_before(start, kind):
     assert_is_state(start().restore(), 6)
 
 
+def test_a_bit_of_a_large_array_is_damage(tmp_path, monkeypatch):
+    """TensorStore has no checksum of those."""
+    like = make_state(0)
+    noise = jax.random.normal(jax.random.key(0), (64, 1024))
+    monkeypatch.setitem(globals(), "make_state", lambda _: like._replace(params={"noise": noise}))
+    run = Run(tmp_path / "states")
+    run.save(3)
+    run.saved.close()
+    (large,) = (
+        file for file in run.folder.rglob("3/state/**/d/*") if file.stat().st_size > noise.size
+    )
+    content = bytearray(large.read_bytes())
+    content[len(content) // 2] ^= 1
+    large.write_bytes(content)
+    again = Run(run.folder)
+    assert again.restore() is None
+    assert again.said == [
+        "the training state of step 3 is damaged (what it holds is not what was saved): left aside, "
+        "trying the one before"
+    ]
+    again.saved.close()
+
+
 def test_what_cannot_be_read_is_not_damaged(start, monkeypatch):
     start().save(3, 6)
     run = start()

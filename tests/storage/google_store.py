@@ -1,0 +1,83 @@
+"""A server of Google Cloud Storage on this machine: the emulator, and what `obstore` asks that it doesn't know."""
+
+import sys
+import threading
+from http.server import ThreadingHTTPServer
+from xml.sax.saxutils import escape
+
+from gcp_storage_emulator import server
+from gcp_storage_emulator.exceptions import NotFound
+from gcp_storage_emulator.handlers import buckets
+
+BUCKET = "pod"
+
+
+def list_objects(request, response, storage):
+    """The listing of the XML protocol, in one page."""
+    prefix, delimiter = (request.query.get(name, [""])[0] for name in ("prefix", "delimiter"))
+    found, folders = storage.get_file_list(request.params["bucket_name"], prefix, delimiter or None)
+    contents = "".join(
+        f"<Contents><Key>{escape(about['name'])}</Key><LastModified>{about['updated']}</LastModified>"
+        f"<ETag>{about['etag']}</ETag><Size>{about['size']}</Size></Contents>"
+        for about in found
+    )
+    prefixes = "".join(
+        f"<CommonPrefixes><Prefix>{escape(name)}</Prefix></CommonPrefixes>" for name in folders
+    )
+    response["Content-type"] = "application/xml"
+    response.write_file(
+        f"<ListBucketResult><IsTruncated>false</IsTruncated>{contents}{prefixes}</ListBucketResult>".encode(),
+        "application/xml",
+    )
+
+
+def remove_object(request, response, storage):
+    """The removal of the XML protocol."""
+    try:
+        storage.delete_file(request.params["bucket_name"], request.params["object_id"])
+    except NotFound:
+        response.status = server.HTTPStatus.NOT_FOUND
+
+
+class Handler(server.RequestHandler):
+    """Knows HEAD, and says when an object was changed and what its tag is."""
+
+    def do_HEAD(self):
+        body, self.wfile = self.wfile, Headers(self.wfile)
+        server.Router(self).handle(server.GET)
+        self.wfile = body
+
+    def end_headers(self):
+        self.send_header("Last-Modified", self.date_time_string())
+        self.send_header("ETag", '"0"')
+        super().end_headers()
+
+
+class Headers:
+    """Passes on what comes before the first empty line."""
+
+    def __init__(self, stream):
+        self._stream, self._is_over = stream, False
+
+    def write(self, content):
+        if not self._is_over:
+            self._stream.write(content)
+        self._is_over = self._is_over or content.endswith(b"\r\n\r\n")
+
+    def flush(self):
+        self._stream.flush()
+
+
+if __name__ == "__main__":
+    *routes, (pattern, methods) = server.HANDLERS
+    server.HANDLERS = (
+        *routes,
+        (r"^/(?P<bucket_name>[-.\w]+)/?$", {server.GET: list_objects}),
+        (pattern, {**methods, server.DELETE: remove_object}),
+    )
+    storage = server.Storage(use_memory_fs=True)
+    buckets.create_bucket(BUCKET, storage)
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), lambda *request: Handler(storage, *request))
+    print("http://{}:{}".format(*httpd.server_address), flush=True)
+    threading.Thread(target=httpd.serve_forever, daemon=True).start()
+    sys.stdin.read()
