@@ -1,9 +1,8 @@
 """Reading and writing weights: official PyTorch files, Hugging Face's, our own safetensors; and fetching them."""
 
+from sam_jax.checkpoints.contents import SHIPPED, SHIPPED_WEIGHTS
 from sam_jax.checkpoints.downloads import OFFICIAL_FILES, download
 from sam_jax.checkpoints.load import (
-    SHIPPED,
-    SHIPPED_WEIGHTS,
     convert_checkpoint,
     load_checkpoint,
     read_config,

@@ -11,9 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from sam_jax.checkpoints.names import (
+    SAM_NAMES,
+    Naming,
     rearrange,
     rearranged_shape,
-    translate_key,
     translate_path,
 )
 from sam_jax.checkpoints.recognition import (
@@ -57,20 +58,20 @@ def official_shapes(config: SamConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def leaves_to_official(leaves: Tensors) -> dict[str, LazyTensor]:
+def leaves_to_official(leaves: Tensors, names: Naming = SAM_NAMES) -> dict[str, LazyTensor]:
     """Our leaves under official names, in official layouts, in the dtypes they have."""
     state = {}
     for path, leaf in leaves.items():
-        name = translate_path(path)
+        name = names.translate_path(path)
         state[name.key] = _rearranged(leaf, name.path_axes, name.key_axes)
     return state
 
 
-def official_to_leaves(state: Tensors) -> dict[str, LazyTensor]:
+def official_to_leaves(state: Tensors, names: Naming = SAM_NAMES) -> dict[str, LazyTensor]:
     """Tensors under official names as our leaves, in the dtypes they have."""
     leaves = {}
     for key, tensor in state.items():
-        name = translate_key(key)
+        name = names.translate_key(key)
         leaves[name.path] = _rearranged(tensor, name.key_axes, name.path_axes)
     return leaves
 
@@ -161,13 +162,13 @@ def _check_encoder(source: str | os.PathLike, shapes: Shapes, config: SamConfig)
 
 
 def check_tensors(
-    source: str | os.PathLike, config: SamConfig, tensors: Tensors, expected: Shapes
+    source: str | os.PathLike, model: str, tensors: Tensors, expected: Shapes
 ) -> dict[str, LazyTensor]:
     """The tensors, after a comparison of their names, shapes and dtypes; each is checked for NaN when it is read.
 
     Args:
         source: File of the weights, for messages.
-        config: The model that the weights have to fit, for messages.
+        model: Name of the model that the weights have to fit, for messages.
         tensors: Tensors by name.
         expected: Shapes by name.
 
@@ -193,13 +194,13 @@ def check_tensors(
         ],
     }
     if any(problems.values()):
-        raise _misfit(source, config, problems)
+        raise _misfit(source, model, problems)
 
     def read(name: str) -> np.ndarray:
         array = np.asarray(tensors[name])
         if not _is_finite(array):
             broken = [other for other in expected if not _is_finite(np.asarray(tensors[other]))]
-            raise _misfit(source, config, {"with NaN or infinity": broken})
+            raise _misfit(source, model, {"with NaN or infinity": broken})
         return array
 
     return {
@@ -209,10 +210,10 @@ def check_tensors(
 
 
 def _misfit(
-    source: str | os.PathLike, config: SamConfig, problems: Mapping[str, list[str]]
+    source: str | os.PathLike, model: str, problems: Mapping[str, list[str]]
 ) -> CheckpointError:
     told = [f"{len(names)} {kind} ({_list(names)})" for kind, names in problems.items() if names]
-    return CheckpointError(f"{source} does not fit {name_variant(config)}: {', '.join(told)}")
+    return CheckpointError(f"{source} does not fit {model}: {', '.join(told)}")
 
 
 def _compare(shapes: Shapes, expected: Shapes) -> tuple[list[str], list[str], list[str]]:

@@ -41,18 +41,12 @@ ENCODER = "vision_encoder."
 
 
 def read_folder(folder: Path) -> tuple[dict[str, LazyTensor], dict[str, Any]]:
-    """Tensors by the names they have there, and config.json.
+    """Tensors by the names they have there, and config.json, of any model.
 
     Raises:
-        CheckpointError: The folder holds no `SamModel`, a file is absent or damaged, or the model makes a choice that
-            no official model makes.
+        CheckpointError: A file is absent or damaged.
     """
     description = _read_json(folder / "config.json")
-    if description.get("model_type") != "sam":
-        raise CheckpointError(
-            f"{folder} holds a model of type {description.get('model_type')!r}, not 'sam'"
-        )
-    _check_choices(folder, description)
     tensors: dict[str, LazyTensor] = {}
     for file in _find_files(folder):
         is_safetensors = file.suffix == ".safetensors"
@@ -73,6 +67,19 @@ def read_config_beside(path: Path) -> dict[str, Any] | None:
         return None
     _check_choices(path.parent, description)
     return description
+
+
+def check_description(folder: Path, description: dict[str, Any]) -> None:
+    """Check that a folder's config.json is that of a `SamModel` which can be built here.
+
+    Raises:
+        CheckpointError: It is that of another model, or makes a choice that no official model makes.
+    """
+    if description.get("model_type") != "sam":
+        raise CheckpointError(
+            f"{folder} holds a model of type {description.get('model_type')!r}, not 'sam'"
+        )
+    _check_choices(folder, description)
 
 
 def _check_choices(folder: Path, description: dict[str, Any]) -> None:

@@ -1,33 +1,22 @@
 """Reading and writing whole models, whatever the file's format."""
 
 import os
-import tarfile
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
 from sam_jax.checkpoints import conversion, hugging_face
-from sam_jax.checkpoints.safetensors_file import (
-    describe,
-    read_description,
-    read_safetensors,
-    write_safetensors,
-)
-from sam_jax.checkpoints.selection import Origin, select
+from sam_jax.checkpoints.contents import Contents, read_contents
+from sam_jax.checkpoints.recognition import name_variant
+from sam_jax.checkpoints.safetensors_file import describe, write_safetensors
+from sam_jax.checkpoints.selection import Origin
 from sam_jax.checkpoints.tensors import Tensors
-from sam_jax.checkpoints.torch_file import START_BYTES, ZIP_MAGIC, is_old_file, open_pth, write_pth
+from sam_jax.checkpoints.torch_file import write_pth
 from sam_jax.models import SamConfig
-from sam_jax.storage import exists, locate, to_local
+from sam_jax.storage import locate
 from sam_jax.types import CheckpointError, InputError, Variables
-
-SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny.safetensors"
-"""What comes with this package; MODEL_CARD.md beside it says how it was made and what it is good for."""
-
-SHIPPED = "default"
-"""The name of the weights that come with this package, wherever a checkpoint is named."""
 
 
 def load_checkpoint(
@@ -76,7 +65,7 @@ def read_origin(path: str | os.PathLike) -> Origin:
     Raises:
         CheckpointError: The file is damaged, or no file of tensors.
     """
-    return _read(locate(path)).origin
+    return read_contents(locate(path)).origin
 
 
 def save_checkpoint(path: str | os.PathLike, config: SamConfig, variables: Variables) -> None:
@@ -96,7 +85,9 @@ def save_checkpoint(path: str | os.PathLike, config: SamConfig, variables: Varia
     """
     _check_format(locate(path), config)
     leaves = conversion.flatten(variables)
-    leaves = conversion.check_tensors(path, config, leaves, conversion.leaf_shapes(config))
+    leaves = conversion.check_tensors(
+        path, name_variant(config), leaves, conversion.leaf_shapes(config)
+    )
     _write(locate(path), config, leaves)
 
 
@@ -118,29 +109,11 @@ def convert_checkpoint(
     return config
 
 
-class _Contents(NamedTuple):
-    """What a file holds.
-
-    Attributes:
-        tensors: Tensors by official names, or by our paths.
-        ours: Whether the names are our paths.
-        stored: The model, as our own files tell it.
-        description: Content of config.json in a Hugging Face folder.
-        origin: What was taken from the file, and what was not.
-    """
-
-    tensors: Tensors
-    ours: bool = False
-    stored: SamConfig | None = None
-    description: dict[str, Any] | None = None
-    origin: Origin = Origin()
-
-
 def _open(
     path: Path, image_size: int | tuple[int, int] | None, config: SamConfig | None
 ) -> tuple[SamConfig, Tensors]:
     """Leaves that still lie in the file; each is checked when it is read, which is once."""
-    contents = _read(path)
+    contents = read_contents(path)
     if contents.stored is None:
         fitting, leaves = _recognise(path, contents, config)
     else:
@@ -148,7 +121,7 @@ def _open(
         fitting = contents.stored if config is None else config.with_image_size(size)
         conversion.check_depths(path, contents.tensors, fitting)
         leaves = conversion.check_tensors(
-            path, fitting, contents.tensors, conversion.leaf_shapes(fitting)
+            path, name_variant(fitting), contents.tensors, conversion.leaf_shapes(fitting)
         )
     leaves = conversion.cast(leaves, "float32")
     if image_size is None:
@@ -160,7 +133,7 @@ def _open(
 
 
 def _recognise(
-    path: Path, contents: _Contents, config: SamConfig | None
+    path: Path, contents: Contents, config: SamConfig | None
 ) -> tuple[SamConfig, Tensors]:
     """The model of a file that doesn't tell it, and its leaves."""
     if config is not None and config.fine is not None:
@@ -174,69 +147,13 @@ def _recognise(
         fitting = hugging_face.complete_config(path, fitting, contents.description)
     if contents.ours:
         expected = conversion.leaf_shapes(fitting)
-        return fitting, conversion.check_tensors(path, fitting, contents.tensors, expected)
-    state = conversion.check_tensors(path, fitting, state, conversion.official_shapes(fitting))
-    return fitting, conversion.official_to_leaves(state)
-
-
-def _read(path: Path) -> _Contents:
-    path = SHIPPED_WEIGHTS if str(path) == SHIPPED else path
-    try:
-        path = to_local(path)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    if not exists(path):
-        raise CheckpointError(f"no such file: {path}")
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise CheckpointError(
-                f"{path} is a folder without config.json; name the checkpoint file inside it"
-            )
-        file_tensors, description = hugging_face.read_folder(path)
-        return _choose(path, file_tensors, description=description)
-    if not path.is_file():
-        raise CheckpointError(f"{path} is a pipe or a device, not a file")
-    try:
-        with path.open("rb") as file:
-            start = file.read(START_BYTES)
-    except OSError as error:
-        raise CheckpointError(f"cannot read {path}: {error.strerror}") from error
-    if not start:
-        raise CheckpointError(f"{path} is empty")
-    if start.startswith(ZIP_MAGIC) or is_old_file(start):
-        return _choose(path, *open_pth(path))
-    if start[8:9] == b"{":
-        return _read_safetensors(path)
-    if tarfile.is_tarfile(path):
-        raise CheckpointError(
-            f"{path} is a tar archive, as PyTorch wrote before 0.1.10; load it in an old PyTorch and save it again"
+        return fitting, conversion.check_tensors(
+            path, name_variant(fitting), contents.tensors, expected
         )
-    raise CheckpointError(
-        f"{path} is not a checkpoint: neither a PyTorch file (.pth) nor safetensors"
+    state = conversion.check_tensors(
+        path, name_variant(fitting), state, conversion.official_shapes(fitting)
     )
-
-
-def _read_safetensors(path: Path) -> _Contents:
-    tensors, metadata = read_safetensors(path)
-    stored = read_description(path, metadata)
-    if stored or any(name.startswith("params/") for name in tensors):
-        return _Contents(tensors, ours=True, stored=stored)
-    return _choose(path, tensors)
-
-
-def _choose(
-    path: Path,
-    tensors: Tensors,
-    others: Iterable[str] = (),
-    description: dict[str, Any] | None = None,
-) -> _Contents:
-    """The Segment Anything among the tensors of a file that isn't ours."""
-    chosen, origin = select(tensors, others)
-    if any(name.startswith(hugging_face.ENCODER) for name in chosen):
-        chosen = hugging_face.rename(path, chosen)
-        if description is None:
-            description = hugging_face.read_config_beside(path)
-    return _Contents(chosen, description=description, origin=origin)
+    return fitting, conversion.official_to_leaves(state)
 
 
 def _check_format(path: Path, config: SamConfig) -> None:

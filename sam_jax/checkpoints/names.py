@@ -1,12 +1,12 @@
 """How the same tensor is called and laid out here, in official PyTorch files, and in Hugging Face's.
 
-`OFFICIAL` is the whole translation between our paths and official keys; `HUGGING_FACE` renames Hugging Face's keys to
-official ones, whose layouts they share. In a row, `*` stands for the same text on both sides, without separators, and
-`**` for any rest.
+`OFFICIAL` is the whole translation between our paths and official keys, and `MAE` that of the masked autoencoder;
+`HUGGING_FACE` renames Hugging Face's keys to official ones, whose layouts they share. In a row, `*` stands for the same
+text on both sides, without separators, and `**` for any rest.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ LEAVES = {
     "embedding": {"": ("d", "weight", "1d")},
     "embeddings": {"": ("td", "weight", "td")},
     "table": {"": ("td", "", "td")},
+    "token": {"": ("d", "", "11d")},
+    "positions": {"": ("td", "", "1td")},
     "grid": {"": ("hwd", "", "1hwd")},
 }
 """For each kind of module, our leaf and its axes, torch's parameter and its axes; 1 is an axis that one side lacks."""
@@ -75,6 +77,34 @@ OFFICIAL = {
     ),
 }
 
+_BLOCKS = (
+    ("norm*", "norm*", "norm"),
+    ("attn/qkv", "attn.qkv", "linear"),
+    ("attn/proj", "attn.proj", "linear"),
+    ("mlp/lin*", "mlp.fc*", "linear"),
+)
+MAE = {
+    "params/encoder": (
+        ("cls_token", "cls_token", "token"),
+        ("patch_embed", "patch_embed.proj", "conv"),
+        *((f"blocks_*/{ours}", f"blocks.*.{public}", kind) for ours, public, kind in _BLOCKS),
+        ("norm", "norm", "norm"),
+    ),
+    "params/decoder": (
+        ("embed", "decoder_embed", "linear"),
+        ("mask_token", "mask_token", "token"),
+        *(
+            (f"blocks_*/{ours}", f"decoder_blocks.*.{public}", kind)
+            for ours, public, kind in _BLOCKS
+        ),
+        ("norm", "decoder_norm", "norm"),
+        ("pred", "decoder_pred", "linear"),
+    ),
+    "constants/encoder": (("pos_embed", "pos_embed", "positions"),),
+    "constants/decoder": (("pos_embed", "decoder_pos_embed", "positions"),),
+}
+"""The masked autoencoder's rows; public names have nothing before them."""
+
 _GAUSSIAN = "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
 _HEAD = "mask_decoder.iou_prediction_head"
 _HYPERNETWORK = "mask_decoder.output_hypernetworks_mlps.*"
@@ -120,22 +150,48 @@ class Translation(NamedTuple):
     key_axes: str
 
 
-@cache
-def translate_path(path: str) -> Translation:
-    """The official key for one of our paths; exactly one row names it."""
-    return _only([rule.fill(path, rule.path) for rule in _rules()], path)
+class Naming:
+    """A table of rows, read in both directions.
 
+    Args:
+        sections: Rows by the section of our tree that they are of, as in `OFFICIAL`.
+        has_prefix: Whether official keys begin with the name of their section.
+    """
 
-@cache
-def translate_key(key: str) -> Translation:
-    """Our path for an official key; exactly one row names it."""
-    return _only([rule.fill(key, rule.key) for rule in _rules()], key)
+    def __init__(
+        self, sections: Mapping[str, Iterable[tuple[str, str, str]]], *, has_prefix: bool
+    ) -> None:
+        self._rules = tuple(
+            _Rule(
+                "/".join(filter(None, (section, ours, leaf))),
+                path_axes,
+                ".".join(filter(None, (section.split("/")[1] * has_prefix, official, parameter))),
+                key_axes,
+            )
+            for section, rows in sections.items()
+            for ours, official, kind in rows
+            for leaf, (path_axes, parameter, key_axes) in LEAVES[kind].items()
+        )
+        self._paths: dict[str, Translation] = {}
+        self._keys: dict[str, Translation] = {}
+
+    def translate_path(self, path: str) -> Translation:
+        """The official key for one of our paths; exactly one row names it."""
+        if path not in self._paths:
+            self._paths[path] = _only([rule.fill(path, rule.path) for rule in self._rules], path)
+        return self._paths[path]
+
+    def translate_key(self, key: str) -> Translation:
+        """Our path for an official key; exactly one row names it."""
+        if key not in self._keys:
+            self._keys[key] = _only([rule.fill(key, rule.key) for rule in self._rules], key)
+        return self._keys[key]
 
 
 def _only(found: list[Translation | None], name: str) -> Translation:
     matches = [translation for translation in found if translation]
     if len(matches) != 1:
-        raise KeyError(f"{len(matches)} rows of OFFICIAL name {name}")
+        raise KeyError(f"{len(matches)} rows name {name}")
     return matches[0]
 
 
@@ -151,19 +207,20 @@ class _Rule(Translation):
         )
 
 
-@cache
-def _rules() -> tuple[_Rule, ...]:
-    return tuple(
-        _Rule(
-            "/".join(filter(None, (section, ours, leaf))),
-            path_axes,
-            ".".join(filter(None, (section.split("/")[1], official, parameter))),
-            key_axes,
-        )
-        for section, rows in OFFICIAL.items()
-        for ours, official, kind in rows
-        for leaf, (path_axes, parameter, key_axes) in LEAVES[kind].items()
-    )
+SAM_NAMES = Naming(OFFICIAL, has_prefix=True)
+"""Official Segment Anything."""
+MAE_NAMES = Naming(MAE, has_prefix=False)
+"""The public masked autoencoder."""
+
+
+def translate_path(path: str) -> Translation:
+    """The official key for one of our paths."""
+    return SAM_NAMES.translate_path(path)
+
+
+def translate_key(key: str) -> Translation:
+    """Our path for an official key."""
+    return SAM_NAMES.translate_key(key)
 
 
 @cache
@@ -181,7 +238,7 @@ def official_names(hugging_face: Iterable[str]) -> dict[str, str]:
     keys = list(hugging_face)
     inner = sum(key.startswith(f"{_HEAD}.layers.") for key in keys) // 2
     rows = _hugging_face_rows(inner)
-    return {key: _rename(key, rows) for key in keys}
+    return {key: rename(key, rows) for key in keys}
 
 
 def hugging_face_names(official: Iterable[str]) -> dict[str, str]:
@@ -189,7 +246,7 @@ def hugging_face_names(official: Iterable[str]) -> dict[str, str]:
     keys = list(official)
     inner = sum(key.startswith(f"{_HEAD}.layers.") for key in keys) // 2 - 2
     rows = [(ours, theirs) for theirs, ours in _hugging_face_rows(inner)]
-    return {key: _rename(key, rows) for key in keys}
+    return {key: rename(key, rows) for key in keys}
 
 
 def _hugging_face_rows(inner: int) -> list[tuple[str, str]]:
@@ -202,7 +259,8 @@ def _hugging_face_rows(inner: int) -> list[tuple[str, str]]:
     ]
 
 
-def _rename(key: str, rows: Iterable[tuple[str, str]]) -> str:
+def rename(key: str, rows: Iterable[tuple[str, str]]) -> str:
+    """The name that the first fitting row, of an old and a new pattern, gives; the same where none fits."""
     for old, new in rows:
         if match := _pattern(old).fullmatch(key):
             return _fill(new, match)

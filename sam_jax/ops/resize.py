@@ -1,4 +1,4 @@
-"""Bilinear resizing as PyTorch's `interpolate(mode="bilinear", align_corners=False)` does it: without antialias.
+"""Resizing as PyTorch's `interpolate(align_corners=False)` does it: without antialias, bilinear or bicubic.
 
 `jax.image.resize` antialiases when it shrinks; SAM's masks and positional tables are resized without. Resizing is
 linear and separable, so it is a matrix for each axis, and two steps in a row are one matrix.
@@ -25,6 +25,24 @@ def bilinear_matrix(size_in: int, size_out: int) -> Float[np.ndarray, "out in"]:
     rows = np.arange(size_out)
     np.add.at(matrix, (rows, lower), 1 - fraction)
     np.add.at(matrix, (rows, upper), fraction)
+    return matrix.astype(np.float32)
+
+
+def cubic_matrix(size_in: int, size_out: int) -> Float[np.ndarray, "out in"]:
+    """The matrix that resizes a vector of `size_in` samples as PyTorch's `mode="bicubic"` does.
+
+    Source: [Keys 1981](https://doi.org/10.1109/TASSP.1981.1163711), with -0.75 for the free parameter.
+    """
+    centres = (np.arange(size_out) + 0.5) * (size_in / size_out) - 0.5
+    lower = np.floor(centres).astype(int)
+    rows = np.arange(size_out)
+    matrix = np.zeros((size_out, size_in))
+    for neighbour in (-1, 0, 1, 2):
+        distance = np.abs(centres - lower - neighbour)
+        near = (1.25 * distance - 2.25) * distance**2 + 1
+        far = -0.75 * (((distance - 5) * distance + 8) * distance - 4)
+        weights = np.where(distance <= 1, near, far)
+        np.add.at(matrix, (rows, np.clip(lower + neighbour, 0, size_in - 1)), weights)
     return matrix.astype(np.float32)
 
 

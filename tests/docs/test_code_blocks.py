@@ -97,7 +97,7 @@ def workshop(official_home, tmp_path, monkeypatch):
         lambda path, name: hashlib.sha256(path.read_bytes()).digest() == digest,
     )
     monkeypatch.setattr(
-        "sam_jax.checkpoints.load.SHIPPED_WEIGHTS", official.with_suffix(".safetensors")
+        "sam_jax.checkpoints.contents.SHIPPED_WEIGHTS", official.with_suffix(".safetensors")
     )
     first = jax.devices()[:1]  # each device more would compile programs of its own
     for name, answer in {"devices": first, "local_devices": first, "device_count": 1}.items():

@@ -4,7 +4,13 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from sam_jax.ops.resize import bilinear_matrix, fit_size, plan_mask_resize, resize_masks
+from sam_jax.ops.resize import (
+    bilinear_matrix,
+    cubic_matrix,
+    fit_size,
+    plan_mask_resize,
+    resize_masks,
+)
 from sam_jax.types import InputError
 
 
@@ -15,6 +21,15 @@ def test_bilinear_matrix_is_torchs_interpolation(size_in, size_out):
     np.testing.assert_allclose(
         values[0] @ bilinear_matrix(size_in, size_out).T, reference[0], atol=1e-5
     )
+
+
+@pytest.mark.parametrize("sizes_in", [(14, 14), (3, 8), (1, 2)])
+@pytest.mark.parametrize("sizes_out", [(64, 64), (5, 7), (2, 16)])
+def test_cubic_matrices_are_torchs_interpolation(sizes_in, sizes_out):
+    values = np.random.default_rng(0).standard_normal((1, 3, *sizes_in), np.float32)
+    reference = interpolate(torch.tensor(values), sizes_out, mode="bicubic", align_corners=False)
+    down, across = (cubic_matrix(*sides) for sides in zip(sizes_in, sizes_out, strict=True))
+    np.testing.assert_allclose(down @ values[0] @ across.T, reference[0], atol=1e-5)
 
 
 @pytest.mark.parametrize(
