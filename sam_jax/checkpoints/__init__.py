@@ -2,6 +2,7 @@
 
 from sam_jax.checkpoints.contents import SHIPPED, SHIPPED_WEIGHTS
 from sam_jax.checkpoints.downloads import OFFICIAL_FILES, download
+from sam_jax.checkpoints.first_weights import Account, load_first_weights
 from sam_jax.checkpoints.load import (
     convert_checkpoint,
     load_checkpoint,
@@ -9,6 +10,7 @@ from sam_jax.checkpoints.load import (
     read_origin,
     save_checkpoint,
 )
+from sam_jax.checkpoints.mae import load_mae, save_mae
 from sam_jax.checkpoints.recognition import name_variant
 from sam_jax.checkpoints.torch_file import read_pth, write_pth
 
@@ -16,13 +18,17 @@ __all__ = [
     "OFFICIAL_FILES",
     "SHIPPED",
     "SHIPPED_WEIGHTS",
+    "Account",
     "convert_checkpoint",
     "download",
     "load_checkpoint",
+    "load_first_weights",
+    "load_mae",
     "name_variant",
     "read_config",
     "read_origin",
     "read_pth",
     "save_checkpoint",
+    "save_mae",
     "write_pth",
 ]

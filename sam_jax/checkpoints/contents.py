@@ -11,6 +11,7 @@ from sam_jax.checkpoints.safetensors_file import read_description, read_safetens
 from sam_jax.checkpoints.selection import Origin, select
 from sam_jax.checkpoints.tensors import Tensors
 from sam_jax.checkpoints.torch_file import START_BYTES, ZIP_MAGIC, is_old_file, open_pth
+from sam_jax.checkpoints.vit import find_vit, refuse_as_sam
 from sam_jax.models import SamConfig
 from sam_jax.storage import exists, to_local
 from sam_jax.types import CheckpointError
@@ -119,6 +120,8 @@ def find_sam(path: Path, stored: Stored) -> Contents:
         CheckpointError: A Hugging Face folder is of another model, or makes a choice that no official model makes.
     """
     if stored.description is not None:
+        if vit := find_vit(stored.tensors):
+            raise refuse_as_sam(path, vit)
         hugging_face.check_description(path, stored.description)
     config = read_description(path, stored.metadata)
     if config or any(name.startswith("params/") for name in stored.tensors):

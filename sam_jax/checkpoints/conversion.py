@@ -26,6 +26,7 @@ from sam_jax.checkpoints.recognition import (
     read_patch_size,
 )
 from sam_jax.checkpoints.tensors import LazyTensor, Tensor, Tensors
+from sam_jax.checkpoints.vit import find_vit, refuse_as_sam
 from sam_jax.models import SamConfig, abstract_variables
 from sam_jax.models.config import PATCH_SIZE
 from sam_jax.ops.resize import bilinear_matrix
@@ -111,6 +112,8 @@ def find_config(source: str | os.PathLike, state: Tensors, config: SamConfig | N
         raise CheckpointError(
             f"{source} holds {relative}, a relative of Segment Anything, which is not supported"
         )
+    if vit := find_vit(state):
+        raise refuse_as_sam(source, vit)
     if not any(key.startswith("image_encoder.") for key in shapes):
         raise CheckpointError(
             f"{source} is not a Segment Anything checkpoint: no key starts with image_encoder. "

@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from sam_jax.checkpoints.tensors import LazyTensor, Tensors
-from sam_jax.models import SamConfig
+from sam_jax.models import MaeConfig, SamConfig
 from sam_jax.storage import atomic_file
 from sam_jax.types import CheckpointError, InputError
 
@@ -36,6 +36,7 @@ DTYPES = {
     "BOOL": np.dtype("?"),
 }
 _FORMAT = "sam_jax"
+_MAE = "masked_autoencoder"
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, LazyTensor], dict[str, str]]:
@@ -106,8 +107,26 @@ def read_description(path: str | os.PathLike, metadata: Mapping[str, str]) -> Sa
     """
     if metadata.get("format") != _FORMAT:
         return None
+    return _read_config(path, SamConfig, metadata.get("config"))
+
+
+def describe_mae(config: MaeConfig) -> dict[str, str]:
+    """Metadata of a masked autoencoder, whose file is otherwise like anyone's."""
+    return {"format": "pt", _MAE: json.dumps(dataclasses.asdict(config))}
+
+
+def read_mae_description(path: str | os.PathLike, metadata: Mapping[str, str]) -> MaeConfig | None:
+    """The sizes that `describe_mae` stored; None in a file that isn't ours.
+
+    Raises:
+        CheckpointError: The stored sizes are impossible, or a later version wrote more of them than are known here.
+    """
+    return _read_config(path, MaeConfig, metadata[_MAE]) if _MAE in metadata else None
+
+
+def _read_config(path: str | os.PathLike, kind: Any, text: str | None) -> Any:
     try:
-        return _parse(SamConfig, json.loads(metadata["config"]))
+        return _parse(kind, json.loads(text or ""))
     except InputError as error:
         raise CheckpointError(f"{path}: its stored configuration is wrong: {error}") from error
     except (KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:

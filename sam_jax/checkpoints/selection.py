@@ -47,7 +47,7 @@ def select(tensors: Tensors, others: Iterable[str] = ()) -> tuple[dict[str, Tens
         str, tuple[str, str]
     ] = {}  # names in the file: prefix and the rest, without wrappers
     for name in tensors:
-        if match := _NAME.fullmatch(_unwrap(name)):
+        if match := _NAME.fullmatch(unwrap(name)):
             found[name] = match[1], match[2].replace("/", ".")
     counts = Counter(prefix for prefix, _ in found.values())
     if not counts:
@@ -57,21 +57,22 @@ def select(tensors: Tensors, others: Iterable[str] = ()) -> tuple[dict[str, Tens
     for name, tensor in tensors.items():
         within, rest = found.get(name, (None, ""))
         if within is None and _is_beside(name, prefix):
-            within, rest = prefix, _unwrap(name).removeprefix(prefix)
+            within, rest = prefix, unwrap(name).removeprefix(prefix)
         if within == prefix and rest not in taken and not _HARMLESS.fullmatch(rest):
             taken[rest] = tensor
         else:
             left.append(name)
-    return taken, Origin(_raw_prefix(found, prefix), (*_summarise(left, prefix), *others))
+    return taken, Origin(_raw_prefix(found, prefix), (*summarise_names(left, prefix), *others))
 
 
 def _is_beside(name: str, prefix: str) -> bool:
     """Whether a tensor lies in the dictionary, and under the prefix, of the model's tensors."""
-    unwrapped = _unwrap(name)
+    unwrapped = unwrap(name)
     return unwrapped.startswith(prefix) and "/" not in unwrapped.removeprefix(prefix)
 
 
-def _unwrap(name: str) -> str:
+def unwrap(name: str) -> str:
+    """The name without what `torch.compile` and PyTorch's ways of running in parallel put into it."""
     folder, slash, key = name.rpartition("/")
     return folder + slash + ".".join(part for part in key.split(".") if part not in _WRAPPERS)
 
@@ -83,12 +84,12 @@ def _raw_prefix(found: dict[str, tuple[str, str]], prefix: str) -> str:
     return match[1] if match else prefix
 
 
-def _summarise(names: list[str], prefix: str) -> list[str]:
+def summarise_names(names: Iterable[str], prefix: str) -> list[str]:
     """The tensors that were left out, told by what they have in common."""
     folder = prefix[: prefix.rfind("/") + 1]
     told = []
     for name in names:
-        start = next((start for start in (prefix, folder) if _unwrap(name).startswith(start)), "")
-        first = re.split(r"[./]", _unwrap(name).removeprefix(start), maxsplit=1)[0]
+        start = next((start for start in (prefix, folder) if unwrap(name).startswith(start)), "")
+        first = re.split(r"[./]", unwrap(name).removeprefix(start), maxsplit=1)[0]
         told.append(first if start == prefix else start + first)
     return list(dict.fromkeys(told))

@@ -228,10 +228,15 @@ def _find_values(member: zipfile.ZipInfo, mapped: mmap.mmap) -> int:
     return start
 
 
-def write_pth(path: str | os.PathLike, tensors: Tensors) -> None:
+def write_pth(path: str | os.PathLike, tensors: Tensors, *, under: str | None = None) -> None:
     """Write a state dict that `torch.load(path, weights_only=True)` reads; one tensor is in memory at a time.
 
     The file appears when it is complete; until then `path` is what it was.
+
+    Args:
+        path: File to write.
+        tensors: Tensors by name.
+        under: Key of the state dict in a dictionary around it, or None for none.
 
     Raises:
         CheckpointError: PyTorch has no such dtype.
@@ -250,7 +255,7 @@ def write_pth(path: str | os.PathLike, tensors: Tensors) -> None:
         for index, (name, tensor) in enumerate(tensors.items())
     ]
     with atomic_file(path, is_durable=True) as file, zipfile.ZipFile(file, "w") as archive:
-        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), serialize(records))
+        archive.writestr(zipfile.ZipInfo("archive/data.pkl"), serialize(records, under))
         archive.writestr(zipfile.ZipInfo("archive/byteorder"), b"little")
         for index, tensor in enumerate(tensors.values()):
             member = zipfile.ZipInfo(f"archive/data/{index}")

@@ -211,10 +211,16 @@ def parse_with_itemsizes(stream: bytes | BufferedReader) -> tuple[Any, dict[str,
     return make_foreign(value) if isinstance(value, Name) else value, machine.itemsizes
 
 
-def serialize(records: Iterable[tuple[str, TensorRecord]]) -> bytes:
-    """The pickle of a state dict, as `torch.save` writes it."""
+def serialize(records: Iterable[tuple[str, TensorRecord]], under: str | None = None) -> bytes:
+    """The pickle of a state dict, as `torch.save` writes it.
+
+    Args:
+        records: Names of tensors, and where their values lie.
+        under: Key of the state dict in a dictionary around it, or None for none.
+    """
     names = {dtype: name for name, dtype in STORAGE_DTYPES.items()}
-    parts = [b"\x80\x02", b"ccollections\nOrderedDict\n)R("]
+    parts = [b"\x80\x02", b"" if under is None else b"}" + _text(under)]
+    parts.append(b"ccollections\nOrderedDict\n)R(")
     for name, record in records:
         module, storage = names[record.dtype].split(".")
         parts += [
@@ -231,7 +237,7 @@ def serialize(records: Iterable[tuple[str, TensorRecord]]) -> bytes:
             _numbers(record.strides),
             b"\x89ccollections\nOrderedDict\n)RtR",
         ]
-    return b"".join([*parts, b"u."])
+    return b"".join([*parts, b"u." if under is None else b"us."])
 
 
 def _text(value: str) -> bytes:

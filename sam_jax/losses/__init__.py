@@ -11,6 +11,7 @@ from sam_jax.losses.points import (
     sample_bilinear,
     sample_uncertain_points,
 )
+from sam_jax.losses.reconstruction import normalise_patches, patch_squared_error
 
 __all__ = [
     "DICE_WEIGHT",
@@ -24,6 +25,8 @@ __all__ = [
     "macro_dice",
     "micro_dice",
     "multiclass_focal",
+    "normalise_patches",
+    "patch_squared_error",
     "point_losses",
     "sam_mask_loss",
     "sample_bilinear",

@@ -11,7 +11,19 @@ from sam_jax.models.config import (
     SamConfig,
 )
 from sam_jax.models.image_encoder import ImageEncoderConfig
-from sam_jax.models.initialisation import init_variables
+from sam_jax.models.initialisation import init_mae, init_variables
+from sam_jax.models.mae import (
+    MAE_TINY,
+    MAE_VIT_B,
+    MAE_VIT_H,
+    MAE_VIT_L,
+    MaeConfig,
+    MaskedAutoencoder,
+    Reconstruction,
+    TransformerConfig,
+    abstract_mae,
+    reconstruct,
+)
 from sam_jax.models.mask_decoder import MaskDecoderConfig
 from sam_jax.models.model import (
     Model,
@@ -25,6 +37,10 @@ from sam_jax.models.prompt_encoder import PromptEncoderConfig
 from sam_jax.models.sam import Sam
 
 __all__ = [
+    "MAE_TINY",
+    "MAE_VIT_B",
+    "MAE_VIT_H",
+    "MAE_VIT_L",
     "ON_ACCELERATOR",
     "ON_CPU",
     "TINY",
@@ -35,17 +51,24 @@ __all__ = [
     "Compute",
     "FineConfig",
     "ImageEncoderConfig",
+    "MaeConfig",
     "MaskDecoderConfig",
+    "MaskedAutoencoder",
     "Model",
     "PromptEncoderConfig",
+    "Reconstruction",
     "Sam",
     "SamConfig",
+    "TransformerConfig",
+    "abstract_mae",
     "abstract_variables",
     "decode_masks",
     "default_compute",
     "encode_image",
     "encode_prompts",
+    "init_mae",
     "init_variables",
     "make_sam",
+    "reconstruct",
     "suit",
 ]

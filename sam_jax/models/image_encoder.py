@@ -4,6 +4,7 @@ Source: [Segment Anything](https://arxiv.org/abs/2304.02643), section 3 and appe
 [ViTDet](https://arxiv.org/abs/2203.16527).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import flax.linen as nn
@@ -136,9 +137,13 @@ class Block(nn.Module):
     def setup(self) -> None:
         config, dtype = self.config, self.compute.jax_dtype
         self.norm1 = LayerNorm(NORM_EPSILON, dtype)
-        self.attn = RelativeAttention(config, self.compute, self.is_global)
+        self.attn = self.make_attention()
         self.norm2 = LayerNorm(NORM_EPSILON, dtype)
         self.mlp = TwoLayerMLP(int(config.width * config.mlp_ratio), gelu, dtype)
+
+    def make_attention(self) -> nn.Module:
+        """The layer that mixes tokens."""
+        return RelativeAttention(self.config, self.compute, self.is_global)
 
     def __call__(
         self, x: Float[Array, "b gh gw d"], branches: Float[Array, "b 2"] | None = None
@@ -230,7 +235,11 @@ class ImageEncoder(nn.Module):
         """From tokens with positions to image embeddings: the blocks and the neck; `branches` as for a call."""
         for run in self._runs():
             if self.compute.scan_blocks and len(run) > 1 and not self.is_initializing():
-                x = self._scan(run, x, None if branches is None else branches[np.array(run)])
+                x = scan_blocks(
+                    [self.blocks[index] for index in run],
+                    x,
+                    None if branches is None else branches[np.array(run)],
+                )
             else:
                 for index in run:
                     x = self.blocks[index](x, None if branches is None else branches[index])
@@ -250,21 +259,25 @@ class ImageEncoder(nn.Module):
                 runs[-1].append(index)
         return runs
 
-    def _scan(
-        self,
-        run: list[int],
-        x: Float[Array, "b gh gw d"],
-        branches: Float[Array, "run b 2"] | None,
-    ) -> Float[Array, "b gh gw d"]:
-        """The blocks of a run as one loop over their stacked parameters; the stored tree stays one entry a block."""
-        unbound = [self.blocks[index].unbind() for index in run]
-        stacked = jax.tree.map(
-            lambda *leaves: jnp.stack(leaves), *[leaves for _, leaves in unbound]
-        )
-        block = unbound[0][0]
 
-        def step(x: Array, inputs: tuple[dict, Array | None]) -> tuple[Array, None]:
-            variables, factors = inputs
-            return block.apply(variables, x, factors), None  # pyright: ignore[reportReturnType]
+def scan_blocks(
+    blocks: Sequence[Block],
+    x: Float[Array, "b gh gw d"],
+    branches: Float[Array, "run b 2"] | None = None,
+) -> Float[Array, "b gh gw d"]:
+    """Equal blocks as one loop over their stacked parameters; the stored tree stays one entry a block.
 
-        return jax.lax.scan(step, x, (stacked, branches))[0]
+    Args:
+        blocks: Blocks that compute the same, with other parameters.
+        x: Tokens of the images.
+        branches: Factors of every block's attention and MLP, as of `ImageEncoder`.
+    """
+    unbound = [block.unbind() for block in blocks]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *[leaves for _, leaves in unbound])
+    block = unbound[0][0]
+
+    def step(x: Array, inputs: tuple[dict, Array | None]) -> tuple[Array, None]:
+        variables, factors = inputs
+        return block.apply(variables, x, factors), None  # pyright: ignore[reportReturnType]
+
+    return jax.lax.scan(step, x, (stacked, branches))[0]

@@ -2,16 +2,49 @@
 
 import math
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
 
 from sam_jax.models.config import SamConfig
+from sam_jax.models.mae import MaeConfig, abstract_mae
 from sam_jax.models.model import abstract_variables
+from sam_jax.ops.patches import sine_cosine_positions
 from sam_jax.types import Variables
 
 POSITIONS_STD = 0.02
 ONES, ZEROS = ("scale",), ("bias", "rel_pos_h", "rel_pos_w")
+
+
+def init_mae(config: MaeConfig, seed: int = 0) -> Variables:
+    """Random weights of a masked autoencoder, equal for equal seeds on every device and version.
+
+    Source: [MAE](https://arxiv.org/abs/2111.06377), appendix A.1: Xavier's uniform distribution
+    ([Glorot and Bengio 2010](https://proceedings.mlr.press/v9/glorot10a)).
+    """
+    positions = {
+        "encoder": sine_cosine_positions(config.grid, config.encoder.width),
+        "decoder": sine_cosine_positions(config.grid, config.decoder.width),
+    }
+
+    def draw(path: str, leaf: jax.ShapeDtypeStruct) -> np.ndarray:
+        name = path.rsplit("/", 1)[-1]
+        if name == "pos_embed":
+            return positions[path.split("/")[1]]
+        if name == "scale":
+            return np.ones(leaf.shape, np.float32)
+        if name == "bias":
+            return np.zeros(leaf.shape, np.float32)
+        if name == "kernel":
+            limit = math.sqrt(6 / (math.prod(leaf.shape[:-1]) + leaf.shape[-1]))
+            return np.float32(limit) * (2 * _stream(path, seed).random(leaf.shape, np.float32) - 1)
+        return np.float32(POSITIONS_STD) * _stream(path, seed).standard_normal(
+            leaf.shape, np.float32
+        )
+
+    return _map_paths(draw, abstract_mae(config))
 
 
 def init_variables(config: SamConfig, seed: int = 0) -> Variables:
@@ -20,12 +53,7 @@ def init_variables(config: SamConfig, seed: int = 0) -> Variables:
     They follow the distributions that the modules' own initialisers state, but are drawn by NumPy: compiling a program
     that draws hundreds of leaves takes JAX longer than drawing them.
     """
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: _draw(
-            jax.tree_util.keystr(path, simple=True, separator="/"), leaf, seed
-        ),
-        abstract_variables(config),
-    )
+    return _map_paths(lambda path, leaf: _draw(path, leaf, seed), abstract_variables(config))
 
 
 def _draw(path: str, leaf: jax.ShapeDtypeStruct, seed: int) -> np.ndarray:
@@ -39,5 +67,15 @@ def _draw(path: str, leaf: jax.ShapeDtypeStruct, seed: int) -> np.ndarray:
         std = math.prod(leaf.shape[:-1]) ** -0.5
     elif name == "pos_embed":
         std = POSITIONS_STD
-    draw = np.random.default_rng([seed, zlib.crc32(path.encode())])
-    return np.float32(std) * draw.standard_normal(leaf.shape, np.float32)
+    return np.float32(std) * _stream(path, seed).standard_normal(leaf.shape, np.float32)
+
+
+def _stream(path: str, seed: int) -> np.random.Generator:
+    """Random numbers that belong to one leaf."""
+    return np.random.default_rng([seed, zlib.crc32(path.encode())])
+
+
+def _map_paths(draw: Callable[[str, jax.ShapeDtypeStruct], np.ndarray], tree: Any) -> Any:
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: draw(jax.tree_util.keystr(path, simple=True, separator="/"), leaf), tree
+    )

@@ -1,6 +1,6 @@
 """What a run needs before its first step: devices, optimiser, compiled step, state."""
 
-import dataclasses
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -8,8 +8,9 @@ import jax
 import optax
 from jax.sharding import Mesh, NamedSharding
 
-from sam_jax.checkpoints import load_checkpoint, name_variant
+from sam_jax.checkpoints import load_first_weights
 from sam_jax.distributed import device_mesh, parameter_specs
+from sam_jax.messages import print_line
 from sam_jax.models import (
     Sam,
     abstract_variables,
@@ -103,36 +104,29 @@ def state_specs(state: TrainState, mesh: Mesh, sharded: bool) -> TrainState:
     )
 
 
-def first_state(config: TrainConfig, preparation: Preparation) -> TrainState:
-    """The state before the first step, on the devices."""
+def first_state(
+    config: TrainConfig, preparation: Preparation, say: Callable[[str], None] = print_line
+) -> TrainState:
+    """The state before the first step, on the devices.
+
+    Args:
+        config: Configuration of the run.
+        preparation: What stays the same from step to step.
+        say: Prints a line that says what was taken from the file of weights, where it holds a part of the model.
+    """
     optimiser, frozen = preparation.optimiser, preparation.frozen
     create = partial(create_state, optimiser=optimiser, frozen=frozen, seed=config.seed)
     shardings = jax.tree.map(lambda spec: NamedSharding(preparation.mesh, spec), preparation.specs)
-    return jax.jit(create, out_shardings=shardings)(_first_weights(config))
+    return jax.jit(create, out_shardings=shardings)(_first_weights(config, say))
 
 
-def _first_weights(config: TrainConfig) -> Variables:
+def _first_weights(config: TrainConfig, say: Callable[[str], None]) -> Variables:
     if config.start_from is None:
         return init_variables(config.model, config.seed)
-    size = config.model.image_encoder.image_size
-    model, variables = load_checkpoint(config.start_from, image_size=size)
-    if model != config.model:
-        raise InputError(
-            f"start_from: {config.start_from} is {name_variant(model)}, but the config's model is "
-            f"{name_variant(config.model)}: {_first_difference(model, config.model)}"
-        )
+    variables, account = load_first_weights(config.start_from, config.model, config.seed)
+    if account is not None:
+        say(f"{config.start_from}: {account}")
     return variables
-
-
-def _first_difference(one: Any, other: Any) -> str:
-    for field in dataclasses.fields(one):
-        mine, its = getattr(one, field.name), getattr(other, field.name)
-        if mine == its:
-            continue
-        if dataclasses.is_dataclass(mine) and dataclasses.is_dataclass(its):
-            return f"{field.name}.{_first_difference(mine, its)}"
-        return f"{field.name} is {mine} in one and {its} in the other"
-    return "nothing"
 
 
 def _check_batch(config: TrainConfig, mesh: Mesh) -> None:
