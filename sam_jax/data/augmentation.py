@@ -1,5 +1,6 @@
 """Data augmentation: its settings, and the random draws for one photo."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,6 +14,12 @@ from sam_jax.types import InputError
 
 LARGE_SCALE_JITTER = (0.1, 2.0)
 """The range of `Augmentation.scale` for small data sets (SAM, appendix A)."""
+
+CROP_PROPORTIONS = (3 / 4, 4 / 3)
+"""Range of width over height of a random crop."""
+
+CROP_TRIES = 10
+"""Number of rectangles that are drawn for a random crop, of which the first that fits is taken."""
 
 HUE_DEGREES = 36
 """Largest rotation of the hue, in degrees, at a colour jitter of 1."""
@@ -28,6 +35,8 @@ class Augmentation:
         transpose: Whether rows and columns of half of the photos are exchanged, for images that have no up or down.
         scale: Range of large-scale jitter. The size of a photo over the size that just fits into the frame is drawn
             uniformly from it; what is larger than the frame is cropped.
+        crop_area: Range of the share of the photo's area that is shown, as a rectangle of random place and proportions,
+            from 3:4 to 4:3, which is stretched to the frame and in place of `scale`; None for no such crop.
         colour: Strength of colour jitter, from 0 to below 1. Brightness, contrast and saturation change by up to this
             share, the hue by up to this times 36 degrees.
         min_cells: Smallest mask that is used, in cells of 4×4 pixels of the frame.
@@ -38,6 +47,7 @@ class Augmentation:
     flip_vertically: bool = False
     transpose: bool = False
     scale: tuple[float, float] = (1.0, 1.0)
+    crop_area: tuple[float, float] | None = None
     colour: float = 0.0
     min_cells: int = 1
     area_power: float = 0.0
@@ -49,6 +59,14 @@ class Augmentation:
             raise InputError(
                 f"scale {smallest:g} to {largest:g}: give two positive numbers, the smaller first, like 0.1 2.0"
             )
+        if self.crop_area is not None:
+            least, most = self.crop_area
+            if not 0 < least <= most <= 1:
+                raise InputError(
+                    f"crop_area {least:g} to {most:g}: give two shares up to 1, the smaller first, like 0.2 1.0"
+                )
+            if self.scale != (1.0, 1.0):
+                raise InputError("crop_area takes the place of scale: set one of them")
         if not 0 <= self.colour < 1:
             raise InputError(f"colour {self.colour:g}: give a number from 0 (none) to below 1")
         if self.min_cells < 1:
@@ -58,6 +76,9 @@ class Augmentation:
                 f"area_power {self.area_power:g}: give 0 (all masks are equally likely) or more"
             )
 
+
+PRETRAINING = Augmentation(flip_horizontally=True, crop_area=(0.2, 1.0))
+"""Augmentation for learning without masks ([MAE](https://arxiv.org/abs/2111.06377), appendix A.1)."""
 
 MICROGRAPHS = Augmentation(
     flip_horizontally=True,
@@ -130,6 +151,16 @@ def draw_placement(
         InputError: The photo is so thin that a side would vanish.
     """
     coins = rng.random(3) < 0.5
+    if augmentation.crop_area is not None:
+        transpose = bool(augmentation.transpose and coins[2])
+        return Placement(
+            _draw_crop(size, augmentation.crop_area, rng),
+            bool(augmentation.flip_horizontally and coins[0]),
+            bool(augmentation.flip_vertically and coins[1]),
+            transpose,
+            frame,
+            frame,
+        )
     scale = rng.uniform(*augmentation.scale)
     corner_y, corner_x = rng.random(2)
     transpose = bool(augmentation.transpose and coins[2])
@@ -152,6 +183,30 @@ def draw_placement(
         fitted,
         frame,
     )
+
+
+def _draw_crop(
+    size: tuple[int, int], area: tuple[float, float], rng: np.random.Generator
+) -> tuple[float, float, float, float]:
+    """The corners of a rectangle of whole pixels, by the rule of torchvision's `RandomResizedCrop`.
+
+    Of ten rectangles the first that fits into the photo is taken. If none fits, it is the largest one in the middle.
+    """
+    height, width = size
+    areas = height * width * rng.uniform(*area, CROP_TRIES)
+    low, high = CROP_PROPORTIONS
+    proportions = np.exp(rng.uniform(math.log(low), math.log(high), CROP_TRIES))
+    places = rng.random((CROP_TRIES, 2))
+    columns = np.round(np.sqrt(areas * proportions)).astype(int)
+    rows = np.round(np.sqrt(areas / proportions)).astype(int)
+    for r, c, (y, x) in zip(rows.tolist(), columns.tolist(), places.tolist(), strict=True):
+        if 0 < r <= height and 0 < c <= width:
+            top, left = int(y * (height - r + 1)), int(x * (width - c + 1))
+            return float(left), float(top), float(left + c), float(top + r)
+    c = min(width, round(height * high))
+    r = min(height, round(width / low))
+    top, left = (height - r) // 2, (width - c) // 2
+    return float(left), float(top), float(left + c), float(top + r)
 
 
 def draw_colours(

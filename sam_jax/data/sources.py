@@ -14,6 +14,7 @@ from sam_jax.data.coco import CocoJson
 from sam_jax.data.example import Source
 from sam_jax.data.folders import has_photo_with_json
 from sam_jax.data.label_maps import LabelMapFolder
+from sam_jax.data.photos import PhotoFolder
 from sam_jax.data.sa1b import Sa1bFolder
 from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.storage import BucketPath, exists, is_folder, locate
@@ -75,6 +76,20 @@ def open_source(place: str | Path) -> Source:
             f"{path} has none of the known forms: {'; '.join(FORMS)}{_suggest_below(path)}"
         )
     return open_form()
+
+
+def open_photos(place: str | Path) -> Source:
+    """Open photos to learn from without masks: a data set in any of the known forms, or else any folder of photos.
+
+    Args:
+        place: Folder, COCO or LVIS json file, or `synthetic:SEED`.
+
+    Raises:
+        InputError: There is nothing, or no photo.
+    """
+    if os.path.isdir(place) and _recognise(Path(place)) is None:
+        return PhotoFolder(Path(place))
+    return open_source(place)
 
 
 def open_boundaries(place: str | Path) -> Bsds500Boundaries:

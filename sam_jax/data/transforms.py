@@ -46,12 +46,12 @@ def frame_example(
 
     Masks are looked at in random order until enough are usable. A mask is not usable if it covers over 90 % of the part
     of the photo that is shown, or fewer cells than `augmentation.min_cells`. If no mask is usable in the part that was
-    drawn, the whole photo is shown.
+    drawn, the whole photo is shown. Where no masks are wanted, none are needed.
 
     Args:
         example: Photo and its masks.
         frame: Size (h, w) of the model's padded input, multiples of 4.
-        num_masks: Number of masks that the result has room for.
+        num_masks: Number of masks that the result has room for; 0 for the photo alone.
         augmentation: Augmentation to draw from.
         rng: Random generator of all draws; the result depends on nothing else.
 
@@ -64,15 +64,17 @@ def frame_example(
         order = rng.permutation(len(example.masks))
         times = np.sort(rng.exponential(size=len(order)))
         drawn = _draw_masks(example, placement, num_masks, order, times, augmentation)
-        if not drawn and augmentation.scale != (1.0, 1.0):
+        shows_part = augmentation.scale != (1.0, 1.0) or augmentation.crop_area is not None
+        if num_masks and not drawn and shows_part:
             placement = place_whole(example.image.shape[:2], frame)
             drawn = _draw_masks(example, placement, num_masks, order, times, augmentation)
     except InputError as error:
         raise RecordError(f"{example.name}: {error}") from error
-    if not drawn:
+    if num_masks and not drawn:
         raise RecordError(f"{example.name}: {_explain_lack(example)}")
     masks = np.zeros((num_masks, frame[0] // CELL, frame[1] // CELL), bool)
-    masks[: len(drawn)] = drawn
+    for place, truth in enumerate(drawn):
+        masks[place] = truth
     return FramedExample(
         image=render_photo(example.image, placement, colours),
         fitted=placement.fitted,
@@ -172,6 +174,8 @@ def _draw_masks(
         augmentation: Definition of usable masks and of their weights.
     """
     drawn: list[tuple[float, np.ndarray]] = []
+    if num_masks == 0:
+        return []
     for index, time in zip(order.tolist(), times.tolist(), strict=True):
         if len(drawn) >= num_masks and time >= drawn[num_masks - 1][0]:
             break  # a weight is at most 1, so nobody arrives before this time any more

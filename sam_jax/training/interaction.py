@@ -62,7 +62,7 @@ class Interaction:
 
 
 class Metrics(NamedTuple):
-    """Losses and IoU of simulated sessions: sums over masks, so that parts of a batch add up, until `per_mask`.
+    """Losses and IoU of simulated sessions: sums over masks, so that parts of a batch add up, until `means`.
 
     Attributes:
         masks: Number of masks.
@@ -84,7 +84,12 @@ class Metrics(NamedTuple):
     first_iou: Float[Array, ""]
     last_iou: Float[Array, ""]
 
-    def per_mask(self) -> "Metrics":
+    @property
+    def total(self) -> Float[Array, ""]:
+        """Number of masks."""
+        return self.masks
+
+    def means(self) -> "Metrics":
         """Means over masks in place of sums; 0 where there is no mask."""
         masks, *sums = self
         divisor = jnp.maximum(masks, 1.0)

@@ -1,4 +1,4 @@
-"""Pictures of simulated sessions: prompts, the model's answers, and the truth."""
+"""Pictures of what a model learns: prompts, its answers and the truth, or photos, parts of them, and what it paints."""
 
 from collections.abc import Sequence
 
@@ -15,6 +15,9 @@ GAP = 4
 
 MOST_WIDTH = 320
 """Largest width of one photo in the picture, in pixels."""
+
+HIDDEN = np.uint8(128)
+"""Grey of what an encoder did not see."""
 
 ANSWER, TRUTH = (30, 144, 255), (255, 196, 0)
 COLOURS = {
@@ -56,6 +59,24 @@ def draw_sessions(
         ]
         height, width = fitted[i]
         rows.append([view[:height, :width] for view in views])
+    return arrange_views(rows)
+
+
+def draw_reconstructions(
+    images: UInt8[np.ndarray, "b h w 3"],
+    painted: UInt8[np.ndarray, "b h w 3"],
+    removed: Bool[np.ndarray, "b h w"],
+) -> UInt8[np.ndarray, "all_h all_w 3"]:
+    """Draw a row for each image: the photo, what the encoder saw of it, and the reconstruction.
+
+    Args:
+        images: Photos.
+        painted: What the model paints in place of each pixel.
+        removed: Pixels that the encoder did not see; only those are painted in the picture.
+    """
+    rows = []
+    for image, paint, hidden in zip(images, painted, removed[..., None], strict=True):
+        rows.append([image, np.where(hidden, HIDDEN, image), np.where(hidden, paint, image)])
     return arrange_views(rows)
 
 

@@ -12,6 +12,7 @@ from sam_jax.checkpoints import load_first_weights
 from sam_jax.distributed import device_mesh, parameter_specs
 from sam_jax.messages import print_line
 from sam_jax.models import (
+    Model,
     Sam,
     abstract_variables,
     default_compute,
@@ -86,7 +87,7 @@ def prepare(config: TrainConfig, mesh: Mesh | None = None) -> Preparation:
         specs=specs,
         train_step=make_train_step(
             partial(compute_gradients, interaction=config.interaction, drop_path=config.drop_path),
-            sam,
+            partial(Model, sam.config, compute=sam.compute),
             optimiser,
             frozen,
             execution.micro_batches,

@@ -6,7 +6,7 @@ and `update_state` moves the parameters where they lie.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -17,18 +17,34 @@ from jaxtyping import Array, Float, Key
 from sam_jax.data.example import Batch
 from sam_jax.data.framing import normalise
 from sam_jax.distributed import DEVICES
-from sam_jax.models import Model, Sam, encode_image
+from sam_jax.models import Model, encode_image
 from sam_jax.training.embeddings import EmbeddedBatch
 from sam_jax.training.interaction import Interaction, Metrics, Session, simulate_session
 from sam_jax.training.parameters import pick_trainable, put_back
 from sam_jax.training.state import TrainState
+from sam_jax.types import Variables
 
-GradientFunction = Callable[[Model, Any, Any, Key[Array, " b"]], tuple[Any, Metrics]]
+
+@runtime_checkable
+class Sums(Protocol):
+    """A NamedTuple of metrics that are summed over what an objective counts, so that parts of a batch add up."""
+
+    @property
+    def total(self) -> Float[Array, ""]:
+        """Number of masks, or of whatever else the objective is a mean of."""
+        ...
+
+    def means(self) -> "Sums":
+        """Means in place of sums; 0 where there is nothing."""
+        ...
+
+
+GradientFunction = Callable[[Any, Any, Any, Key[Array, " b"]], tuple[Any, Any]]
 """A function of the model, the parameters that train, a batch and its keys that returns gradients and metrics, both
-summed over masks; `compute_gradients` is one."""
+summed (`Sums`); `compute_gradients` is one."""
 
-TrainStep = Callable[[TrainState, Any], tuple[TrainState, Metrics, Float[Array, ""]]]
-"""A function of the state and a batch that returns the next state, means over masks, and the norm of the gradients
+TrainStep = Callable[[TrainState, Any], tuple[TrainState, Any, Float[Array, ""]]]
+"""A function of the state and a batch that returns the next state, means of the metrics, and the norm of the gradients
 before they are clipped."""
 
 
@@ -110,12 +126,12 @@ def compute_gradients(
 
 def accumulate_gradients(
     gradients_of: GradientFunction,
-    model: Model,
+    model: Any,
     trainable: Any,
     batch: Any,
     keys: Key[Array, " b"],
     micro_batches: int,
-) -> tuple[Any, Metrics]:
+) -> tuple[Any, Any]:
     """Gradients and metrics of a batch that is computed in `micro_batches` equal parts, one after another."""
     if micro_batches == 1:
         return gradients_of(model, trainable, batch, keys)
@@ -137,15 +153,15 @@ def accumulate_gradients(
 def update_state(
     state: TrainState,
     gradients: Any,
-    sums: Metrics,
+    sums: Sums,
     optimiser: optax.GradientTransformation,
     frozen: Any,
-) -> tuple[TrainState, Metrics, Float[Array, ""]]:
-    """Move the parameters by the mean of the gradients over all masks of the batch.
+) -> tuple[TrainState, Any, Float[Array, ""]]:
+    """Move the parameters by the mean of the gradients over all that the objective counts in the batch.
 
     Args:
         state: The state before the step.
-        gradients: Gradients, summed over the masks of the whole batch.
+        gradients: Gradients, summed over the whole batch.
         sums: Metrics, summed likewise.
         optimiser: The optimiser, from `make_optimiser`.
         frozen: The tree that marks frozen parameters, from `find_frozen`.
@@ -153,20 +169,20 @@ def update_state(
     Returns:
         See `TrainStep`.
     """
-    masks = jnp.maximum(sums.masks, 1.0)
-    gradients = jax.tree.map(lambda leaf: leaf / masks, gradients)
+    divisor = jnp.maximum(sums.total, 1.0)
+    gradients = jax.tree.map(lambda leaf: leaf / divisor, gradients)
     trainable = pick_trainable(state.params, frozen)
     updates, opt_state = optimiser.update(gradients, state.opt_state, trainable)
     trained = optax.apply_updates(trainable, updates)
     state = state._replace(
         step=state.step + 1, params=put_back(trained, state.params), opt_state=opt_state
     )
-    return state, sums.per_mask(), jnp.asarray(optax.tree.norm(gradients))
+    return state, sums.means(), jnp.asarray(optax.tree.norm(gradients))
 
 
 def make_train_step(
     gradients_of: GradientFunction,
-    sam: Sam,
+    make_model: Callable[[Variables], Any],
     optimiser: optax.GradientTransformation,
     frozen: Any,
     micro_batches: int,
@@ -182,7 +198,7 @@ def make_train_step(
 
     Args:
         gradients_of: The function that computes gradients of a part of a batch.
-        sam: The model without weights.
+        make_model: Makes the model that `gradients_of` takes of its weights.
         optimiser: The optimiser, from `make_optimiser`.
         frozen: The tree that marks frozen parameters, from `find_frozen`.
         micro_batches: The number of parts, computed one after another, of a device's share of the batch.
@@ -194,9 +210,9 @@ def make_train_step(
 
     def gradients_on_device(
         params: Any, constants: Any, batch: Any, keys: Key[Array, " b"]
-    ) -> tuple[Any, Metrics]:
+    ) -> tuple[Any, Any]:
         whole = jax.tree.map(_gather, specs.params, params)
-        model = Model(sam.config, {"params": whole, **constants}, sam.compute)
+        model = make_model({"params": whole, **constants})
         trainable = pick_trainable(whole, frozen)
         gradients, sums = accumulate_gradients(
             gradients_of, model, trainable, batch, keys, micro_batches
@@ -212,7 +228,7 @@ def make_train_step(
         check_vma=False,  # It would add up gradients a second time, and not where they are divided.
     )
 
-    def step(state: TrainState, batch: Any) -> tuple[TrainState, Metrics, Float[Array, ""]]:
+    def step(state: TrainState, batch: Any) -> tuple[TrainState, Any, Float[Array, ""]]:
         keys = image_keys(state, images=jax.tree.leaves(batch)[0].shape[0])
         gradients, sums = gradients_on_all_devices(state.params, state.constants, batch, keys)
         return update_state(state, gradients, sums, optimiser, frozen)

@@ -4,6 +4,7 @@ import pytest
 from sam_jax.data.augmentation import (
     LARGE_SCALE_JITTER,
     LUMA,
+    PRETRAINING,
     Augmentation,
     draw_colours,
     draw_placement,
@@ -99,3 +100,42 @@ def test_contradictions_are_refused(arguments, message):
 def test_a_photo_that_would_vanish_is_refused():
     with pytest.raises(InputError, match="too thin"):
         draw_placement((1, 1000), FRAME, Augmentation(), np.random.default_rng(0))
+
+
+def test_crops_have_the_area_and_the_proportions_that_are_asked_for():
+    height, width = 300, 440
+    placements = draw_many(PRETRAINING, (height, width), 500)
+    x0, y0, x1, y1 = np.array([p.box for p in placements]).T
+    assert min(x0.min(), y0.min()) == 0
+    assert (x1 <= width).all()
+    assert (y1 <= height).all()
+    shares = (x1 - x0) * (y1 - y0) / (height * width)
+    assert 0.195 < shares.min() < 0.25
+    assert 0.85 < shares.max() <= 1
+    proportions = (x1 - x0) / (y1 - y0)
+    assert 0.74 < proportions.min() < 0.8
+    assert 1.28 < proportions.max() < 1.34
+    assert {p.fitted for p in placements} == {FRAME}
+    assert {p.flip_x for p in placements} == {True, False}
+    assert not any(p.flip_y or p.transpose for p in placements)
+
+
+@pytest.mark.parametrize(
+    ("size", "box"), [((10, 400), (193, 0, 206, 10)), ((400, 10), (0, 193, 10, 206))]
+)
+def test_where_no_crop_fits_it_is_the_largest_in_the_middle(size, box):
+    (placement,) = draw_many(Augmentation(crop_area=(1.0, 1.0)), size, 1)
+    assert placement.box == box
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"crop_area": (0.5, 0.2)}, "two shares up to 1, the smaller first"),
+        ({"crop_area": (0.2, 1.5)}, "two shares up to 1"),
+        ({"crop_area": (0.2, 1.0), "scale": (0.1, 2.0)}, "takes the place of scale"),
+    ],
+)
+def test_impossible_crops_are_refused(settings, message):
+    with pytest.raises(InputError, match=message):
+        Augmentation(**settings)

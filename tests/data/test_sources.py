@@ -6,12 +6,15 @@ from PIL import Image
 
 from sam_jax.data.array_record import ArrayRecordSource
 from sam_jax.data.array_record_builder import build_array_record
+from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.bsds500 import Bsds500Folder
 from sam_jax.data.coco import CocoJson
+from sam_jax.data.example import RecordError
 from sam_jax.data.label_maps import LabelMapFolder
 from sam_jax.data.sa1b import Sa1bFolder
-from sam_jax.data.sources import FORMS, open_source
+from sam_jax.data.sources import FORMS, open_photos, open_source
 from sam_jax.data.synthetic import SyntheticSource
+from sam_jax.data.transforms import frame_example
 from sam_jax.types import InputError
 
 from .conftest import HEIGHT, WIDTH, paint_masks, paint_photo, write_sa1b_record
@@ -137,3 +140,27 @@ def test_files_of_no_known_form(tmp_path):
     (tmp_path / "photo.jpg").touch()
     with pytest.raises(InputError, match=r"is a file; give a folder, or a COCO or LVIS \.json"):
         open_source(tmp_path / "photo.jpg")
+
+
+def test_photos_need_no_masks(tmp_path):
+    """Any folder of photos will do; a data set is read as one, so that its masks are no photos."""
+    (tmp_path / "photos" / "below").mkdir(parents=True)
+    for name in ("a.jpg", "below/b.png"):
+        Image.fromarray(paint_photo(0)).save(tmp_path / "photos" / name)
+    (tmp_path / "photos" / "c.jpg").write_bytes(b"no photo")
+    source = open_photos(tmp_path / "photos")
+    assert len(source) == 3
+    np.testing.assert_array_equal(source[1].image, paint_photo(0))
+    assert len(source[1].masks) == 0
+    with pytest.raises(RecordError, match=r"c\.jpg"):
+        source[2]
+    framed = frame_example(source[1], (32, 48), 0, Augmentation(), np.random.default_rng(0))
+    assert framed.masks.shape == (0, 8, 12)
+    assert framed.image.any()
+    write_pair(tmp_path / "set" / "images" / "a.png", tmp_path / "set" / "labels" / "a.png")
+    assert isinstance(open_photos(tmp_path / "set"), LabelMapFolder)
+    with pytest.raises(InputError, match="no such file or folder"):
+        open_photos(tmp_path / "none")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no photos"):
+        open_photos(tmp_path / "empty")

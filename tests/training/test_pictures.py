@@ -1,6 +1,14 @@
 import numpy as np
 
-from sam_jax.training.pictures import ANSWER, COLOURS, GAP, TRUTH, draw_sessions
+from sam_jax.training.pictures import (
+    ANSWER,
+    COLOURS,
+    GAP,
+    HIDDEN,
+    TRUTH,
+    draw_reconstructions,
+    draw_sessions,
+)
 from sam_jax.types import PointLabel
 
 SIZE = (32, 48)
@@ -56,3 +64,19 @@ def test_wide_pictures_are_scaled_down():
     )
     assert picture.shape == (80 + GAP, 4 * (320 + GAP), 3)
     assert (picture[:80, :320] == 50).all()
+
+
+def test_reconstructions_show_the_photo_what_was_seen_and_what_was_painted():
+    removed = np.zeros((2, *SIZE), bool)
+    removed[1, :16] = True
+    picture = draw_reconstructions(
+        np.full((2, *SIZE, 3), 100, np.uint8), np.full((2, *SIZE, 3), 30, np.uint8), removed
+    )
+    assert picture.shape == (2 * (32 + GAP), 3 * (48 + GAP), 3)
+    columns = [picture[:, start : start + 48] for start in range(0, 3 * (48 + GAP), 48 + GAP)]
+    assert all((column[:32] == 100).all() for column in columns)
+    second = [column[32 + GAP : 64 + GAP] for column in columns]
+    assert (second[0] == 100).all()
+    for view, hidden in ((second[1], HIDDEN), (second[2], 30)):
+        assert (view[:16] == hidden).all()
+        assert (view[16:] == 100).all()

@@ -53,7 +53,7 @@ def run(config, batch, devices, gradients_of, steps=2):
     plan = prepare(config, mesh)
     step = make_train_step(
         gradients_of,
-        plan.sam,
+        partial(Model, plan.sam.config, compute=plan.sam.compute),
         plan.optimiser,
         plan.frozen,
         config.execution.micro_batches,
@@ -197,8 +197,9 @@ def test_a_batch_without_masks_changes_nothing_but_the_count(batch):
 def test_the_state_is_used_up(batch):
     mesh = device_mesh(jax.devices()[:1])
     plan = prepare(ENCODER_ONLY, mesh)
+    make_model = partial(Model, plan.sam.config, compute=plan.sam.compute)
     step = make_train_step(
-        encoder_gradients, plan.sam, plan.optimiser, plan.frozen, 1, mesh, plan.specs
+        encoder_gradients, make_model, plan.optimiser, plan.frozen, 1, mesh, plan.specs
     )
     state = first_state(ENCODER_ONLY, plan)
     step(state, place_batch(batch, mesh))
