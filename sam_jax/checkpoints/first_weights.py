@@ -46,18 +46,18 @@ class Account(NamedTuple):
 
     Attributes:
         kind: What the file holds.
-        prefix: What stands in the file before the names of its tensors.
         taken: Names in the file of the tensors that were taken.
         resized: Texts that say what was interpolated on the way.
         dropped: Names in the file of the tensors that were not taken.
+        dropped_parts: Modules that those are of, by public names.
         fresh: Paths of leaves that the file has nothing for: random, or zero for relative positions.
     """
 
     kind: str
-    prefix: str
     taken: tuple[str, ...]
     resized: tuple[str, ...]
     dropped: tuple[str, ...]
+    dropped_parts: tuple[str, ...]
     fresh: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -67,7 +67,7 @@ class Account(NamedTuple):
         if self.resized:
             parts.append(f"resized {', '.join(self.resized)}")
         if self.dropped:
-            parts.append(f"dropped {', '.join(summarise_names(self.dropped, self.prefix))}")
+            parts.append(f"dropped {', '.join(self.dropped_parts)}")
         if self.fresh:
             parts.append(f"left fresh {', '.join(_summarise_paths(self.fresh))}")
         return "; ".join(parts)
@@ -121,10 +121,8 @@ def _load_encoder(
     encoder = config.image_encoder
     _check_sizes(path, stored, vit, encoder)
     wanted = _encoder_shapes(config)
-    state: dict[str, Tensor] = {}
-    for name, tensor in vit.tensors.items():
-        if _IN_ENCODER.fullmatch(name):
-            state[_official_key(name)] = tensor
+    names = {_official_key(name): name for name in vit.tensors if _IN_ENCODER.fullmatch(name)}
+    state = {key: vit.tensors[name] for key, name in names.items()}
     for group in _FRESH_TOGETHER:
         if not any(re.fullmatch(group, key) for key in state):
             wanted = {key: shape for key, shape in wanted.items() if not re.fullmatch(group, key)}
@@ -145,15 +143,16 @@ def _load_encoder(
     leaves = conversion.official_to_leaves(checked)
     fresh = conversion.flatten(init_variables(config, seed))
     variables = fresh | {path: np.ascontiguousarray(leaf) for path, leaf in leaves.items()}
-    taken = [
-        raw for name, raws in vit.sources.items() if _official_key(name) in state for raw in raws
-    ]
+    taken = {raw for key in state for raw in vit.sources[names[key]]}
+    of_vit = {raw for raws in vit.sources.values() for raw in raws}
+    beside = [raw for raw in stored.tensors if raw not in of_vit]
+    parts = [name.split(".")[0] for name in vit.tensors if not _IN_ENCODER.fullmatch(name)]
     account = Account(
         kind=vit.kind,
-        prefix=vit.prefix,
-        taken=tuple(taken),
+        taken=tuple(raw for raw in stored.tensors if raw in taken),
         resized=tuple(dict.fromkeys(filter(None, (change.told for change in changes.values())))),
-        dropped=tuple(name for name in stored.tensors if name not in set(taken)),
+        dropped=tuple(raw for raw in stored.tensors if raw not in taken),
+        dropped_parts=tuple(dict.fromkeys(parts + summarise_names(beside, vit.prefix))),
         fresh=tuple(path for path in fresh if path not in leaves),
     )
     return unflatten_dict(variables, sep="/"), account

@@ -132,12 +132,15 @@ def test_other_files_of_the_same_vit(tmp_path, theirs, public, config):
     save_file(
         {f"vit.{n}": t for n, t in theirs.vit.state_dict().items()}, tmp_path / "a.safetensors"
     )
+    decoder = {name.split(".")[0] for name in public if name not in encoder}
     for name in ("folder", "encoder", "new_names.pth", "dino.pth", "vitdet.pth", "a.safetensors"):
         variables, account = load_first_weights(tmp_path / name, config)
         found = flatten_dict(variables["params"]["image_encoder"], sep="/")
         for leaf, value in flatten_dict(expected, sep="/").items():
             np.testing.assert_array_equal(found[leaf], value, err_msg=f"{name} {leaf}")
         assert account.resized == ("positions from 4x4 to 6x4",)
+        parts = {"roi_heads"} if name == "vitdet.pth" else {"cls_token", "norm"}
+        assert parts <= set(account.dropped_parts) <= {*parts, *decoder}
 
 
 def test_an_image_encoder_alone(tmp_path, small, published):
