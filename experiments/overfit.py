@@ -101,7 +101,7 @@ def overfit(model: SamConfig, batch: Batch, steps: int, every: int) -> Iterator[
         interaction=Interaction(iterations=1, refine_iterations=0, box_share=0.0),
     )
     preparation = prepare(config, mesh=device_mesh(jax.devices()[:1]))
-    sam, state = preparation.sam, first_state(config, preparation)
+    state = first_state(config, preparation)
     nowhere = np.zeros(2)  # For masks that only fill up a batch.
     centres = CELL * np.array(
         [[find_centre(m) if m.any() else nowhere for m in masks] for masks in batch.masks]
@@ -110,7 +110,7 @@ def overfit(model: SamConfig, batch: Batch, steps: int, every: int) -> Iterator[
     for step in range(1, steps + 1):
         state, *_ = preparation.train_step(state, batch)
         if step % every == 0 or step == steps:
-            trained = Model(sam.config, to_variables(state), sam.compute)
+            trained = preparation.objective.make_model(to_variables(state))
             trusted, best = click_once(trained, batch, points)
             valid = batch.valid
             means = (float(np.asarray(iou)[valid].mean()) for iou in (trusted, best))

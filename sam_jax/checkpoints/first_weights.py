@@ -28,6 +28,7 @@ from sam_jax.checkpoints.tensors import LazyTensor, Tensor
 from sam_jax.checkpoints.vit import PlainVit, find_vit
 from sam_jax.models import ImageEncoderConfig, SamConfig, init_variables
 from sam_jax.ops.resize import bilinear_matrix, cubic_matrix
+from sam_jax.storage import locate
 from sam_jax.types import CheckpointError, InputError, Variables
 
 _ENCODER = "image_encoder."
@@ -91,7 +92,7 @@ def load_first_weights(
         CheckpointError: The file is damaged, unsafe, or does not fit the model; the message tells all that doesn't fit.
         InputError: The file is a Segment Anything, but not the config's.
     """
-    path = Path(path)
+    path = locate(path)
     stored = read_stored(path)
     if vit := find_vit(stored.tensors):
         return _load_encoder(path, stored, vit, config, seed)

@@ -32,7 +32,7 @@ from sam_jax.models import (
     abstract_mae,
 )
 from sam_jax.models.layers import NORM_EPSILON
-from sam_jax.storage import files_together, write_json
+from sam_jax.storage import files_together, locate, write_json
 from sam_jax.types import CheckpointError, InputError, Variables
 
 _PUBLISHED = (MAE_VIT_B, MAE_VIT_L, MAE_VIT_H, MAE_TINY)
@@ -75,7 +75,7 @@ def load_mae(
         CheckpointError: The file is damaged, unsafe, or not a masked autoencoder with its decoder; the message tells
             all that doesn't fit.
     """
-    stored = read_stored(Path(path))
+    stored = read_stored(locate(path))
     vit = find_vit(stored.tensors)
     if vit is None:
         is_sam = any(
@@ -88,7 +88,7 @@ def load_mae(
             f"{path} holds {vit.kind}, without a decoder; a masked autoencoder has both, as in the files that its "
             "authors call mae_visualize"
         )
-    config = config or _recognise(Path(path), stored, vit)
+    config = config or _recognise(locate(path), stored, vit)
     model = f"a masked autoencoder of width {config.encoder.width} and depth {config.encoder.depth}"
     checked = conversion.check_tensors(path, model, vit.tensors, public_shapes(config))
     leaves = conversion.official_to_leaves(conversion.cast(checked, "float32"), MAE_NAMES)
@@ -111,7 +111,7 @@ def save_mae(path: str | os.PathLike, config: MaeConfig, variables: Variables) -
         CheckpointError: The weights don't fit the model.
         RunError: The disk refuses the file.
     """
-    path = Path(path)
+    path = locate(path)
     public = conversion.leaves_to_official(conversion.flatten(variables), MAE_NAMES)
     model = f"a masked autoencoder of width {config.encoder.width} and depth {config.encoder.depth}"
     public = conversion.check_tensors(path, model, public, public_shapes(config))

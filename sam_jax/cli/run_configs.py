@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import sam_jax.configs
-from sam_jax.training.config import TrainConfig
+from sam_jax.training.config import RunSettings
 from sam_jax.types import InputError
 
 
@@ -25,7 +25,7 @@ class RunConfig(NamedTuple):
 
     name: str
     description: str
-    config: TrainConfig
+    config: RunSettings
 
 
 def list_run_configs() -> list[str]:
@@ -60,8 +60,10 @@ def _read_file(path: Path) -> RunConfig:
     except Exception as error:
         raise InputError(f"{path}{_line_of(error, path)}: {error}") from error
     config = names.get("config")
-    if not isinstance(config, TrainConfig):
-        raise InputError(f"{path} defines no `config`, which is a sam_jax.training.TrainConfig")
+    if not isinstance(config, RunSettings):
+        raise InputError(
+            f"{path} defines no `config`, which is a TrainConfig or a PretrainConfig of sam_jax.training.config"
+        )
     return RunConfig(path.stem, names.get("__doc__") or "", config)
 
 

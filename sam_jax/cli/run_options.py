@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 import tyro
 from tyro.conf import AvoidSubcommands, FlagCreatePairsOff, arg
@@ -16,12 +16,14 @@ from sam_jax.cli.options import UNSET
 from sam_jax.cli.run_configs import RunConfig
 from sam_jax.models import default_compute
 from sam_jax.storage import locate
-from sam_jax.training.config import TrainConfig
+from sam_jax.training.config import RunSettings
 from sam_jax.types import InputError
+
+Settings = TypeVar("Settings", bound=RunSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(Generic[Settings]):
     """Options of one training run."""
 
     output: Annotated[Path, arg(metavar="DIR")]
@@ -32,11 +34,11 @@ class RunOptions:
     """This is one of several processes that train together (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
     restarts: Annotated[int, arg(metavar="N")] = 0
     """How often to start again by itself, from the newest training state, when this or another process was lost."""
-    settings: Annotated[TrainConfig, arg(name="")]
+    settings: Annotated[Settings, arg(name="")]
     """Training configuration of the run."""
 
 
-def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions:
+def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions[RunSettings]:
     """Read the options that follow CONFIG on the command line; the defaults are the settings of the config.
 
     Where the config leaves `execution.compute` open, it becomes what suits the devices, so that it has options, too.
@@ -54,7 +56,7 @@ def read_run_options(run: RunConfig, arguments: Sequence[str]) -> RunOptions:
     settings = replace(run.config, execution=replace(execution, compute=compute))
     with _input_errors_raised():
         options = tyro.cli(
-            RunOptions,
+            RunOptions[type(settings)],
             prog=f"sam-jax train {run.name}",
             description=run.description,
             args=arguments,

@@ -12,7 +12,7 @@ from types import TracebackType
 import jax
 
 from sam_jax.messages import count
-from sam_jax.training.config import TrainConfig
+from sam_jax.training.config import RunSettings
 from sam_jax.training.loop import WEIGHTS, Ending, train
 
 TERMINATED = 128 + signal.SIGTERM
@@ -21,7 +21,7 @@ _report_thread, _report_unraisable = threading.excepthook, sys.unraisablehook
 
 
 def train_and_report(
-    config: TrainConfig,
+    config: RunSettings,
     folder: Path,
     max_seconds: float | None,
     started: float,

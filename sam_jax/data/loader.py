@@ -65,14 +65,14 @@ class LoaderConfig:
     batch_size: int
     """Number of images in a batch of this process."""
     num_masks: int
-    """Number of masks of an image."""
+    """Number of masks of an image; 0 for photos alone."""
     seed: int = 0
     """Seed of the order and of the augmentation."""
     workers: int = 0
     """Number of processes that read; 0 means threads of this process. The batches are the same."""
 
     def __post_init__(self) -> None:
-        for name, least in (("batch_size", 1), ("num_masks", 1), ("seed", 0), ("workers", 0)):
+        for name, least in (("batch_size", 1), ("num_masks", 0), ("seed", 0), ("workers", 0)):
             if getattr(self, name) < least:
                 raise InputError(f"{name} {getattr(self, name)}: give a whole number from {least}")
         if min(self.frame) < CELL or self.frame[0] % CELL or self.frame[1] % CELL:

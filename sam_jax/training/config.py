@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.pasting import Pasting
-from sam_jax.models import Compute, SamConfig
+from sam_jax.models import Compute, MaeConfig, SamConfig
+from sam_jax.ops.patches import count_visible
 from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import OptimiserConfig, StepDecay
 from sam_jax.types import InputError
@@ -73,22 +74,20 @@ class DataConfig:
     Attributes:
         sources: Sources of the images, mixed by weight.
         batch_size: Number of images in a batch, over all devices.
-        masks_per_image: Number of masks drawn from each image.
+        masks_per_image: Number of masks drawn from each image; 0 for photos alone.
         seed: Seed of the order of images and of everything that is drawn about them.
     """
 
     sources: tuple[Synthetic | Stored, ...]
     batch_size: int
-    masks_per_image: int
+    masks_per_image: int = 0
     seed: int = 0
 
     def __post_init__(self) -> None:
         if not self.sources:
             raise InputError("sources is empty: name at least one")
-        if self.batch_size < 1 or self.masks_per_image < 1:
-            raise InputError(
-                f"batch_size {self.batch_size} and masks_per_image {self.masks_per_image} are at least 1"
-            )
+        _check_at_least(1, self, "batch_size")
+        _check_at_least(0, self, "masks_per_image")
         if any(source.weight <= 0 for source in self.sources):
             raise InputError("every source has a weight above 0; leave out what is not wanted")
 
@@ -153,22 +152,15 @@ def _check_at_least(least: int, settings: Any, *names: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """A training run.
+class RunSettings:
+    """What every training run has, whatever its objective.
 
     Attributes:
-        model: Sizes of the model.
-        data: Images and masks to train on.
+        data: Images to train on.
         steps: Number of steps of the whole run.
         optimiser: How gradients move the parameters.
-        interaction: Settings of the simulated annotator.
         start_from: Path of weights to start from; None for random weights.
-        frozen: Patterns of the paths of parameters that don't train, such as `image_encoder/*`.
-        drop_path: Probability, in [0, 1), of dropping a residual branch of the last encoder block; it rises linearly
-            from 0 in the first block.
         seed: Seed of random weights and of all that is drawn on the devices.
-        cache_embeddings: Whether every image is encoded once and its embedding kept on disk, which needs a frozen
-            encoder and images that stay the same.
         execution: How steps are computed.
         reporting: What the run leaves behind on its way.
 
@@ -176,23 +168,16 @@ class TrainConfig:
         InputError: A value is out of its range, or two settings contradict each other.
     """
 
-    model: SamConfig
     data: DataConfig
     steps: int
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
-    interaction: Interaction = field(default_factory=Interaction)
     start_from: str | None = None
-    frozen: tuple[str, ...] = ()
-    drop_path: float = 0.0
     seed: int = 0
-    cache_embeddings: bool = False
     execution: Execution = Execution()
     reporting: Reporting = Reporting()
 
     def __post_init__(self) -> None:
         _check_at_least(1, self, "steps")
-        if not 0 <= self.drop_path < 1:
-            raise InputError(f"drop_path is from 0 to below 1, not {self.drop_path}")
         warmup, decay = self.optimiser.warmup_steps, self.optimiser.decay
         if warmup >= self.steps:
             raise InputError(f"a run of {self.steps} steps ends within warmup_steps {warmup}")
@@ -207,6 +192,50 @@ class TrainConfig:
                 f"batch_size {self.data.batch_size} cannot be divided into "
                 f"micro_batches {self.execution.micro_batches}"
             )
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Size (h, w) of the model's input in pixels."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig(RunSettings):
+    """A training run of Segment Anything.
+
+    Attributes:
+        model: Sizes of the model.
+        data: Images and masks to train on.
+        steps: Number of steps of the whole run.
+        optimiser: How gradients move the parameters.
+        interaction: Settings of the simulated annotator.
+        start_from: Path of weights to start from, of a whole model or of its image encoder, such as those of a masked
+            autoencoder; None for random weights.
+        frozen: Patterns of the paths of parameters that don't train, such as `image_encoder/*`.
+        drop_path: Probability, in [0, 1), of dropping a residual branch of the last encoder block; it rises linearly
+            from 0 in the first block.
+        seed: Seed of random weights and of all that is drawn on the devices.
+        cache_embeddings: Whether every image is encoded once and its embedding kept on disk, which needs a frozen
+            encoder and images that stay the same.
+        execution: How steps are computed.
+        reporting: What the run leaves behind on its way.
+
+    Raises:
+        InputError: A value is out of its range, or two settings contradict each other.
+    """
+
+    model: SamConfig
+    interaction: Interaction = field(default_factory=Interaction)
+    frozen: tuple[str, ...] = ()
+    drop_path: float = 0.0
+    cache_embeddings: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.data.masks_per_image < 1:
+            raise InputError("masks_per_image is at least 1: Segment Anything learns from masks")
+        if not 0 <= self.drop_path < 1:
+            raise InputError(f"drop_path is from 0 to below 1, not {self.drop_path}")
         if self.cache_embeddings and any(
             s.augmentation != Augmentation() or s.pasting for s in self.data.sources
         ):
@@ -218,11 +247,58 @@ class TrainConfig:
                 "cache_embeddings leaves no encoder to apply drop_path in: set one of them off"
             )
 
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Size (h, w) of the padded input in pixels."""
+        return self.model.image_encoder.image_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig(RunSettings):
+    """A run that pre-trains an image encoder as a masked autoencoder, on photos without masks.
+
+    Attributes:
+        model: Sizes of the masked autoencoder.
+        data: Photos to train on.
+        steps: Number of steps of the whole run.
+        optimiser: How gradients move the parameters.
+        mask_ratio: Share of the patches that the encoder does not see, above 0 and below 1.
+        start_from: Path of a masked autoencoder's weights to start from; None for random weights.
+        seed: Seed of random weights and of all that is drawn on the devices.
+        execution: How steps are computed.
+        reporting: What the run leaves behind on its way.
+
+    Raises:
+        InputError: A value is out of its range, or two settings contradict each other.
+    """
+
+    model: MaeConfig
+    mask_ratio: float = 0.75
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        patches = self.model.grid[0] * self.model.grid[1]
+        if not (0 < self.mask_ratio < 1 and 0 < count_visible(patches, self.mask_ratio) < patches):
+            raise InputError(
+                f"mask_ratio {self.mask_ratio} of {patches} patches leaves none to see or none to paint"
+            )
+        if self.data.masks_per_image or any(source.pasting for source in self.data.sources):
+            raise InputError(
+                "pre-training looks at no masks: leave masks_per_image at 0, and pasting off"
+            )
+        if self.optimiser.layer_decay != 1:
+            raise InputError("layer_decay is for encoders that are trained already: set it to 1")
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Size (h, w) of the photos that the model sees, in pixels."""
+        return self.model.image_size
+
 
 _FREE_TO_CHANGE = ("execution", "reporting")
 
 
-def describe_config(config: TrainConfig) -> dict[str, Any]:
+def describe_config(config: RunSettings) -> dict[str, Any]:
     """The configuration as a tree of what JSON knows."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 

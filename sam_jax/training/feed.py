@@ -1,6 +1,6 @@
 """The data of a run: its sources opened, and the loader that this process reads them with."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import jax
@@ -8,22 +8,23 @@ import jax
 from sam_jax.data.example import Source
 from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
 from sam_jax.data.pasting import Paster, Pasting
-from sam_jax.data.sources import open_source
+from sam_jax.data.sources import open_photos, open_source
 from sam_jax.data.subset import hold_out
 from sam_jax.data.synthetic import SyntheticSource
-from sam_jax.training.config import Stored, Synthetic, TrainConfig
+from sam_jax.training.config import RunSettings, Stored, Synthetic
 
 
-def open_sources(config: TrainConfig) -> list[Source]:
+def open_sources(config: RunSettings) -> list[Source]:
     """Open the sources that a run trains on, without the images that are held back.
 
     Raises:
         InputError: A source cannot be opened.
     """
-    return [_open(source) for source in config.data.sources]
+    find = open_source if config.data.masks_per_image else open_photos
+    return [_open(source, find) for source in config.data.sources]
 
 
-def make_loader(config: TrainConfig, sources: Sequence[Source]) -> Loader:
+def make_loader(config: RunSettings, sources: Sequence[Source]) -> Loader:
     """Make the loader of this process's share of the batches.
 
     Args:
@@ -42,7 +43,7 @@ def make_loader(config: TrainConfig, sources: Sequence[Source]) -> Loader:
             for source, settings in zip(sources, config.data.sources, strict=True)
         ],
         LoaderConfig(
-            frame=config.model.image_encoder.image_size,
+            frame=config.frame,
             batch_size=config.data.batch_size // processes,
             num_masks=config.data.masks_per_image,
             seed=config.data.seed,
@@ -57,9 +58,9 @@ def _make_paster(pasting: Pasting | None) -> Paster | None:
     return None if pasting is None else Paster(open_source(pasting.path), pasting)
 
 
-def _open(source: Stored | Synthetic) -> Source:
+def _open(source: Stored | Synthetic, find: Callable[[str], Source]) -> Source:
     if isinstance(source, Stored):
-        stored = open_source(source.path)
+        stored = find(source.path)
         return hold_out(stored, source.hold_back)[0] if source.hold_back else stored
     textures = None if source.textures is None else Path(source.textures)
     length = {} if source.repeat is None else {"length": source.repeat}

@@ -11,27 +11,23 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from sam_jax.checkpoints import save_checkpoint
 from sam_jax.data.example import Batch
 from sam_jax.data.images import write_image
 from sam_jax.data.left_out import list_left_out, summarise_reasons
 from sam_jax.distributed import check_shared, fetch_tree, gather_texts, place_batch
 from sam_jax.messages import LifeSigns, count
-from sam_jax.models import Model
 from sam_jax.storage import NO_SPACE, locate, make_folder, remove_leftovers, write_text
-from sam_jax.training.config import TrainConfig, describe_config
+from sam_jax.training.config import RunSettings, describe_config
 from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
 from sam_jax.training.feed import make_loader, open_sources
 from sam_jax.training.interruption import AgreedStop, Stop, StopRequest, watching_for_stops
 from sam_jax.training.metrics import Averager, MetricFiles
 from sam_jax.training.orbax_states import check_place_of_states
-from sam_jax.training.pictures import draw_sessions
 from sam_jax.training.preparation import first_state, prepare
 from sam_jax.training.progress import ProgressReport
 from sam_jax.training.saved_states import SavedStates
 from sam_jax.training.spent_time import SpentTime
 from sam_jax.training.state import to_variables
-from sam_jax.training.step import compute_loss
 from sam_jax.types import RunError
 
 WEIGHTS = "weights.safetensors"
@@ -41,7 +37,7 @@ STATES = "states"
 """The name of the folder of saved training states."""
 
 IMAGES_SHOWN = 4
-"""Number of images in a picture of sessions, each with one of its masks."""
+"""Number of images in a picture."""
 
 
 class Ending(enum.Enum):
@@ -61,7 +57,7 @@ _ENDINGS = {
 
 
 def train(
-    config: TrainConfig,
+    config: RunSettings,
     folder: Path,
     *,
     embeddings: Path | None = None,
@@ -120,7 +116,7 @@ class _Run:
 
     def __init__(
         self,
-        config: TrainConfig,
+        config: RunSettings,
         folder: Path,
         embeddings: Path,
         signs: LifeSigns,
@@ -144,16 +140,15 @@ class _Run:
             self._preparation.abstract_state, self._preparation.specs, self._preparation.mesh
         )
         if restored is None:
-            self._state = first_state(config, self._preparation)
+            self._state = first_state(config, self._preparation, messages.append)
         else:
             self._state = restored.state
             self._loader.set_state(restored.position)
         self._position = self._loader.get_state()
         self.step = int(self._state.step)
-        self._embeddings = None
-        if config.cache_embeddings:
-            encoder = fetch_tree(self._state.params["image_encoder"])
-            self._embeddings = Embeddings(embeddings, self._preparation.sam, encoder)
+        self._embeddings = self._preparation.objective.open_embeddings(
+            embeddings, self._state.params
+        )
         self._averager = Averager()
         self._time = SpentTime(
             folder if self._is_first_process else None,
@@ -305,22 +300,9 @@ class _Run:
         if not self._files:
             return
         shown = jax.tree.map(lambda leaf: leaf[:IMAGES_SHOWN], batch)
-        shown = shown._replace(masks=shown.masks[:, :1], valid=shown.valid[:, :1])
         keys = jax.random.split(jax.random.key(self.step), len(shown.images))
-        sam = self._preparation.sam
-        model = Model(sam.config, variables, sam.compute)
-        _, session = jax.device_get(
-            _simulate(model, self._embed(shown), keys, self._config.interaction)
-        )
-        picture = draw_sessions(
-            shown.images,
-            shown.fitted,
-            session.points[:, 0],
-            session.labels[:, 0],
-            session.first[:, 0] > 0,
-            session.last[:, 0] > 0,
-            np.asarray(shown.masks[:, 0]),
-        )
+        objective = self._preparation.objective
+        picture = objective.draw(variables, shown, self._embed(shown), keys)
         pictures = self._folder / "pictures"
         make_folder(pictures)
         write_image(pictures / f"step_{self.step:07}.png", picture)
@@ -329,11 +311,8 @@ class _Run:
     def _export_weights(self) -> None:
         variables = fetch_tree(to_variables(self._state))
         if self._is_first_process:
-            save_checkpoint(self._folder / WEIGHTS, self._config.model, variables)
+            self._preparation.objective.save(self._folder / WEIGHTS, variables)
 
 
 def _count(images: int) -> str:
     return "1 image" if images == 1 else f"{images} images"
-
-
-_simulate = jax.jit(compute_loss, static_argnums=3)

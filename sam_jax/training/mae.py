@@ -3,6 +3,8 @@
 Source: [MAE](https://arxiv.org/abs/2111.06377), section 3 and appendix A.1.
 """
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -10,12 +12,23 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Key, UInt8
 
+from sam_jax.checkpoints import load_mae, save_mae
 from sam_jax.data.example import Batch
 from sam_jax.data.framing import PIXEL_MEAN, PIXEL_STD, normalise
 from sam_jax.losses import patch_squared_error
-from sam_jax.models import MaskedAutoencoder, Reconstruction, reconstruct
+from sam_jax.models import (
+    Compute,
+    MaskedAutoencoder,
+    Reconstruction,
+    abstract_mae,
+    init_mae,
+    reconstruct,
+)
 from sam_jax.ops.patches import patchify, unpatchify
-from sam_jax.training.parameters import put_back
+from sam_jax.training.config import PretrainConfig
+from sam_jax.training.parameters import find_frozen, put_back
+from sam_jax.training.pictures import draw_reconstructions
+from sam_jax.types import Variables
 
 
 class MaeMetrics(NamedTuple):
@@ -108,3 +121,69 @@ def show_reconstruction(
     removed = np.repeat(np.asarray(painted.removed)[:, :, None], side * side, axis=2)
     hidden = np.asarray(unpatchify(removed, side, grid))[..., 0] > 0
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8), hidden
+
+
+class MaskedPainting:
+    """An `Objective`: the removed patches of photos, painted by a masked autoencoder.
+
+    Args:
+        config: Configuration of the run.
+        compute: How the model is computed.
+    """
+
+    def __init__(self, config: PretrainConfig, compute: Compute) -> None:
+        self._config, self._compute = config, compute
+
+    @property
+    def depth(self) -> int:
+        """Number of encoder blocks."""
+        return self._config.model.encoder.depth
+
+    def abstract_variables(self) -> Variables:
+        """Shapes and dtypes of the model's weights."""
+        return abstract_mae(self._config.model)
+
+    def find_frozen(self, params: Any) -> Any:
+        """A tree that marks nothing as frozen."""
+        return find_frozen(params, ())
+
+    def first_weights(self, say: Callable[[str], None]) -> Variables:
+        """Random weights, or those of `start_from`.
+
+        Raises:
+            InputError: The file cannot be read, or is not this masked autoencoder.
+        """
+        config = self._config
+        if config.start_from is None:
+            return init_mae(config.model, config.seed)
+        return load_mae(config.start_from, config=config.model)[1]
+
+    def make_model(self, variables: Variables) -> MaskedAutoencoder:
+        """The model of its weights."""
+        return MaskedAutoencoder(self._config.model, variables, self._compute)
+
+    def compute_gradients(
+        self, model: MaskedAutoencoder, trainable: Any, batch: Batch, keys: Key[Array, " b"]
+    ) -> tuple[Any, MaeMetrics]:
+        """Gradients and metrics, both summed over removed patches."""
+        return compute_mae_gradients(
+            model, trainable, batch, keys, mask_ratio=self._config.mask_ratio
+        )
+
+    def open_embeddings(self, folder: Path, params: Any) -> None:
+        """None: every image is seen anew."""
+
+    def draw(
+        self, variables: Variables, batch: Batch, encoded: Batch, keys: Key[Array, " b"]
+    ) -> UInt8[np.ndarray, "h w 3"]:
+        """A row for each photo: the photo, what the encoder sees of it, and what is painted."""
+        model = self.make_model(variables)
+        _, painted = jax.device_get(_paint(model, encoded, keys, self._config.mask_ratio))
+        return draw_reconstructions(batch.images, *show_reconstruction(model, batch, painted))
+
+    def save(self, path: Path, variables: Variables) -> None:
+        """Write weights to a `.safetensors` file, under the public names."""
+        save_mae(path, self._config.model, variables)
+
+
+_paint = jax.jit(paint, static_argnums=3)

@@ -8,24 +8,17 @@ import jax
 import optax
 from jax.sharding import Mesh, NamedSharding
 
-from sam_jax.checkpoints import load_first_weights
 from sam_jax.distributed import device_mesh, parameter_specs
 from sam_jax.messages import print_line
-from sam_jax.models import (
-    Model,
-    Sam,
-    abstract_variables,
-    default_compute,
-    init_variables,
-    make_sam,
-    suit,
-)
-from sam_jax.training.config import TrainConfig
+from sam_jax.models import Compute, default_compute, suit
+from sam_jax.training.config import PretrainConfig, RunSettings, TrainConfig
+from sam_jax.training.mae import MaskedPainting
+from sam_jax.training.objective import Objective
 from sam_jax.training.optimiser import make_optimiser, make_schedule
-from sam_jax.training.parameters import find_frozen
+from sam_jax.training.segmentation import Segmentation
 from sam_jax.training.state import TrainState, create_state
-from sam_jax.training.step import TrainStep, compute_gradients, make_train_step
-from sam_jax.types import InputError, Variables
+from sam_jax.training.step import TrainStep, make_train_step
+from sam_jax.types import InputError
 
 
 class Preparation(NamedTuple):
@@ -33,7 +26,7 @@ class Preparation(NamedTuple):
 
     Attributes:
         mesh: All devices.
-        sam: The model without weights.
+        objective: What the run minimises.
         optimiser: The optimiser of the parameters that train.
         schedule: The learning rate as a function of the step.
         frozen: The tree that marks frozen parameters.
@@ -43,7 +36,7 @@ class Preparation(NamedTuple):
     """
 
     mesh: Mesh
-    sam: Sam
+    objective: Objective
     optimiser: optax.GradientTransformation
     schedule: optax.Schedule
     frozen: Any
@@ -52,7 +45,7 @@ class Preparation(NamedTuple):
     train_step: TrainStep
 
 
-def prepare(config: TrainConfig, mesh: Mesh | None = None) -> Preparation:
+def prepare(config: RunSettings, mesh: Mesh | None = None) -> Preparation:
     """Work out all that can be known before data and weights are read.
 
     Args:
@@ -65,29 +58,26 @@ def prepare(config: TrainConfig, mesh: Mesh | None = None) -> Preparation:
     """
     mesh = device_mesh() if mesh is None else mesh
     _check_batch(config, mesh)
-    depth = config.model.image_encoder.depth
     execution = config.execution
     compute = suit(execution.compute or default_compute(training=True), mesh.devices.flat[0])
-    sam = make_sam(config.model, compute)
-    variables = abstract_variables(config.model)
-    frozen = find_frozen(variables["params"], config.frozen)
-    if config.cache_embeddings and not all(jax.tree.leaves(frozen["image_encoder"])):
-        raise InputError('cache_embeddings needs a frozen encoder: frozen=("image_encoder/*",)')
-    optimiser = make_optimiser(config.optimiser, config.steps, depth)
+    objective = make_objective(config, compute)
+    variables = objective.abstract_variables()
+    frozen = objective.find_frozen(variables["params"])
+    optimiser = make_optimiser(config.optimiser, config.steps, objective.depth)
     create = partial(create_state, optimiser=optimiser, frozen=frozen, seed=config.seed)
     abstract_state = jax.eval_shape(create, variables)
     specs = state_specs(abstract_state, mesh, execution.parameters == "sharded")
     return Preparation(
         mesh=mesh,
-        sam=sam,
+        objective=objective,
         optimiser=optimiser,
         schedule=make_schedule(config.optimiser, config.steps),
         frozen=frozen,
         abstract_state=abstract_state,
         specs=specs,
         train_step=make_train_step(
-            partial(compute_gradients, interaction=config.interaction, drop_path=config.drop_path),
-            partial(Model, sam.config, compute=sam.compute),
+            objective.compute_gradients,
+            objective.make_model,
             optimiser,
             frozen,
             execution.micro_batches,
@@ -95,6 +85,24 @@ def prepare(config: TrainConfig, mesh: Mesh | None = None) -> Preparation:
             specs,
         ),
     )
+
+
+def make_objective(config: RunSettings, compute: Compute) -> Objective:
+    """The objective that a configuration is of.
+
+    Args:
+        config: Configuration of the run.
+        compute: How the model is computed.
+
+    Raises:
+        InputError: The configuration is of no objective.
+    """
+    match config:
+        case TrainConfig():
+            return Segmentation(config, compute)
+        case PretrainConfig():
+            return MaskedPainting(config, compute)
+    raise InputError(f"a run is a TrainConfig or a PretrainConfig, not {type(config).__name__}")
 
 
 def state_specs(state: TrainState, mesh: Mesh, sharded: bool) -> TrainState:
@@ -106,7 +114,7 @@ def state_specs(state: TrainState, mesh: Mesh, sharded: bool) -> TrainState:
 
 
 def first_state(
-    config: TrainConfig, preparation: Preparation, say: Callable[[str], None] = print_line
+    config: RunSettings, preparation: Preparation, say: Callable[[str], None] = print_line
 ) -> TrainState:
     """The state before the first step, on the devices.
 
@@ -118,19 +126,10 @@ def first_state(
     optimiser, frozen = preparation.optimiser, preparation.frozen
     create = partial(create_state, optimiser=optimiser, frozen=frozen, seed=config.seed)
     shardings = jax.tree.map(lambda spec: NamedSharding(preparation.mesh, spec), preparation.specs)
-    return jax.jit(create, out_shardings=shardings)(_first_weights(config, say))
+    return jax.jit(create, out_shardings=shardings)(preparation.objective.first_weights(say))
 
 
-def _first_weights(config: TrainConfig, say: Callable[[str], None]) -> Variables:
-    if config.start_from is None:
-        return init_variables(config.model, config.seed)
-    variables, account = load_first_weights(config.start_from, config.model, config.seed)
-    if account is not None:
-        say(f"{config.start_from}: {account}")
-    return variables
-
-
-def _check_batch(config: TrainConfig, mesh: Mesh) -> None:
+def _check_batch(config: RunSettings, mesh: Mesh) -> None:
     images, micro_batches = config.data.batch_size, config.execution.micro_batches
     step = mesh.size * micro_batches
     if images % step:

@@ -20,7 +20,7 @@ from sam_jax.messages import LifeSigns
 from sam_jax.training.metrics import RATE
 
 SHOWN = ("loss", "dice", "iou_error", "first_iou", "last_iou")
-"""Names of the metrics that are shown; see `sam_jax.training.interaction.Metrics`."""
+"""Names of the metrics that are shown, where an objective has them; see `sam_jax.training.interaction.Metrics`."""
 
 
 class ProgressReport:
@@ -95,7 +95,7 @@ class ProgressReport:
 
     def show(self, metrics: Mapping[str, float]) -> None:
         """Show losses and the rate of steps."""
-        losses = "  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN)
+        losses = "  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN if name in metrics)
         rate = metrics[RATE]
         if self._console.is_terminal:
             self._bar.update(self._task, losses=f"{rate:.3g} steps/s  {losses}")

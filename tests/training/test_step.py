@@ -10,7 +10,7 @@ import pytest
 
 from sam_jax.data.framing import normalise
 from sam_jax.distributed import DEVICES, device_mesh, place_batch
-from sam_jax.models import Model, encode_image
+from sam_jax.models import encode_image
 from sam_jax.training.config import Execution
 from sam_jax.training.interaction import Metrics
 from sam_jax.training.parameters import pick_trainable, put_back
@@ -53,7 +53,7 @@ def run(config, batch, devices, gradients_of, steps=2):
     plan = prepare(config, mesh)
     step = make_train_step(
         gradients_of,
-        partial(Model, plan.sam.config, compute=plan.sam.compute),
+        plan.objective.make_model,
         plan.optimiser,
         plan.frozen,
         config.execution.micro_batches,
@@ -126,9 +126,7 @@ def compare_with_pmap(config, gradients_of, batch, state, metrics, relative_diff
 
     @partial(jax.pmap, axis_name=DEVICES, in_axes=(None, 0, 0))
     def step(state, batch, keys):
-        model = Model(
-            plan.sam.config, {"params": state.params, **state.constants}, plan.sam.compute
-        )
+        model = plan.objective.make_model({"params": state.params, **state.constants})
         trainable = pick_trainable(state.params, plan.frozen)
         gradients, sums = jax.lax.psum(
             accumulate_gradients(gradients_of, model, trainable, batch, keys, 1), DEVICES
@@ -197,7 +195,7 @@ def test_a_batch_without_masks_changes_nothing_but_the_count(batch):
 def test_the_state_is_used_up(batch):
     mesh = device_mesh(jax.devices()[:1])
     plan = prepare(ENCODER_ONLY, mesh)
-    make_model = partial(Model, plan.sam.config, compute=plan.sam.compute)
+    make_model = plan.objective.make_model
     step = make_train_step(
         encoder_gradients, make_model, plan.optimiser, plan.frozen, 1, mesh, plan.specs
     )
