@@ -8,13 +8,13 @@ Anything has patches of 16: training that starts from this interpolates the patc
 from dataclasses import replace
 
 from sam_jax.configs import mae_vit_b
-from sam_jax.models import MAE_VIT_H
+from sam_jax.models import MAE_VIT_H, ON_ACCELERATOR
 
 config = replace(
     mae_vit_b.config,
     model=MAE_VIT_H,
     execution=replace(
         mae_vit_b.config.execution,
-        compute=replace(mae_vit_b.config.execution.compute, remat=True),
+        compute=replace(ON_ACCELERATOR, dtype="bfloat16", scan_blocks=True, remat=True),
     ),
 )

@@ -87,8 +87,9 @@ def open_photos(place: str | Path) -> Source:
     Raises:
         InputError: There is nothing, or no photo.
     """
-    if os.path.isdir(place) and _recognise(Path(place)) is None:
-        return PhotoFolder(Path(place))
+    path = locate(place)
+    if is_folder(path) and _recognise(path) is None:
+        return PhotoFolder(path)
     return open_source(place)
 
 

@@ -6,9 +6,18 @@ import pkgutil
 import pytest
 
 import sam_jax.configs
-from sam_jax.configs import finetune_bbbc038, sa1b_vit_b, sa1b_vit_h, sa1b_vit_l
-from sam_jax.models import VIT_B, VIT_H, VIT_L
-from sam_jax.training.config import TrainConfig
+from sam_jax.configs import (
+    finetune_bbbc038,
+    mae_tiny,
+    mae_vit_b,
+    mae_vit_h,
+    mae_vit_l,
+    sa1b_vit_b,
+    sa1b_vit_h,
+    sa1b_vit_l,
+)
+from sam_jax.models import TINY, VIT_B, VIT_H, VIT_L
+from sam_jax.training.config import RunSettings
 
 NAMES = [module.name for module in pkgutil.iter_modules(sam_jax.configs.__path__)]
 
@@ -16,7 +25,7 @@ NAMES = [module.name for module in pkgutil.iter_modules(sam_jax.configs.__path__
 @pytest.mark.parametrize("name", NAMES)
 def test_a_config_says_how_to_run_it(name):
     module = importlib.import_module(f"sam_jax.configs.{name}")
-    assert isinstance(module.config, TrainConfig)
+    assert isinstance(module.config, RunSettings)
     assert f"`sam-jax train {name}" in module.__doc__
 
 
@@ -53,3 +62,29 @@ def test_fine_tuning_keeps_the_encoder_and_holds_images_out():
     assert config.frozen == ("image_encoder/*",)
     assert config.cache_embeddings
     assert config.data.sources[0].hold_back == 5
+
+
+@pytest.mark.parametrize("module", [mae_vit_b, mae_vit_l, mae_vit_h])
+def test_pre_training_is_the_papers(module):
+    config, optimiser = module.config, module.config.optimiser
+    assert (config.model.image_size, config.model.patch_size) == (
+        (224, 224),
+        14 if module is mae_vit_h else 16,
+    )
+    decoder = config.model.decoder
+    assert (decoder.width, decoder.depth, decoder.num_heads) == (512, 8, 16)
+    assert (config.mask_ratio, config.data.batch_size) == (0.75, 4096)
+    assert optimiser.rate == pytest.approx(1.5e-4 * config.data.batch_size / 256)
+    assert (optimiser.beta1, optimiser.beta2, optimiser.weight_decay) == (0.9, 0.95, 0.05)
+    assert (optimiser.layer_decay, optimiser.clip_norm) == (1.0, None)
+    epoch = 1_281_167 / config.data.batch_size
+    assert config.steps == pytest.approx(800 * epoch, rel=1e-3)
+    assert optimiser.warmup_steps == pytest.approx(40 * epoch, rel=1e-3)
+    augmentation = config.data.sources[0].augmentation
+    assert (augmentation.crop_area, augmentation.flip_horizontally) == ((0.2, 1.0), True)
+
+
+def test_the_small_model_starts_from_its_own_pre_training():
+    encoder, pretrained = TINY.image_encoder, mae_tiny.config.model.encoder
+    for name in ("width", "depth", "num_heads", "mlp_ratio"):
+        assert getattr(encoder, name) == getattr(pretrained, name)
