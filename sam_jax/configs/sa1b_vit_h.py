@@ -2,7 +2,7 @@
 
 A step takes 256 images, and there are 90,000 steps. SA-1B is read from `data/sa1b`, where `sam-jax dataset build`
 leaves it. The paper starts from an encoder that was pre-trained as a masked autoencoder; `--start-from FILE` names
-such weights.
+such weights, as `mae_vit_h` makes them or as its authors publish them.
 """
 
 from dataclasses import replace
