@@ -249,8 +249,8 @@ def _find_grid(path: Path, stored: Stored, places: int) -> tuple[int, int]:
     if described is not None and 0 <= places - math.prod(described) <= 1:
         return described
     for leading in (0, 1):
-        side = math.isqrt(places - leading)
-        if side * side == places - leading:
+        side = math.isqrt(max(places - leading, 0))
+        if side and side * side == places - leading:
             return side, side
     raise CheckpointError(
         f"{path} has {places} positions, which is no square grid with or without a class token"

@@ -40,12 +40,15 @@ _IN_BLOCK = (
     ("intermediate.dense", "mlp.fc1"),
     ("output.dense", "mlp.fc2"),
     ("mlp.fc*", "mlp.fc*"),
+    ("norm*", "norm*"),
+    ("layer_scale*", "ls*"),
 )
 _ROWS = (
     ("blocks.*.mlp.lin*.*", "blocks.*.mlp.fc*.*"),  # as Segment Anything calls them
     ("embeddings.cls_token", "cls_token"),
     ("embeddings.position_embeddings", "pos_embed"),
     ("embeddings.patch_embeddings.projection.*", "patch_embed.proj.*"),
+    ("embeddings.**", "**"),  # register tokens and the like
     ("layernorm.*", "norm.*"),
     ("decoder.mask_token", "mask_token"),
     ("decoder.decoder_pos_embed", "decoder_pos_embed"),
@@ -82,7 +85,7 @@ class PlainVit(NamedTuple):
     def kind(self) -> str:
         """What it is, with its article."""
         modules = {name.split(".")[0] for name in self.tensors}
-        if modules & {"decoder_blocks", "mask_token", "decoder_embed"}:
+        if modules & {"decoder_blocks", "decoder_embed"}:
             return "a masked autoencoder"
         if modules & {"head", "classifier", "fc_norm"}:
             return "a ViT with the head of a classifier"

@@ -167,9 +167,9 @@ class MaskedEncoder(nn.Module):
         b, count, _ = seen.shape
         # The visible patches side by side are an image too, which is all that the convolution needs to see.
         row = seen.reshape(b, count, side, side, 3).swapaxes(1, 2).reshape(b, side, -1, 3)
-        positions = self.pos_embed.value.astype(dtype)
+        positions = jnp.asarray(self.pos_embed.value, dtype)
         x = self.patch_embed(row)[:, 0] + positions[1:][mask.visible]
-        first = (self.cls_token.astype(dtype) + positions[0]).reshape(1, 1, -1)
+        first = (jnp.asarray(self.cls_token, dtype) + positions[0]).reshape(1, 1, -1)
         x = jnp.concatenate([jnp.broadcast_to(first, (b, 1, x.shape[-1])), x], axis=1)
         as_loop = self.compute.scan_blocks and not self.is_initializing()
         return self.norm(run_blocks(self.blocks, x, as_loop=as_loop))
@@ -199,13 +199,13 @@ class PatchDecoder(nn.Module):
         x = self.embed(tokens)
         b, patches = mask.places.shape
         hidden = jnp.broadcast_to(
-            self.mask_token.astype(dtype).reshape(1, 1, -1),
+            jnp.asarray(self.mask_token, dtype).reshape(1, 1, -1),
             (b, patches + 1 - x.shape[1], x.shape[2]),
         )
         shuffled = jnp.concatenate([x[:, 1:], hidden], axis=1)
         in_order = jnp.take_along_axis(shuffled, mask.places[:, :, None], axis=1)
         x = jnp.concatenate([x[:, :1], in_order], axis=1)
-        x = x + self.pos_embed.value.astype(dtype)[None]
+        x = x + jnp.asarray(self.pos_embed.value, dtype)[None]
         as_loop = self.compute.scan_blocks and not self.is_initializing()
         x = self.norm(run_blocks(self.blocks, x, as_loop=as_loop))
         return self.pred(x[:, 1:])

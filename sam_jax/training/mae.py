@@ -147,7 +147,7 @@ class MaskedPainting:
         """A tree that marks nothing as frozen."""
         return find_frozen(params, ())
 
-    def first_weights(self, say: Callable[[str], None]) -> Variables:
+    def first_weights(self, seed: int, say: Callable[[str], None]) -> Variables:
         """Random weights, or those of `start_from`.
 
         Raises:
@@ -155,7 +155,7 @@ class MaskedPainting:
         """
         config = self._config
         if config.start_from is None:
-            return init_mae(config.model, config.seed)
+            return init_mae(config.model, seed)
         return load_mae(config.start_from, config=config.model)[1]
 
     def make_model(self, variables: Variables) -> MaskedAutoencoder:

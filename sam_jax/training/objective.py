@@ -33,10 +33,11 @@ class Objective(Protocol):
         """
         ...
 
-    def first_weights(self, say: Callable[[str], None]) -> Variables:
+    def first_weights(self, seed: int, say: Callable[[str], None]) -> Variables:
         """Weights of the model before the first step.
 
         Args:
+            seed: Seed of random weights.
             say: Prints a line that says what was taken from a file of weights that holds a part of the model.
 
         Raises:

@@ -126,7 +126,8 @@ def first_state(
     optimiser, frozen = preparation.optimiser, preparation.frozen
     create = partial(create_state, optimiser=optimiser, frozen=frozen, seed=config.seed)
     shardings = jax.tree.map(lambda spec: NamedSharding(preparation.mesh, spec), preparation.specs)
-    return jax.jit(create, out_shardings=shardings)(preparation.objective.first_weights(say))
+    weights = preparation.objective.first_weights(config.seed, say)
+    return jax.jit(create, out_shardings=shardings)(weights)
 
 
 def _check_batch(config: RunSettings, mesh: Mesh) -> None:

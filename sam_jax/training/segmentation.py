@@ -62,12 +62,12 @@ class Segmentation:
             raise InputError('cache_embeddings needs a frozen encoder: frozen=("image_encoder/*",)')
         return frozen
 
-    def first_weights(self, say: Callable[[str], None]) -> Variables:
+    def first_weights(self, seed: int, say: Callable[[str], None]) -> Variables:
         """Random weights, or those of `start_from`."""
         config = self._config
         if config.start_from is None:
-            return init_variables(config.model, config.seed)
-        variables, account = load_first_weights(config.start_from, config.model, config.seed)
+            return init_variables(config.model, seed)
+        variables, account = load_first_weights(config.start_from, config.model, seed)
         if account is not None:
             say(f"{config.start_from}: {account}")
         return variables

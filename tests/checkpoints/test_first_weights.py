@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
+import transformers
 from flax.traverse_util import flatten_dict
 from safetensors.torch import save_file
 
@@ -196,6 +197,22 @@ def test_a_classifier_gives_its_encoder(tmp_path, public, config):
     )
 
 
+def test_a_newer_relative_is_refused_by_what_it_has_more(tmp_path, config):
+    about = transformers.Dinov2WithRegistersConfig(
+        hidden_size=24,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        mlp_ratio=3,
+        image_size=64,
+        patch_size=16,
+    )
+    transformers.Dinov2WithRegistersModel(about).save_pretrained(tmp_path)
+    message = refusal(tmp_path, config)
+    assert "7 unexpected (image_encoder." in message
+    assert "image_encoder.register_tokens" in message
+    assert "missing" not in message
+
+
 def refusal(path, config):
     with pytest.raises(InputError) as error:
         load_first_weights(path, config)
@@ -227,9 +244,10 @@ def test_what_does_not_fit_is_told(tmp_path, theirs, public, config, small):
     assert "with patches of 8x8 pixels; training can start from patches of 16, or" in refusal(
         save(tmp_path, small_patches), config
     )
-    oblong = {**public, "pos_embed": torch.ones(1, 25, 24)}
-    oblong["pos_embed"] = torch.ones(1, 24, 24)
-    assert "has 24 positions, which is no square grid" in refusal(save(tmp_path, oblong), config)
+    for places in (0, 24):
+        oblong = {**public, "pos_embed": torch.ones(1, places, 24)}
+        message = f"has {places} positions, which is no square grid"
+        assert message in refusal(save(tmp_path, oblong), config)
     theirs.save_pretrained(tmp_path / "folder")
     heads = replace(config, image_encoder=replace(config.image_encoder, num_heads=2))
     assert "num_attention_heads is 3; the config's image encoder has 2" in refusal(
