@@ -164,8 +164,8 @@ def test_help_lists_every_setting_with_its_default(capsys):
         "--optimiser.rate FLOAT",
         "--data.sources.1.path STR",
         "--model.mask-decoder.width INT",
-        "--start-from {None}|STR Path of weights to start from, of a whole model or of its image encoder, such as those "
-        "of a masked autoencoder; None for random weights. --seed",
+        "--start-from {None}|STR Path of weights to start from, of a whole model or of its image encoder, such as "
+        "those of a masked autoencoder; None for random weights. --seed",
     ):
         assert option in shown
     assert "default: None" not in shown
