@@ -14,7 +14,7 @@ from sam_jax.types import InputError, RunError
 
 UPLOAD_SECONDS = 30
 """Time between two looks for programs that are new to a cache in a bucket."""
-_SETTLED_SECONDS = 5
+_SETTLED_SECONDS = 5.0
 """Age of a file that JAX is surely not writing any more."""
 
 

@@ -11,7 +11,7 @@ def test_a_cache_in_a_bucket_is_one_for_all_hosts(bucket, tmp_path, monkeypatch)
     assert (tmp_path / "first" / "one-cache").read_text() == "a program"
     for name in ("two-cache", "two-atime"):
         (tmp_path / "first" / name).write_text(name)
-    first.upload(settled_seconds=60)
+    first.upload(settled_seconds=60.0)
     assert [*shared.list_below()] == ["one-cache"]
     first.upload()
     SharedCache(shared, tmp_path / "second")

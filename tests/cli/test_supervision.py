@@ -63,5 +63,5 @@ def test_what_was_asked_to_stop_is_not_started_again(endings, capfd):
 
 def test_a_real_command(capfd):
     """It ends with its own code, and its lines are seen."""
-    assert supervise(["train", "none.py", "--multi-host"]) == 2
+    assert supervise(["train", "none.py", "--restarts", "1"]) == 2
     assert "no such file: none.py" in capfd.readouterr().err
