@@ -203,7 +203,7 @@ class SavedStates:
             raise kind(problems[0][1])
         self._steps = json.loads(broadcast_text(found or "[]"))
 
-    def _read(self, step: int, abstract: Any) -> "_Found":
+    def _read(self, step: int, abstract: Any) -> _Found:
         with _not_taking_for_settings():
             about = self._states.read_about(step)
         if not isinstance(about, dict) or not _ABOUT.issubset(about):

@@ -9,11 +9,13 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from jax.sharding import PartitionSpec
 
 from sam_jax.distributed import device_mesh, parameter_specs
-from sam_jax.training.orbax_states import OrbaxStates
+from sam_jax.storage import locate
+from sam_jax.training.orbax_states import check_place_of_states
 from sam_jax.training.saved_states import SavedStates
 from sam_jax.training.state import TrainState
 from sam_jax.types import InputError, RunError
@@ -184,21 +186,38 @@ def test_a_bit_of_a_large_array_is_damage(tmp_path, monkeypatch):
     again.saved.close()
 
 
-def test_what_cannot_be_read_is_not_damaged(start, monkeypatch):
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, "Input/output error"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        ValueError("UNAVAILABLE: CURL error: connection refused"),
+        RuntimeError("Cannot connect to host"),
+    ],
+)
+def test_what_cannot_be_read_is_not_damaged(start, monkeypatch, error):
     start().save(3, 6)
     run = start()
 
-    def fail(*_):
-        raise OSError(errno.EIO, "Input/output error")
+    def fail(*_, **__):
+        raise error
 
-    monkeypatch.setattr(OrbaxStates, "read_state", fail)
-    with pytest.raises(
-        RunError, match=r"cannot read the training state of step 6 .*Input/output"
-    ) as error:
+    monkeypatch.setattr(ocp.Checkpointer, "restore", fail)
+    with pytest.raises(RunError, match="cannot read the training state of step 6 ") as caught:
         run.restore()
-    assert "\n" not in str(error.value)
+    assert str(error.args[-1]) in str(caught.value)
+    assert "\n" not in str(caught.value)
     monkeypatch.undo()
     assert_is_state(start().restore(), 6)
+
+
+def test_places_where_orbax_keeps_nothing(monkeypatch):
+    with pytest.raises(InputError, match=r"^s3://pod/run: Orbax, .* cannot write to s3://; mount"):
+        check_place_of_states(locate("s3://pod/run"))
+    check_place_of_states(locate("gs://pod/run"))
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(InputError, match=r"pip install 'sam-jax\[cloud\]'"):
+        check_place_of_states(locate("gs://pod/run"))
 
 
 def test_other_settings_are_refused_by_name(start):
