@@ -138,7 +138,8 @@ class Embeddings:
         with suppress(FileNotFoundError):
             content = path.read_bytes()
             if len(content) == self.bytes_per_image:
-                with suppress(OSError):  # of a file that somebody else owns, or in a bucket, the age stays
+                # Of a file that somebody else owns, or in a bucket, the age stays.
+                with suppress(OSError):
                     path.touch()
                 return self._unpack(content)
         embedding = self.encode(image, fitted)
