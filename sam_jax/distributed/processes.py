@@ -136,6 +136,7 @@ class Meeting:
         place = f"sam_jax/meeting/{self._begun}/{self._met}"
         met, self._met = self._met, self._times
         client = global_state.client
+        assert client is not None
         if has_failed:
             client.key_value_set(f"{place}/failed/{jax.process_index()}", "")
         client.wait_at_barrier(place, timeout_ms)

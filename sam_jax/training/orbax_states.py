@@ -218,8 +218,9 @@ class OrbaxStates:
         except (DamagedError, jax.errors.JaxRuntimeError):  # the latter are not of files
             raise
         except Exception as error:
-            if isinstance(error.__cause__, jax.errors.JaxRuntimeError):
-                raise error.__cause__ from None
+            cause = error.__cause__
+            if isinstance(cause, jax.errors.JaxRuntimeError):
+                raise cause from None
             raise _translate(error) from error
 
 
