@@ -7,7 +7,7 @@ from xml.sax.saxutils import escape
 
 from gcp_storage_emulator import server
 from gcp_storage_emulator.exceptions import NotFound
-from gcp_storage_emulator.handlers import buckets
+from gcp_storage_emulator.handlers import buckets, objects
 
 BUCKET = "pod"
 
@@ -37,6 +37,13 @@ def remove_object(request, response, storage):
         storage.delete_file(request.params["bucket_name"], request.params["object_id"])
     except NotFound:
         response.status = server.HTTPStatus.NOT_FOUND
+
+
+def put_object(request, response, storage):
+    """The upload of the XML protocol, which the emulator has, but not for objects without content."""
+    if request.data is None:
+        request._data = b""
+    objects.xml_upload(request, response, storage)
 
 
 class Handler(server.RequestHandler):
@@ -73,7 +80,7 @@ if __name__ == "__main__":
     server.HANDLERS = (
         *routes,
         (r"^/(?P<bucket_name>[-.\w]+)/?$", {server.GET: list_objects}),
-        (pattern, {**methods, server.DELETE: remove_object}),
+        (pattern, {**methods, server.PUT: put_object, server.DELETE: remove_object}),
     )
     storage = server.Storage(use_memory_fs=True)
     buckets.create_bucket(BUCKET, storage)
