@@ -31,7 +31,7 @@ def make_official_decoder(torch_model: Any, *, single: bool = False) -> Any:
 
     class Decoder(SamOnnxModel):
         def mask_postprocessing(self, masks: torch.Tensor, orig_im_size: torch.Tensor) -> Any:
-            resize = torch.nn.functional.interpolate
+            resize: Any = torch.nn.functional.interpolate
             options: Any = {"mode": "bilinear", "align_corners": False}
             masks = resize(masks, size=(self.img_size, self.img_size), **options)
             height, width = self.resize_longest_image_size(orig_im_size, self.img_size)

@@ -27,7 +27,7 @@ ARGUMENTS = ("--no-sandbox", "--headless", "--disable-gpu")
 
 def main() -> None:
     """Click, and print how long the masks took."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--clicks", type=int, default=40)
     clicks = parser.parse_args().clicks
     browser = shutil.which("chromium") or shutil.which("google-chrome")

@@ -223,7 +223,7 @@ def started(folder: Path, people: int, database: str, checkpoint: str) -> Iterat
 
 def main() -> None:
     """Let the people act, and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--database", help="address of an empty database; the default is SQLite")
     parser.add_argument("--people", type=int, default=PEOPLE)
     parser.add_argument("--actions", type=int, default=ACTIONS)

@@ -80,7 +80,7 @@ def export_masks(database: Database, folder: Path, output: Path, form: Form) -> 
         else:
             names.add(strip_ending(row["path"]))
             usable.append((row, records))
-    with atomic_folder(output) as unfinished:
+    with atomic_folder(output, COCO_FILE if form == "coco" else None) as unfinished:
         write(folder, unfinished, usable, problems)
     return Written(len(usable), sum(len(records) for _, records in usable), problems)
 

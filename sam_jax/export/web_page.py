@@ -77,7 +77,7 @@ def write_page(
             raise InputError(
                 "the image encoder is too large for a browser: name photos with --photos, which are embedded here"
             )
-    with tempfile.TemporaryDirectory() as scratch, atomic_folder(folder) as made:
+    with tempfile.TemporaryDirectory() as scratch, atomic_folder(folder, MANIFEST) as made:
         for file in sorted(PROGRAM.iterdir()):
             copy_file(file, made / file.name)
         make_folder(made / "ort")

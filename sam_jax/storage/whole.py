@@ -185,13 +185,13 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
-def atomic_folder(path: Path, last: str, *, replaces: bool = False) -> Iterator[Path]:
+def atomic_folder(path: Path, last: str | None, *, replaces: bool = False) -> Iterator[Path]:
     """A folder that appears when the block ends, and vanishes if the block raises.
 
     Args:
         path: Place of the folder. The folders above it are made.
         last: Name of a file in the folder; where it is, all others are. A folder on a disk appears at once; into a
-            bucket this file is uploaded after all others.
+            bucket this file is uploaded after all others. None where no file is to tell that.
         replaces: Whether a folder that is there already is replaced. Between the old and the new one there is a time
             with neither; on a disk it is an instant.
 
@@ -207,7 +207,8 @@ def atomic_folder(path: Path, last: str, *, replaces: bool = False) -> Iterator[
             if not replaces and path.is_dir():
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
             yield Path(folder)
-            (path / last).unlink()
+            if last is not None:
+                (path / last).unlink()
             path.remove_below()
             _upload(Path(folder), path, last)
         return
@@ -261,7 +262,7 @@ def files_together(folder: Path, last: str, replaces: Collection[str] = ()) -> I
                 file.replace(folder / file.name)
 
 
-def _upload(made: Path, folder: BucketPath, last: str) -> None:
+def _upload(made: Path, folder: BucketPath, last: str | None) -> None:
     """Upload the files below a local folder, one of them after the others."""
     names = sorted(path.relative_to(made) for path in made.rglob("*") if path.is_file())
     for name in sorted(names, key=lambda name: str(name) == last):

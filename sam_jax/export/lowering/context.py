@@ -94,15 +94,18 @@ class Context:
         self._at: list[Any] = []
 
     def run(
-        self, program: ClosedJaxpr | Jaxpr, inputs: Sequence[Value], consts: Sequence[Any] = ()
+        self, traced: ClosedJaxpr | Jaxpr, inputs: Sequence[Value], consts: Sequence[Any] = ()
     ) -> list[Value]:
         """Lower a program for what goes in, and return what comes out.
 
         Raises:
             InputError: An operation has no form in ONNX; the message says which and where it is in the source.
         """
-        if isinstance(program, ClosedJaxpr):
-            program, consts = program.jaxpr, program.consts
+        program: Jaxpr
+        if isinstance(traced, ClosedJaxpr):
+            program, consts = traced.jaxpr, traced.consts
+        else:
+            program = traced
         values: dict[Any, Value] = dict(zip(program.constvars, map(known, consts), strict=True))
         values |= dict(zip(program.invars, inputs, strict=True))
 
