@@ -219,7 +219,7 @@ class OrbaxStates:
             raise
         except Exception as error:
             cause = error.__cause__
-            if isinstance(cause, jax.errors.JaxRuntimeError):
+            if cause is not None and isinstance(cause, jax.errors.JaxRuntimeError):
                 raise cause from None
             raise _translate(error) from error
 
