@@ -296,7 +296,7 @@ class SamAutomaticMaskGenerator:
             embedding,
             prompts,
             (min(self.points_per_batch, len(points)),),
-            multimask_output=self.multimask_output,
+            multimask_output=bool(self.multimask_output),
         ):
             expected = np.asarray(batch.iou)
             asked = np.repeat(points[batch.prompts], expected.shape[1], axis=0)

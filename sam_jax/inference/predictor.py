@@ -175,7 +175,7 @@ class SamPredictor:
             features,
             prompts,
             PROMPT_SIZES,
-            multimask_output=multimask_output,
+            multimask_output=bool(multimask_output),
         ):
             masks, size = upscale(batch.logits, plan), len(batch.iou)
             parts.append(

@@ -15,11 +15,12 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
-from sam_jax import SamAutomaticMaskGenerator, storage
+from sam_jax import SamAutomaticMaskGenerator
 from sam_jax.cli.main import main
 from sam_jax.data.images import read_image, read_mask
 from sam_jax.data.sources import open_source
 from sam_jax.ops.boxes import mask_to_box_xywh
+from sam_jax.storage import whole
 
 pytestmark = [
     pytest.mark.usefixtures("devices"),
@@ -130,7 +131,7 @@ def test_a_second_start_does_what_is_missing(generate, photos, capsys, monkeypat
     left += [output / ".coco.json.0123456789ab.unfinished"]
     for path in left:
         path.write_text("left by a kill")
-    monkeypatch.setattr(storage, "_LOCKED_AFTER_SECONDS", -1)
+    monkeypatch.setattr(whole, "_LOCKED_AFTER_SECONDS", -1)
     generate(photos)
     assert not any(path.exists() for path in left)
     assert "of 1 photo " in capsys.readouterr().out.splitlines()[-1]

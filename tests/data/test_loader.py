@@ -311,7 +311,7 @@ def test_mixtures_that_make_no_sense(ingredients, message):
     ("change", "message"),
     [
         ({"batch_size": 0}, "batch_size 0: give a whole number from 1"),
-        ({"num_masks": 0}, "num_masks 0"),
+        ({"num_masks": -1}, "num_masks -1"),
         ({"workers": -1}, "workers -1"),
         ({"seed": -1}, "seed -1"),
         ({"frame": (30, 48)}, "frame 30x48: sides must be multiples of 4"),

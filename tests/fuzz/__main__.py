@@ -93,7 +93,7 @@ def fuzz(kind: str, seed: int, first: int, count: int) -> tuple[collections.Coun
         lines = [json.loads(line) for line in process.stdout]
         noise = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
-        done = 0
+        done, current = 0, f"{kind} {seed}, before the first"
         for line in lines:
             if "text" in line:
                 current = f"{kind} {seed} {line['number']}: {line['text']}"

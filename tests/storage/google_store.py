@@ -1,5 +1,6 @@
 """A server of Google Cloud Storage on this machine: the emulator, and what `obstore` asks that it doesn't know."""
 
+import contextlib
 import sys
 import threading
 from http.server import ThreadingHTTPServer
@@ -39,6 +40,17 @@ def remove_object(request, response, storage):
         response.status = server.HTTPStatus.NOT_FOUND
 
 
+def download(request, response, storage, *rest, **named):
+    """What the emulator does, and the object's generation, by which TensorStore tells whether it has changed."""
+    with contextlib.suppress(NotFound):
+        about = storage.get_file_obj(request.params["bucket_name"], request.params["object_id"])
+        response["x-goog-generation"] = about["generation"]
+    plain_download(request, response, storage, *rest, **named)
+
+
+plain_download, objects.download = objects.download, download
+
+
 def put_object(request, response, storage):
     """The upload of the XML protocol, which the emulator has, but not for objects without content."""
     if request.data is None:
@@ -75,12 +87,31 @@ class Headers:
         self._stream.flush()
 
 
+def one_at_a_time(handle):
+    """The emulator's store is not made for several requests at a time."""
+
+    def handle_alone(self):
+        with ONE:
+            handle(self)
+
+    return handle_alone
+
+
+ONE = threading.Lock()
+for name in ("do_GET", "do_HEAD", "do_POST", "do_PUT", "do_PATCH", "do_DELETE"):
+    if hasattr(Handler, name):
+        setattr(Handler, name, one_at_a_time(getattr(Handler, name)))
+
+
 if __name__ == "__main__":
-    *routes, (pattern, methods) = server.HANDLERS
+    *routes, (pattern, _) = server.HANDLERS
     server.HANDLERS = (
         *routes,
         (r"^/(?P<bucket_name>[-.\w]+)/?$", {server.GET: list_objects}),
-        (pattern, {**methods, server.PUT: put_object, server.DELETE: remove_object}),
+        (
+            pattern,
+            {server.GET: download, server.PUT: put_object, server.DELETE: remove_object},
+        ),
     )
     storage = server.Storage(use_memory_fs=True)
     buckets.create_bucket(BUCKET, storage)

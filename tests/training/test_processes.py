@@ -31,7 +31,8 @@ def wait_for_state(folder, before, processes):
     """Return when a training state is there that was not before."""
     deadline = time.monotonic() + 240
     while not whole_states(folder) - before:
-        assert all(process.poll() is None for process in processes)
+        for process in processes:
+            assert process.poll() is None, process.communicate(timeout=60)
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
