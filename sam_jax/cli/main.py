@@ -123,8 +123,8 @@ def _run(arguments: Sequence[str]) -> int:
         return _complain("not enough memory: take a smaller photo, size or number", STOPPED)
     except RecursionError:
         return _complain("something that was read is nested too deeply", STOPPED)
-    except RuntimeError as error:
-        if _is_one_of_several() and type(error).__name__ == "JaxRuntimeError":
+    except (RuntimeError, ValueError) as error:
+        if _is_loss_of_another(error):
             message = "another process of this run has ended or cannot be reached"
             advice = "start again, the run goes on from its newest whole training state"
             return _complain(f"{message}; {advice}", LOST)
@@ -138,6 +138,12 @@ def _is_one_of_several() -> bool:
     """Whether this process has joined others."""
     jax = sys.modules.get("jax")
     return jax is not None and jax.distributed.is_initialized() and jax.process_count() > 1
+
+
+def _is_loss_of_another(error: RuntimeError | ValueError) -> bool:
+    """Whether the devices of several processes could not talk to each other; what JAX raises then depends on where."""
+    is_of_devices = type(error).__name__ == "JaxRuntimeError" or str(error).startswith("UNKNOWN: ")
+    return is_of_devices and _is_one_of_several()
 
 
 def _leave_others(code: int) -> None:
