@@ -61,6 +61,8 @@ CASES = {
     "soft_iou": Case(losses.soft_iou, (LOGITS, TRUTH)),
     "macro_dice": Case(losses.macro_dice, (CLASSES, LABELS)),
     "micro_dice": Case(losses.micro_dice, (CLASSES, LABELS)),
+    "normalise_patches": Case(losses.normalise_patches, (LOGITS,), ()),
+    "patch_squared_error": Case(losses.patch_squared_error, (LOGITS, draw(4, 6)), (0, 1)),
     "sample_bilinear": Case(losses.sample_bilinear, (LOGITS, POINTS), (0, 1)),
     "sample_uncertain_points": Case(sample, (LOGITS,), ()),
     "point_losses": Case(losses.point_losses, (LOGITS, TRUTH, POINTS)),
