@@ -1,5 +1,6 @@
 """What a training run is: everything that its result depends on, and how it is computed, kept and reported."""
 
+import abc
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -152,7 +153,7 @@ def _check_at_least(least: int, settings: Any, *names: str) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
+class RunSettings(abc.ABC):
     """What every training run has, whatever its objective.
 
     Attributes:
@@ -194,9 +195,9 @@ class RunSettings:
             )
 
     @property
+    @abc.abstractmethod
     def frame(self) -> tuple[int, int]:
         """Size (h, w) of the model's input in pixels."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

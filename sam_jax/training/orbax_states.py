@@ -6,6 +6,7 @@ renamed, neither in a bucket nor on a disk, and a folder without the mark is no 
 
 import contextlib
 import errno
+import importlib.util
 import logging
 import os
 import re
@@ -48,12 +49,10 @@ def check_place_of_states(folder: Path) -> None:
             f"{folder}: Orbax, which saves training states, cannot write to s3://; mount the bucket as a folder, or "
             "name a folder that all hosts share or gs://BUCKET/..."
         )
-    try:
-        import gcsfs  # noqa: F401  # pyright: ignore[reportMissingImports]
-    except ModuleNotFoundError as error:
+    if importlib.util.find_spec("gcsfs") is None:
         raise InputError(
             "training states in gs:// need the package gcsfs: pip install 'sam-jax[cloud]'"
-        ) from error
+        )
 
 
 class OrbaxStates:

@@ -22,6 +22,7 @@ from sam_jax.data_engine.segmenter import Segmenter
 from sam_jax.data_engine.server import make_app
 from sam_jax.data_engine.workplace import Workplace
 from sam_jax.models import Model, init_variables
+from tests.missing import leave_out
 from tests.training.conftest import MINIATURE
 
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
@@ -57,7 +58,7 @@ def postgres_server():
     if programs is None or (
         is_root and "postgres" not in {user.pw_name for user in pwd.getpwall()}
     ):
-        pytest.skip("no PostgreSQL on this machine")
+        leave_out("no PostgreSQL on this machine")
     folder = Path(tempfile.mkdtemp(prefix="sam_jax-postgres-"))
     user = {"user": "postgres", "group": "postgres", "extra_groups": []} if is_root else {}
     if is_root:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.missing import leave_out
+
 ROOT = Path(__file__).parents[2]
 WEB = ROOT / "web"
 STATIC = ROOT / "sam_jax" / "data_engine" / "static"
@@ -29,7 +31,7 @@ def run_npm():
     """Runs npm's scripts in web/."""
     found = find_npm()
     if found is None or not (WEB / "node_modules").is_dir():
-        pytest.skip("no Node, or its packages are not installed: make web")
+        leave_out("no Node, or its packages are not installed: make web")
     npm, path = found
 
     def run(*arguments, **environment):

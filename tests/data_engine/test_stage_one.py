@@ -16,6 +16,7 @@ from skimage import data
 from experiments.data_engine.crowd import Crowd as CrowdLog
 from experiments.data_engine.crowd import Server, act, check
 from tests.data_engine.conftest import BROWSER
+from tests.missing import leave_out
 
 pytestmark = pytest.mark.slow
 
@@ -44,7 +45,7 @@ def server(tmp_path, monkeypatch):
 @pytest.fixture
 def page(server):
     if BROWSER is None:
-        pytest.skip("no Chromium on this machine")
+        leave_out("no Chromium on this machine")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
