@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -10,11 +11,18 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from tensorboardX import summary
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
 
 from sam_jax.storage import BucketPath, copy_file, write_text
+
+# tensorboardX imports torch where that is installed, which takes seconds, and looks only at its name for tensors.
+_TORCH = sys.modules.setdefault("torch", None)  # pyright: ignore[reportArgumentType]
+try:
+    from tensorboardX import summary
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+finally:
+    if _TORCH is None:
+        del sys.modules["torch"]
 
 METRICS = "metrics.jsonl"
 """The name of the file of metrics in the folder of a run."""

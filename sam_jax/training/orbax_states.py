@@ -30,6 +30,8 @@ _PLACE_OR_NETWORK = re.compile(
 """What TensorStore says, in errors of the same kind, when files may be whole but cannot be read now."""
 _ERROR_NUMBER = re.compile(r"os_error_code='(\d+)'")
 _LONGEST_REASON = 200
+_SHARING = {"min_slice_bytes_for_replica_parallel": 1 << 20}
+"""Devices that hold the same array write a part each of large ones only: cutting up the small ones takes longer."""
 
 
 class DamagedError(Exception):
@@ -121,7 +123,7 @@ class OrbaxStates:
             self._writer.save(
                 os.fspath(self._folder / str(step)),
                 args=ocp.args.Composite(
-                    **{_STATE: ocp.args.StandardSave(state), _ABOUT: ocp.args.JsonSave(about)}
+                    **{_STATE: ocp.args.PyTreeSave(state), _ABOUT: ocp.args.JsonSave(about)}
                 ),
                 force=True,
             )
@@ -157,7 +159,8 @@ class OrbaxStates:
             OSError: It cannot be read.
             RunError: The bucket cannot be reached.
         """
-        return self._read(step, _STATE, ocp.args.StandardRestore(like))
+        how = ocp.checkpoint_utils.construct_restore_args(like)
+        return self._read(step, _STATE, ocp.args.PyTreeRestore(like, restore_args=how))
 
     def mark_as_damaged(self, step: int, reason: str) -> None:
         """Leave a state aside for good; its files stay until that step is saved again.
@@ -236,7 +239,12 @@ def _make_handler(
             atomicity_options=_WITHOUT_RENAMING,
         ),
         **{
-            _STATE: ocp.StandardCheckpointHandler(multiprocessing_options=processes),
+            _STATE: ocp.PyTreeCheckpointHandler(
+                multiprocessing_options=processes,
+                type_handler_registry=ocp.type_handlers.create_type_handler_registry(
+                    (jax.Array, ocp.type_handlers.ArrayHandler(**_SHARING))
+                ),
+            ),
             _ABOUT: ocp.JsonCheckpointHandler(multiprocessing_options=processes),
         },
     )
