@@ -52,7 +52,7 @@ def public_names() -> set[str]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The documentation, built as `make docs` builds it, but without copies of the source code."""
+    """The documentation, built as `make docs` builds it, but without copies of the source code and the search index."""
     from mkdocs.commands.build import build
     from mkdocs.config import load_config
 
@@ -62,6 +62,7 @@ def site(tmp_path_factory):
         patch.setattr(sys, "dont_write_bytecode", True)
         config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder))
         config.plugins["mkdocstrings"].config.handlers["python"]["options"]["show_source"] = False
+        del config.plugins["search"]
         config.plugins.run_event("startup", command="build", dirty=False)
         build(config)  # strict: a warning is an error
     return folder
