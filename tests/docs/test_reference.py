@@ -62,7 +62,7 @@ def site(tmp_path_factory):
         patch.setattr(sys, "dont_write_bytecode", True)
         config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(folder))
         config.plugins["mkdocstrings"].config.handlers["python"]["options"]["show_source"] = False
-        del config.plugins["search"]
+        del config.plugins["material/search"]
         config.plugins.run_event("startup", command="build", dirty=False)
         build(config)  # strict: a warning is an error
     return folder
