@@ -1,6 +1,12 @@
 """Reading and writing weights: official PyTorch files, Hugging Face's, our own safetensors; and fetching them."""
 
 from sam_jax.checkpoints.contents import SHIPPED, SHIPPED_WEIGHTS
+from sam_jax.checkpoints.detector import (
+    StoredDetector,
+    load_detector,
+    name_encoder,
+    save_detector,
+)
 from sam_jax.checkpoints.downloads import OFFICIAL_FILES, download
 from sam_jax.checkpoints.first_weights import Account, load_first_weights
 from sam_jax.checkpoints.load import (
@@ -19,16 +25,20 @@ __all__ = [
     "SHIPPED",
     "SHIPPED_WEIGHTS",
     "Account",
+    "StoredDetector",
     "convert_checkpoint",
     "download",
     "load_checkpoint",
+    "load_detector",
     "load_first_weights",
     "load_mae",
+    "name_encoder",
     "name_variant",
     "read_config",
     "read_origin",
     "read_pth",
     "save_checkpoint",
+    "save_detector",
     "save_mae",
     "write_pth",
 ]

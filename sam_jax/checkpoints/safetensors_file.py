@@ -19,7 +19,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 
 from sam_jax.checkpoints.tensors import LazyTensor, Tensors
-from sam_jax.models import MaeConfig, SamConfig
+from sam_jax.models import DetectorConfig, MaeConfig, SamConfig
 from sam_jax.storage import atomic_file
 from sam_jax.types import CheckpointError, InputError
 
@@ -37,6 +37,7 @@ DTYPES = {
 }
 _FORMAT = "sam_jax"
 _MAE = "masked_autoencoder"
+_DETECTOR, _ENCODER = "detector", "image_encoder"
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, LazyTensor], dict[str, str]]:
@@ -122,6 +123,24 @@ def read_mae_description(path: str | os.PathLike, metadata: Mapping[str, str]) -
         CheckpointError: The stored sizes are impossible, or a later version wrote more of them than are known here.
     """
     return _read_config(path, MaeConfig, metadata[_MAE]) if _MAE in metadata else None
+
+
+def describe_detector(config: DetectorConfig, encoder: str) -> dict[str, str]:
+    """Metadata of a detector for the image encoder of a name."""
+    return {_DETECTOR: json.dumps(dataclasses.asdict(config)), _ENCODER: encoder}
+
+
+def read_detector_description(
+    path: str | os.PathLike, metadata: Mapping[str, str]
+) -> tuple[DetectorConfig, str] | None:
+    """What `describe_detector` stored; None in a file that holds no detector.
+
+    Raises:
+        CheckpointError: The stored sizes are impossible, or a later version wrote more of them than are known here.
+    """
+    if _DETECTOR not in metadata:
+        return None
+    return _read_config(path, DetectorConfig, metadata[_DETECTOR]), metadata.get(_ENCODER, "")
 
 
 def _read_config(path: str | os.PathLike, kind: Any, text: str | None) -> Any:

@@ -1,6 +1,13 @@
-"""Losses: pure functions of one mask's logits and truth, computed in float32; `jax.vmap` maps them over many masks."""
+"""Losses: pure functions of one mask's or image's answer and truth, in float32; `jax.vmap` maps them over many."""
 
 from sam_jax.losses.binary import balanced_bce, bce, sigmoid_focal
+from sam_jax.losses.boxes import (
+    CentreTargets,
+    box_around,
+    centre_focal,
+    centre_targets,
+    giou_loss,
+)
 from sam_jax.losses.iou import hard_iou, iou_squared_error
 from sam_jax.losses.multiclass import multiclass_focal, softmax_cross_entropy
 from sam_jax.losses.objective import DICE_WEIGHT, FOCAL_WEIGHT, SamLosses, sam_mask_loss
@@ -16,10 +23,15 @@ from sam_jax.losses.reconstruction import normalise_patches, patch_squared_error
 __all__ = [
     "DICE_WEIGHT",
     "FOCAL_WEIGHT",
+    "CentreTargets",
     "PointLosses",
     "SamLosses",
     "balanced_bce",
     "bce",
+    "box_around",
+    "centre_focal",
+    "centre_targets",
+    "giou_loss",
     "hard_iou",
     "iou_squared_error",
     "macro_dice",

@@ -10,8 +10,17 @@ from sam_jax.models.config import (
     FineConfig,
     SamConfig,
 )
+from sam_jax.models.detector import (
+    DenseBoxes,
+    Detector,
+    DetectorConfig,
+    RankedBoxes,
+    abstract_detector,
+    pick_peaks,
+    predict_boxes,
+)
 from sam_jax.models.image_encoder import ImageEncoderConfig
-from sam_jax.models.initialisation import init_mae, init_variables
+from sam_jax.models.initialisation import init_detector, init_mae, init_variables
 from sam_jax.models.mae import (
     MAE_TINY,
     MAE_VIT_B,
@@ -49,6 +58,9 @@ __all__ = [
     "VIT_L",
     "AutomaticThresholds",
     "Compute",
+    "DenseBoxes",
+    "Detector",
+    "DetectorConfig",
     "FineConfig",
     "ImageEncoderConfig",
     "MaeConfig",
@@ -56,19 +68,24 @@ __all__ = [
     "MaskedAutoencoder",
     "Model",
     "PromptEncoderConfig",
+    "RankedBoxes",
     "Reconstruction",
     "Sam",
     "SamConfig",
     "TransformerConfig",
+    "abstract_detector",
     "abstract_mae",
     "abstract_variables",
     "decode_masks",
     "default_compute",
     "encode_image",
     "encode_prompts",
+    "init_detector",
     "init_mae",
     "init_variables",
     "make_sam",
+    "pick_peaks",
+    "predict_boxes",
     "reconstruct",
     "suit",
 ]

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from sam_jax.models.config import SamConfig
+from sam_jax.models.detector import DetectorConfig, abstract_detector
 from sam_jax.models.mae import MaeConfig, abstract_mae
 from sam_jax.models.model import abstract_variables
 from sam_jax.ops.patches import sine_cosine_positions
@@ -54,6 +55,11 @@ def init_variables(config: SamConfig, seed: int = 0) -> Variables:
     that draws hundreds of leaves takes JAX longer than drawing them.
     """
     return _map_paths(lambda path, leaf: _draw(path, leaf, seed), abstract_variables(config))
+
+
+def init_detector(config: DetectorConfig, seed: int = 0) -> Variables:
+    """Random weights of a detector, equal for equal seeds on every device and version."""
+    return _map_paths(lambda path, leaf: _draw(path, leaf, seed), abstract_detector(config))
 
 
 def _draw(path: str, leaf: jax.ShapeDtypeStruct, seed: int) -> np.ndarray:
