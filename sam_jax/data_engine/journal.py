@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from sam_jax.data_engine.photos import ConflictError, read_photo_row, renew_lease
-from sam_jax.data_engine.schema import Stage, changes, masks, photos
+from sam_jax.data_engine.schema import MaskState, Stage, Verdict, changes, masks, photos
 from sam_jax.types import InputError
 
 KINDS = (
@@ -21,6 +21,13 @@ KINDS = (
     *("accept", "reject"),
 )
 """What people do to a mask."""
+_VERDICTS = {
+    "accept": Verdict.ACCEPTED,
+    **dict.fromkeys(("click", "box", "choose", "stroke"), Verdict.CORRECTED),
+    **dict.fromkeys(("reject", "remove", "clear"), Verdict.REJECTED),
+}
+"""What a change says of a mask that was pre-filled; others leave it open."""
+_ENDS = {"accept": MaskState.DONE, "reject": MaskState.REMOVED}
 
 Row = Mapping[str, Any]
 
@@ -92,8 +99,9 @@ def make_change(
         model_id: Number of the model that answers prompts.
 
     Raises:
-        ConflictError: The photo is not leased to whoever asks, or the mask has changed meanwhile.
-        InputError: The change has no known kind, or the mask is of another photo.
+        ConflictError: The photo is not leased to whoever asks, or the mask has changed meanwhile, or it is to be
+            accepted or rejected and does not wait for that.
+        InputError: The change has no known kind, or only the detector could have made the mask.
     """
     if kind not in KINDS:
         raise InputError(f"kind is one of {', '.join(KINDS)}")
@@ -110,6 +118,11 @@ def make_change(
         raise ConflictError("the mask is of another photo")
     if mask["revision"] != (0 if before is None else before["revision"]):
         raise ConflictError("the mask has changed meanwhile: load the photo again")
+    waits = before is not None and before["state"] == MaskState.PREFILLED
+    if kind in _ENDS and not waits:
+        raise ConflictError("the mask does not wait to be accepted or rejected: load the photo again")
+    if mask["state"] == MaskState.PREFILLED and not waits:
+        raise InputError("a mask that a person draws is not prefilled")
     person = read_photo_row(connection, photo_id)["leased_by"]
     now = time.time()
     after = {
@@ -122,6 +135,11 @@ def make_change(
         "revision": mask["revision"] + 1,
         "updated_at": now,
     }
+    if waits:
+        after["person_id"] = person
+    if before is not None and before["stage"] == Stage.SEMI_AUTOMATIC:
+        after["state"] = str(_ENDS.get(kind, mask["state"]))
+        after["verdict"] = _judge(kind, before)
     if mask["prompt"] is not None or before is None:
         after["model_id"] = model_id
     _drop_undone(connection, photo_id)
@@ -141,6 +159,13 @@ def make_change(
         )
     )
     return Outcome(mask["id"], after, read_history(connection, photo_id))
+
+
+def _judge(kind: str, before: Row) -> str | None:
+    """What has become of a pre-filled mask; done without a change of its pixels, it is accepted."""
+    is_done = kind == "finish" and before["state"] == MaskState.PREFILLED
+    verdict = Verdict.ACCEPTED if is_done else _VERDICTS.get(kind)
+    return before["verdict"] if verdict is None else str(verdict)
 
 
 def undo_change(connection: Connection, photo_id: int, lease: str, number: int) -> Outcome:

@@ -33,6 +33,8 @@ class Stage(IntEnum):
 class MaskState(StrEnum):
     """What has become of a mask."""
 
+    PREFILLED = "prefilled"
+    """Nobody has looked at it yet."""
     DRAFT = "draft"
     """Somebody is at work on it."""
     DONE = "done"

@@ -145,7 +145,12 @@ class Segmenter:
         alone = self._store.encode(framed, fitted)
         return jax.tree.map(lambda leaf: leaf[None], alone)
 
-    def _find(self, key: str) -> EmbeddedImage:
+    def find(self, key: str) -> EmbeddedImage:
+        """The embedding of a photo.
+
+        Raises:
+            KeyError: The embedding is not in memory.
+        """
         with self._keeping:
             self._embedded.move_to_end(key)
             return self._embedded[key]
@@ -160,7 +165,7 @@ class Segmenter:
         Raises:
             KeyError: The embedding is not in memory.
         """
-        image = self._find(key)
+        image = self.find(key)
         first = 0 if prompt.box else 1
         whole = (
             prompt if len(prompt.clicks) > first or prompt.base else prompt._replace(choice=None)
@@ -247,7 +252,7 @@ class Segmenter:
         Raises:
             KeyError: The embedding is not in memory.
         """
-        framing = self._find(key).framing
+        framing = self.find(key).framing
         height, width = framing.original
         factor = min(1.0, PREVIEW_SIDE / max(height, width)) if is_preview else 1.0
         size = (max(1, round(height * factor)), max(1, round(width * factor)))

@@ -5,9 +5,17 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, or_, select
 
-from sam_jax.data_engine.schema import MaskState, Stage, masks, models, people, photos
+from sam_jax.data_engine.schema import (
+    MaskState,
+    Stage,
+    Verdict,
+    masks,
+    models,
+    people,
+    photos,
+)
 
 STAGES = {
     Stage.IMPORTED: "imported",
@@ -48,7 +56,15 @@ def summarise(connection: Connection) -> dict[str, Any]:
         for row in connection.execute(select(models.c.id, models.c.name).order_by(models.c.id))
     }
     masked_photos = len({row.photo_id for row in done})
-    verdicts = [row.verdict for row in rows if row.verdict]
+    prefilled = connection.execute(
+        select(masks.c.verdict, func.count())
+        .where(
+            masks.c.stage == Stage.SEMI_AUTOMATIC,
+            or_(masks.c.verdict.is_not(None), masks.c.state == MaskState.PREFILLED),
+        )
+        .group_by(masks.c.verdict)
+    ).all()
+    by_verdict: dict[str | None, int] = {row[0]: row[1] for row in prefilled}
     return {
         "photos": {
             "total": total,
@@ -75,7 +91,10 @@ def summarise(connection: Connection) -> dict[str, Any]:
             }
             for stage, name in STAGES.items()
         ],
-        "verdicts": {verdict: verdicts.count(verdict) for verdict in sorted(set(verdicts))},
+        "prefilled": {
+            **{str(verdict): by_verdict.get(verdict, 0) for verdict in Verdict},
+            "waiting": by_verdict.get(None, 0),
+        },
         "curve": _draw_curve([row.seconds for row in drawn]),
     }
 

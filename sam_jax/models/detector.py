@@ -10,7 +10,7 @@ distances from the cell to the four sides, as in [TTFNet](https://arxiv.org/abs/
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -138,7 +138,8 @@ def predict_boxes(detector: Detector, features: Float[AnyArray, "b gh gw d"]) ->
             f"the detector is for image embeddings of width {detector.config.embedding_width}, "
             f"not {features.shape[-1]}: train one for this model"
         )
-    logits, raw = DetectorHead(detector.config).apply(detector.variables, features)  # pyright: ignore[reportGeneralTypeIssues]
+    answered: Any = DetectorHead(detector.config).apply(detector.variables, features)
+    logits, raw = answered
     cell = detector.config.cell
     distances = cell * jnp.exp(jnp.minimum(raw, _LARGEST_EXPONENT))
     rows, columns = (

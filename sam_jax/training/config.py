@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.pasting import Pasting
-from sam_jax.models import Compute, MaeConfig, SamConfig
+from sam_jax.models import Compute, DetectorConfig, MaeConfig, SamConfig
 from sam_jax.ops.patches import count_visible
 from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import OptimiserConfig, StepDecay
@@ -294,6 +294,53 @@ class PretrainConfig(RunSettings):
     def frame(self) -> tuple[int, int]:
         """Size (h, w) of the photos that the model sees, in pixels."""
         return self.model.image_size
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionConfig(RunSettings):
+    """A run that trains a detector on the image embeddings of a Segment Anything, whose weights stay as they are.
+
+    Attributes:
+        model: Sizes of the Segment Anything.
+        checkpoint: Path of its weights.
+        detector: Sizes of the detector.
+        data: Images and masks to train on; `masks_per_image` is the most objects that an image has.
+        steps: Number of steps of the whole run.
+        optimiser: How gradients move the parameters.
+        start_from: Path of a detector's weights to start from; None for random weights.
+        seed: Seed of random weights and of all that is drawn on the devices.
+        execution: How steps are computed.
+        reporting: What the run leaves behind on its way.
+
+    Raises:
+        InputError: A value is out of its range, or two settings contradict each other.
+    """
+
+    model: SamConfig
+    checkpoint: str
+    detector: DetectorConfig
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.data.masks_per_image < 1:
+            raise InputError("masks_per_image is at least 1: a detector learns from masks")
+        if any(s.augmentation != Augmentation() or s.pasting for s in self.data.sources):
+            raise InputError(
+                "a detector learns from kept embeddings of images that stay the same: turn augmentation and pasting off"
+            )
+        if self.optimiser.layer_decay != 1:
+            raise InputError("layer_decay is for encoders, and a detector has none: set it to 1")
+        width = self.model.image_encoder.out_channels
+        if self.detector.embedding_width != width:
+            raise InputError(
+                f"the detector's embedding_width is {self.detector.embedding_width}, but the model's embeddings "
+                f"have a width of {width}"
+            )
+
+    @property
+    def frame(self) -> tuple[int, int]:
+        """Size (h, w) of the padded input in pixels."""
+        return self.model.image_encoder.image_size
 
 
 _FREE_TO_CHANGE = ("execution", "reporting")

@@ -80,6 +80,33 @@ def draw_reconstructions(
     return arrange_views(rows)
 
 
+def draw_boxes(
+    images: UInt8[np.ndarray, "b h w 3"],
+    fitted: Int[np.ndarray, "b 2"],
+    found: Sequence[Float[np.ndarray, "_found 4"]],
+    truth: Sequence[Float[np.ndarray, "_true 4"]],
+) -> UInt8[np.ndarray, "all_h all_w 3"]:
+    """Draw a row for each image: the boxes that were found, and the true ones.
+
+    Args:
+        images: Padded inputs, before they are normalised.
+        fitted: Height and width of each photo inside its padded input, in pixels.
+        found: Boxes x0, y0, x1, y1 of each image in pixels of the padded input.
+        truth: True boxes of each image.
+    """
+    rows = []
+    for image, (height, width), *both in zip(images, fitted, found, truth, strict=True):
+        views = []
+        for boxes, colour in zip(both, (ANSWER, TRUTH), strict=True):
+            picture = Image.fromarray(image)
+            draw = ImageDraw.Draw(picture)
+            for box in np.asarray(boxes).tolist():
+                draw.rectangle(tuple(box), outline=colour, width=2)
+            views.append(np.asarray(picture)[:height, :width])
+        rows.append(views)
+    return arrange_views(rows)
+
+
 def _enlarge(mask: np.ndarray, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     return np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
 

@@ -11,7 +11,8 @@ from jax.sharding import Mesh, NamedSharding
 from sam_jax.distributed import device_mesh, parameter_specs
 from sam_jax.messages import print_line
 from sam_jax.models import Compute, default_compute, suit
-from sam_jax.training.config import PretrainConfig, RunSettings, TrainConfig
+from sam_jax.training.config import DetectionConfig, PretrainConfig, RunSettings, TrainConfig
+from sam_jax.training.detection import Detection
 from sam_jax.training.mae import MaskedPainting
 from sam_jax.training.objective import Objective
 from sam_jax.training.optimiser import make_optimiser, make_schedule
@@ -102,7 +103,11 @@ def make_objective(config: RunSettings, compute: Compute) -> Objective:
             return Segmentation(config, compute)
         case PretrainConfig():
             return MaskedPainting(config, compute)
-    raise InputError(f"a run is a TrainConfig or a PretrainConfig, not {type(config).__name__}")
+        case DetectionConfig():
+            return Detection(config, compute)
+    raise InputError(
+        f"a run is a TrainConfig, a PretrainConfig or a DetectionConfig, not {type(config).__name__}"
+    )
 
 
 def state_specs(state: TrainState, mesh: Mesh, sharded: bool) -> TrainState:

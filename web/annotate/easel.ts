@@ -222,14 +222,16 @@ export class Easel {
     const thin = Math.max(1, Math.round(devicePixelRatio));
     for (const mask of session.shown) {
       if (mask.id === current?.id) continue;
-      const fill = look.isOutline ? 0 : current ? 0.22 : 0.38;
-      yield { runs: mask.runs, colour: this.colourFor(mask), fill, outline: thin };
+      const isDashed = mask.state === "prefilled";
+      const fill = look.isOutline ? 0 : isDashed ? 0.14 : current ? 0.22 : 0.38;
+      yield { runs: mask.runs, colour: this.colourFor(mask), fill, outline: isDashed ? 2 * thin : thin, isDashed };
     }
     if (this.preview && !current) yield { runs: this.preview.runs, colour: PREVIEW_COLOUR, fill: 0.28, outline: thin };
     const runs = this.stroke?.runs ?? current?.runs;
     if (runs) {
       const colour = current ? this.colourFor(current) : ONE_COLOUR;
-      yield { runs, colour, fill: look.isOutline ? 0 : 0.5, outline: 2 * thin };
+      const isDashed = !this.stroke && current?.state === "prefilled";
+      yield { runs, colour, fill: look.isOutline ? 0 : 0.5, outline: 2 * thin, isDashed };
     }
   }
 

@@ -26,6 +26,7 @@ const LISTED = 400;
 const PERSON = "annotate.person";
 const OPEN = "annotate.open";
 const THEME = "annotate.theme";
+const PREFILLED_STAGE = 2;
 
 let session: Session | undefined;
 let person = localStorage.getItem(PERSON) ?? "";
@@ -172,8 +173,14 @@ async function complete(): Promise<void> {
     await session.setFinished(false);
     return;
   }
-  if (session.current) session.finish();
+  if (session.current && session.current.state !== "prefilled") session.finish();
   await session.settle();
+  const waiting = session.waiting.length;
+  if (waiting) {
+    const what = waiting === 1 ? "1 pre-filled mask waits" : `${waiting} pre-filled masks wait`;
+    showProblem(`${what}: A accepts and X rejects one, with Shift all`);
+    return;
+  }
   await session.setFinished(true);
   await openNext();
 }
@@ -258,9 +265,13 @@ const commands = {
   chooseNext: () => session?.choice !== undefined && choose((session.choice + 1) % 3),
   skip: () => session?.skip(),
   remove: () => session?.remove(),
+  accept: () => session?.judge("accept"),
+  reject: () => session?.judge("reject"),
+  acceptAll: () => session?.judgeAll("accept"),
+  rejectAll: () => session?.judgeAll("reject"),
   leave: () => {
     if (easel.cancel() || !session?.current) return;
-    if (session.current.state === "draft") session.remove();
+    if (session.current.state === "draft" && session.current.stage !== PREFILLED_STAGE) session.remove();
     else session.select(undefined);
   },
   undo: () => session?.undo(),

@@ -56,7 +56,10 @@ export class Panel {
     const { session } = this;
     const mask = session?.current;
     const shown = session?.shown ?? [];
+    const waiting = session?.waiting.length ?? 0;
     find("#count").textContent = `${shown.length} ${shown.length === 1 ? "mask" : "masks"}`;
+    find("#prefilled").hidden = waiting === 0;
+    find("#waiting").textContent = `${waiting} pre-filled ${waiting === 1 ? "waits" : "wait"}`;
     this.updateList(shown, mask);
     this.updateCurrent(mask);
     this.updateCandidates();
@@ -80,7 +83,7 @@ export class Panel {
     const iou = mask?.predicted_iou;
     const facts = mask
       ? [
-          mask.state === "done" ? "done" : "draft",
+          mask.state === "prefilled" ? "pre-filled" : mask.state,
           `${mask.clicks} ${mask.clicks === 1 ? "click" : "clicks"}`,
           ...(mask.strokes ? [`${mask.strokes} ${mask.strokes === 1 ? "stroke" : "strokes"}`] : []),
           ...(iou == null ? [] : [`IoU ${iou.toFixed(2)}`]),
@@ -91,7 +94,7 @@ export class Panel {
     if (document.activeElement !== label) label.value = mask?.label ?? "";
     label.disabled = !mask;
     find<HTMLButtonElement>("#finish").disabled = !mask;
-    find<HTMLButtonElement>("#skip").disabled = !this.session || mask?.state === "done";
+    find<HTMLButtonElement>("#skip").disabled = !this.session || mask?.state === "done" || mask?.state === "prefilled";
     find<HTMLButtonElement>("#remove").disabled = !mask;
   }
 
@@ -118,7 +121,8 @@ export class Panel {
       const [colour, number, name, facts] = row.children as unknown as HTMLElement[];
       colour.style.background = swatch(mask, this.easel.look.hasColours);
       number.textContent = String(mask.number + 1);
-      name.textContent = mask.label || (mask.state === "draft" ? "draft" : "");
+      name.textContent = mask.label || (mask.state === "draft" ? "draft" : mask.state === "prefilled" ? "pre-filled" : "");
+      row.dataset.state = mask.state;
       facts.textContent = `${mask.seconds.toFixed(0)} s`;
       row.title = mask.person ? `by ${mask.person}` : "";
       if (mask.label) labels.add(mask.label);

@@ -2,7 +2,7 @@
 
 import type { Rle } from "../shared/runs";
 
-export type MaskState = "draft" | "done" | "skipped" | "removed";
+export type MaskState = "prefilled" | "draft" | "done" | "skipped" | "removed";
 export type Click = readonly [x: number, y: number, label: 0 | 1];
 export type Box = readonly [x0: number, y0: number, x1: number, y1: number];
 

@@ -28,7 +28,7 @@ export interface Mask extends MaskFields {
   readonly person: string | null;
 }
 
-type Kind = "click" | "box" | "choose" | "stroke" | "clear" | "finish" | "skip" | "remove" | "label" | "reopen";
+type Kind = "click" | "box" | "choose" | "stroke" | "clear" | "finish" | "skip" | "remove" | "label" | "accept" | "reject";
 
 const EMPTY: Prompt = { base: null, box: null, clicks: [], choice: null };
 const MOST_CLICKS = 30;
@@ -71,7 +71,12 @@ export class Session {
 
   /** Masks that are there to be seen, in their order. */
   get shown(): Mask[] {
-    return [...this.masks.values()].filter((mask) => mask.state === "draft" || mask.state === "done");
+    return [...this.masks.values()].filter(isShown);
+  }
+
+  /** Pre-filled masks that nobody has decided about. */
+  get waiting(): Mask[] {
+    return [...this.masks.values()].filter((mask) => mask.state === "prefilled");
   }
 
   get current(): Mask | undefined {
@@ -144,7 +149,8 @@ export class Session {
     this.queue(async () => {
       const mask = this.current ?? this.begin();
       this.candidates = [];
-      this.save("stroke", mask, { ...contentOf(runs), prompt: null, strokes: mask.strokes + 1 });
+      const state = stateAfter(mask);
+      this.save("stroke", mask, { ...contentOf(runs), state, prompt: null, strokes: mask.strokes + 1 });
     });
   }
 
@@ -157,16 +163,50 @@ export class Session {
       const mask = this.current;
       if (!mask) return;
       if (mask.runs.edges.length === 0) throw new Refusal("A mask without pixels cannot be kept", 400);
+      if (mask.state === "prefilled") {
+        this.decide([mask], "accept");
+        return;
+      }
       if (mask.state !== "done") this.save("finish", mask, { state: "done" });
       this.select(undefined);
     });
+  }
+
+  /** Accepts or rejects the pre-filled mask in hand and goes on to the next; with none in hand, takes one. */
+  judge(kind: "accept" | "reject"): void {
+    this.queue(async () => {
+      const mask = this.current;
+      if (mask?.state === "prefilled") this.decide([mask], kind);
+      else if (!mask) this.select(this.waiting[0]?.id);
+    });
+  }
+
+  /** Accepts or rejects all pre-filled masks that wait. */
+  judgeAll(kind: "accept" | "reject"): void {
+    this.queue(async () => this.decide(this.waiting, kind));
+  }
+
+  private decide(masks: readonly Mask[], kind: "accept" | "reject"): void {
+    const active = this.active;
+    const order = this.waiting.map((mask) => mask.id);
+    for (const mask of masks) {
+      const seconds = mask.id === active ? this.clock.seconds : mask.seconds;
+      this.save(kind, mask, { state: kind === "accept" ? "done" : "removed" }, seconds);
+    }
+    const place = order.indexOf(masks[0]?.id ?? "");
+    const left = this.waiting;
+    const next = left.find((mask) => order.indexOf(mask.id) > place) ?? left[0];
+    this.active = undefined;
+    this.candidates = [];
+    if (next && active !== undefined) this.select(next.id);
+    else this.clock.restart();
   }
 
   /** Gives up a mask that takes too long; it counts as skipped. */
   skip(): void {
     this.queue(async () => {
       const mask = this.current ?? this.begin();
-      if (mask.state === "done") return;
+      if (mask.state === "done" || mask.state === "prefilled") return;
       this.save("skip", mask, { state: "skipped" });
       this.select(undefined);
     });
@@ -176,6 +216,10 @@ export class Session {
     this.queue(async () => {
       const mask = this.current;
       if (!mask) return;
+      if (mask.state === "prefilled") {
+        this.decide([mask], "reject");
+        return;
+      }
       this.save(mask.state === "draft" ? "clear" : "remove", mask, { state: "removed" });
       this.select(undefined);
     });
@@ -231,8 +275,8 @@ export class Session {
       else this.masks.delete(outcome.mask_id);
       this.active = undefined;
       this.candidates = [];
-      const state = outcome.mask?.state;
-      if (state === "draft" || state === "done") this.select(outcome.mask_id);
+      const mask = this.masks.get(outcome.mask_id);
+      if (mask && isShown(mask)) this.select(mask.id);
       else this.clock.restart();
     });
   }
@@ -265,6 +309,7 @@ export class Session {
     this.candidates = prediction.masks;
     this.save(kind, changed, {
       ...contentOf(runs),
+      state: stateAfter(changed),
       prompt: { ...prompt, choice: prediction.choice ?? prompt.choice },
       predicted_iou: prediction.mask.predicted_iou,
       clicks: changed.clicks + (kind === "choose" ? 0 : 1),
@@ -285,10 +330,10 @@ export class Session {
     }
   }
 
-  private save(kind: Kind, mask: Mask, fields: Partial<Mask>): void {
-    const after: Mask = { ...mask, ...fields, seconds: this.clock.seconds };
+  private save(kind: Kind, mask: Mask, fields: Partial<Mask>, seconds = this.clock.seconds): void {
+    const after: Mask = { ...mask, ...fields, seconds };
     this.masks.set(mask.id, { ...after, revision: mask.revision + 1 });
-    if (after.state === "draft" || after.state === "done") this.active = mask.id;
+    if (isShown(after)) this.active = mask.id;
     const { runs: _runs, number: _number, stage: _stage, person: _person, ...told } = after;
     this.outbox.add(`/api/photos/${this.photo.id}/changes`, {
       lease: this.lease,
@@ -320,6 +365,15 @@ export class Session {
 function promptOf(mask: Mask | undefined): Prompt {
   if (!mask) return EMPTY;
   return mask.prompt ?? { ...EMPTY, base: mask.counts };
+}
+
+function isShown(mask: Mask): boolean {
+  return mask.state === "prefilled" || mask.state === "draft" || mask.state === "done";
+}
+
+/** What a change of its pixels makes of a mask. */
+function stateAfter(mask: Mask): Mask["state"] {
+  return mask.state === "prefilled" ? "draft" : mask.state;
 }
 
 /** Whether a prompt has three answers. */

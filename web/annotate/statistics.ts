@@ -18,7 +18,7 @@ export interface Statistics {
   readonly by_person: readonly Group[];
   readonly by_model: readonly Group[];
   readonly by_stage: readonly { readonly name: string; readonly masks: number; readonly share: number }[];
-  readonly verdicts: Readonly<Record<string, number>>;
+  readonly prefilled: Readonly<Record<"accepted" | "corrected" | "rejected" | "waiting", number>>;
   readonly curve: readonly { readonly masks: number; readonly seconds: number }[];
 }
 
@@ -53,9 +53,17 @@ export function renderStatistics(numbers: Statistics): DocumentFragment {
   }
   const stages = numbers.by_stage.map((stage) => [stage.name, String(stage.masks), `${(100 * stage.share).toFixed(0)} %`]);
   page.append(element("h3", "By stage"), table(["", "masks", "share"], stages));
-  const verdicts = Object.entries(numbers.verdicts).map(([verdict, count]) => [verdict, String(count)]);
-  if (verdicts.length) page.append(element("h3", "Pre-filled masks"), table(["", "masks"], verdicts));
+  const { waiting, ...decided } = numbers.prefilled;
+  const total = Object.values(decided).reduce((sum, count) => sum + count, 0);
+  if (total + waiting) {
+    const rows = Object.entries(decided).map(([verdict, count]) => [verdict, String(count), share(count, total)]);
+    page.append(element("h3", "Pre-filled masks"), table(["", "masks", "share"], [...rows, ["waiting", String(waiting), ""]]));
+  }
   return page;
+}
+
+function share(count: number, total: number): string {
+  return total ? `${((100 * count) / total).toFixed(0)} %` : "–";
 }
 
 function show(value: number | null, digits: number): string {

@@ -11,7 +11,12 @@ export interface DrawnMask {
   readonly fill: number;
   /** Width of the outline in pixels of the screen; 0 for none. */
   readonly outline: number;
+  /** Whether the outline has gaps. */
+  readonly isDashed?: boolean;
 }
+
+/** Length of a dash and of a gap, as multiples of the outline's width. */
+const DASH = 4;
 
 export class Overlay {
   private readonly canvas = new OffscreenCanvas(1, 1);
@@ -103,7 +108,9 @@ export class Overlay {
             (column - step < 0 && left > 0) ||
             (column + step >= across && left + across < width);
         }
-        const opacity = isEdge ? 1 : mask.fill;
+        // Stripes across the screen cut an outline of any direction but their own into dashes.
+        const isGap = mask.isDashed && Math.floor((left + column + top + row) / (DASH * mask.outline)) % 2 === 1;
+        const opacity = isEdge && !isGap ? 1 : mask.fill;
         if (opacity === 0) continue;
         const place = 4 * ((top + row) * width + left + column);
         const below = (data[place + 3] / 255) * (1 - opacity);
