@@ -12,6 +12,7 @@ from sam_jax.cli.annotate import Annotate
 from sam_jax.cli.convert import Convert
 from sam_jax.cli.dataset import Dataset
 from sam_jax.cli.download import Download
+from sam_jax.cli.engine import Engine
 from sam_jax.cli.evaluate import Evaluate
 from sam_jax.cli.export import Export
 from sam_jax.cli.finetune import Finetune
@@ -25,6 +26,7 @@ Command = (
     Predict
     | Generate
     | Annotate
+    | Engine
     | Train
     | Finetune
     | Evaluate

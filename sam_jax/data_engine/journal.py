@@ -120,7 +120,9 @@ def make_change(
         raise ConflictError("the mask has changed meanwhile: load the photo again")
     waits = before is not None and before["state"] == MaskState.PREFILLED
     if kind in _ENDS and not waits:
-        raise ConflictError("the mask does not wait to be accepted or rejected: load the photo again")
+        raise ConflictError(
+            "the mask does not wait to be accepted or rejected: load the photo again"
+        )
     if mask["state"] == MaskState.PREFILLED and not waits:
         raise InputError("a mask that a person draws is not prefilled")
     person = read_photo_row(connection, photo_id)["leased_by"]

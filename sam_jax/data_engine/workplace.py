@@ -95,7 +95,7 @@ class Workplace:
         self._say = say
         register_photos(database, folder)
         with database.writing() as connection:
-            self.model_id = _register_model(connection, model_name, segmenter.digest)
+            self.model_id = register_model(connection, model_name, segmenter.digest)
 
     def status(self) -> dict[str, Any]:
         """Numbers of photos and masks, and whether the model is ready."""
@@ -344,7 +344,7 @@ def register_photos(database: Database, folder: Path) -> None:
             connection.execute(insert(settings).values(name=PHOTO_FOLDER, value=place))
 
 
-def _register_model(connection: Connection, name: str, digest: str) -> int:
+def register_model(connection: Connection, name: str, digest: str) -> int:
     """The number of a model in the database, which gets to know it where it is new."""
     query = select(models.c.id).where(models.c.digest == digest)
     known = connection.execute(query).scalar_one_or_none()
