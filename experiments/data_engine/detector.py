@@ -27,7 +27,7 @@ from sam_jax.messages import print_line
 from sam_jax.models import Detector
 from sam_jax.ops.rle import decode_rle
 from sam_jax.training.loop import WEIGHTS, train
-from sam_jax.training.pictures import arrange_views, draw_boxes
+from sam_jax.training.pictures import arrange_views, outline_boxes
 
 SHOWN = 4
 
@@ -53,15 +53,12 @@ def draw_rows(segmenter: Segmenter, detector: Detector, held_back: Subset) -> np
         found = find_objects(
             segmenter.model, detector, segmenter.find(key), least_score=PrefillConfig().least_score
         )
-        size = np.array([example.image.shape[:2]])
-        boxes = draw_boxes(example.image[None], size, [found.boxes], [found.boxes])
         proposed = propose_masks(segmenter, detector, key, PrefillConfig())
         truth = [example.masks[k] for k in range(len(example.masks))]
-        height, width = example.image.shape[:2]
         rows.append(
             [
                 draw_everything(example.image, truth),
-                boxes[:height, :width],
+                outline_boxes(example.image, found.boxes),
                 draw_everything(example.image, [decode_rle(mask.rle) for mask in proposed]),
             ]
         )

@@ -215,7 +215,7 @@ def prefill(
             advance()
         version = {"height": pixels.shape[0], "width": pixels.shape[1], **about._asdict()}
         with database.writing() as connection:
-            stored = _store(connection, number, version, proposed, model_id)
+            stored = store_proposed(connection, number, version, proposed, model_id)
         photo_count += stored > 0
         mask_count += stored
     return Prefilled(photo_count, mask_count, problems)
@@ -282,14 +282,25 @@ def _is_free() -> Any:
     return photos.c.finished_at.is_(None) & photos.c.problem.is_(None) & is_left
 
 
-def _store(
+def store_proposed(
     connection: Connection,
     photo_id: int,
     version: dict[str, Any],
     proposed: Sequence[ProposedMask],
     model_id: int | None,
 ) -> int:
-    """Put masks in the place of those that wait; the number of masks, 0 if somebody has begun with the photo."""
+    """Put masks in the place of those of a photo that wait, unless somebody has finished it or is at work on it.
+
+    Args:
+        connection: Transaction that writes.
+        photo_id: Number of the photo.
+        version: Columns of the table of photos for its size and version.
+        proposed: Masks, the surest first.
+        model_id: Number of the model in the database.
+
+    Returns:
+        Number of masks that the photo has got.
+    """
     is_photo = photos.c.id == photo_id
     taken = connection.execute(update(photos).where(is_photo, _is_free()).values(**version))
     if not taken.rowcount:

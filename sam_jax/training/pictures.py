@@ -96,15 +96,22 @@ def draw_boxes(
     """
     rows = []
     for image, (height, width), *both in zip(images, fitted, found, truth, strict=True):
-        views = []
-        for boxes, colour in zip(both, (ANSWER, TRUTH), strict=True):
-            picture = Image.fromarray(image)
-            draw = ImageDraw.Draw(picture)
-            for box in np.asarray(boxes).tolist():
-                draw.rectangle(tuple(box), outline=colour, width=2)
-            views.append(np.asarray(picture)[:height, :width])
-        rows.append(views)
+        shown = image[:height, :width]
+        rows.append(
+            [outline_boxes(shown, *some) for some in zip(both, (ANSWER, TRUTH), strict=True)]
+        )
     return arrange_views(rows)
+
+
+def outline_boxes(
+    image: Picture, boxes: Float[np.ndarray, "n 4"], colour: tuple[int, int, int] = ANSWER
+) -> Picture:
+    """Draw boxes x0, y0, x1, y1 on an image."""
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    for box in np.asarray(boxes).tolist():
+        draw.rectangle(tuple(box), outline=colour, width=2)
+    return np.asarray(picture)
 
 
 def _enlarge(mask: np.ndarray, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:

@@ -6,115 +6,15 @@ While it is killed, other people work, too: nobody loses a mask.
 import contextlib
 import sqlite3
 import threading
-import time
 
-import numpy as np
 import pytest
-from PIL import Image
-from skimage import data
 
 from experiments.data_engine.crowd import Crowd as CrowdLog
-from experiments.data_engine.crowd import Server, act, check
-from tests.data_engine.conftest import BROWSER
-from tests.missing import leave_out
+from experiments.data_engine.crowd import act, check
 
 pytestmark = pytest.mark.slow
 
-ARGUMENTS = (
-    *("--no-sandbox", "--headless", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-)
 PEOPLE, ACTIONS = 3, 4
-
-
-@pytest.fixture
-def server(tmp_path, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number, name in enumerate(("coffee", "chelsea", "astronaut", "rocket", "cat")):
-        pixels = getattr(data, name)()[:300:2, :420:2]
-        Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{number}_{name}.png")
-    (folder / "5_broken.png").write_bytes(b"none")
-    server = Server(folder, str(tmp_path / "masks.sqlite"), "default")
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def page(server):
-    if BROWSER is None:
-        leave_out("no Chromium on this machine")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=list(ARGUMENTS))
-        page = browser.new_page(viewport={"width": 1100, "height": 700})
-        problems = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.goto(f"http://127.0.0.1:{server.port}/")
-        page.fill("#name-dialog input", "Ann")
-        page.keyboard.press("Enter")
-        yield Easel(page)
-        browser.close()
-        assert problems == []
-
-
-class Easel:
-    """What a person does at the page."""
-
-    def __init__(self, page):
-        self.page = page
-        self.open("0_coffee.png")
-
-    def open(self, name):
-        """Wait until a photo is open, and note where it lies."""
-        self.wait(lambda: self.page.inner_text("#photo-name") == name)
-        box = self.page.locator("#stage canvas").bounding_box()
-        scale = min((box["width"] - 48) / 210, (box["height"] - 48) / 150)
-        self._left = box["x"] + (box["width"] - 210 * scale) / 2
-        self._top = box["y"] + (box["height"] - 150 * scale) / 2
-        self._scale = scale
-
-    def at(self, x, y):
-        return self._left + x * self._scale, self._top + y * self._scale
-
-    def click(self, x, y, **options):
-        self.page.mouse.click(*self.at(x, y), **options)
-
-    def drag(self, start, end):
-        self.page.mouse.move(*self.at(*start))
-        self.page.mouse.down()
-        self.page.mouse.move(*self.at(*end), steps=6)
-        self.page.mouse.up()
-
-    def press(self, *keys):
-        for key in keys:
-            self.page.keyboard.press(key)
-
-    @property
-    def facts(self):
-        return self.page.inner_text("#current-facts")
-
-    @property
-    def rows(self):
-        return [row.split("\n") for row in self.page.locator("#list li").all_inner_texts()]
-
-    def picture(self):
-        return self.page.locator("#stage").screenshot()
-
-    def wait(self, condition, seconds=60):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, (self.facts, self.rows)
-            time.sleep(0.03)
-
-    def wait_for(self, text):
-        self.wait(lambda: text in self.facts)
-
-    def wait_saved(self):
-        self.wait(lambda: self.page.inner_text("#saving") == "saved")
 
 
 def masks_in(server, photo=1):
