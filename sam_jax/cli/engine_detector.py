@@ -31,8 +31,8 @@ class Detect:
     """Number of training steps."""
     rate: Annotated[float, arg(metavar="R")] = 1e-3
     """Highest learning rate."""
-    batch_size: Annotated[int, arg(metavar="N")] = 4
-    """Images a step, a multiple of the number of devices."""
+    batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
+    """Images a step, a multiple of the number of devices; the default is the smallest such number from 4 on."""
     hold_back: Annotated[int, arg(metavar="N")] = 5
     """Every Nth photo, from the first on, is held out of training, to measure; 0 for none."""
     enlargements: Annotated[int, arg(metavar="N")] = 1

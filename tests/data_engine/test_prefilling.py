@@ -32,6 +32,7 @@ from sam_jax.inference.object_boxes import find_objects
 from sam_jax.models import Detector, DetectorConfig, init_detector
 from sam_jax.ops.rle import decode_rle, encode_rle
 from sam_jax.types import InputError
+from tests.data_engine.conftest import served
 from tests.data_engine.test_journal import draw
 
 ALL = PrefillConfig(least_score=0.0, pred_iou_thresh=0.0, stability_score_thresh=0.0)
@@ -268,3 +269,39 @@ def test_the_share_of_objects_that_are_prefilled(segmenter, detector):
 def test_thresholds_beyond_their_range_are_refused(name):
     with pytest.raises(InputError, match=f"{name} is from 0 to 1, not 1.5"):
         PrefillConfig(**{name: 1.5})
+
+
+@pytest.mark.usefixtures("five")
+def test_malformed_decisions_are_refused_by_the_server_and_change_nothing(
+    database, fill, workplace
+):
+    fill()
+    with served(workplace) as client:
+        opened = client.post("/api/next", person="ann")["opened"]
+        url = f"/api/photos/{opened['photo']['id']}/changes"
+        shown = opened["masks"][0]
+        mask = {key: shown[key] for key in draw()} | {"state": "done"}
+        before = rows_of(database)
+        good = {"lease": opened["lease"], "change_id": "a" * 32, "kind": "accept", "mask": mask}
+        other = draw(counts=mask["counts"], state="done")
+        wrong = [
+            good | {"kind": "acceptAll"},
+            good | {"kind": ["accept"]},
+            good | {"kind": None},
+            good | {"lease": "f" * 32},
+            good | {"mask": mask | {"revision": 7}},
+            good | {"mask": mask | {"verdict": "maybe"}},
+            good | {"mask": mask | {"state": "prefilled", "counts": 3}},
+            good | {"mask": other},
+            good | {"mask": other | {"state": "prefilled"}, "kind": "click"},
+            good | {"mask": None},
+            good | {"mask": mask | {"stage": 1}},
+        ]
+        for body in wrong:
+            status, answer = client.ask("POST", url, body)
+            assert status in (400, 409), (body, answer)
+            assert "\n" not in answer["error"]
+        assert rows_of(database) == before
+        assert client.post(url, **good)["mask"]["verdict"] == "accepted"
+        assert client.post(url, **good)["mask"]["verdict"] == "accepted"  # sent twice
+        assert client.said == []
