@@ -30,8 +30,8 @@ _PLACE_OR_NETWORK = re.compile(
 """What TensorStore says, in errors of the same kind, when files may be whole but cannot be read now."""
 _ERROR_NUMBER = re.compile(r"os_error_code='(\d+)'")
 _LONGEST_REASON = 200
-_SHARING = {"min_slice_bytes_for_replica_parallel": 1 << 20}
-"""Devices that hold the same array write a part each of large ones only: cutting up the small ones takes longer."""
+_LEAST_PART = 1 << 20
+"""Size in bytes from which devices that hold the same array write a part each: cutting up small ones takes longer."""
 
 
 class DamagedError(Exception):
@@ -242,7 +242,12 @@ def _make_handler(
             _STATE: ocp.PyTreeCheckpointHandler(
                 multiprocessing_options=processes,
                 type_handler_registry=ocp.type_handlers.create_type_handler_registry(
-                    (jax.Array, ocp.type_handlers.ArrayHandler(**_SHARING))
+                    (
+                        jax.Array,
+                        ocp.type_handlers.ArrayHandler(
+                            min_slice_bytes_for_replica_parallel=_LEAST_PART
+                        ),
+                    )
                 ),
             ),
             _ABOUT: ocp.JsonCheckpointHandler(multiprocessing_options=processes),
