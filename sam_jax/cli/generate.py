@@ -112,18 +112,19 @@ class Generate:
             signs.begin(f"loading the weights, {self.checkpoint}")
             model = load(self.checkpoint)
             arguments = self._arguments(model.config.automatic)
+            generators = [
+                SamAutomaticMaskGenerator(
+                    on_device,
+                    output_mode="coco_rle",
+                    images_per_batch=self.images_per_batch,
+                    **arguments,
+                )
+                for on_device in copy_to_devices(model)
+            ]
+            # After the generators, which refuse wrong arguments: nothing is left of those.
             settings = {"photos": str(photos.folder.resolve()), "arguments": arguments}
             settings |= describe_model(model)
             keep_settings(self.output, settings)
-        generators = [
-            SamAutomaticMaskGenerator(
-                on_device,
-                output_mode="coco_rle",
-                images_per_batch=self.images_per_batch,
-                **arguments,
-            )
-            for on_device in copy_to_devices(model)
-        ]
         run = FolderRun(
             generators,
             photos,

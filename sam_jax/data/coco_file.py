@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sam_jax.data.segmentations import find_problem
+from sam_jax.storage import refuse_endless
 from sam_jax.types import InputError
 
 
@@ -102,6 +103,7 @@ def read_json(path: Path) -> Any:
     Raises:
         InputError: The file cannot be read, or is not JSON.
     """
+    refuse_endless(path)
     try:
         return json.loads(path.read_bytes())
     except OSError as error:

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Shaped, UInt8
 from PIL import ExifTags, Image, ImageOps
 
 from sam_jax.data.tiff import TiffPhoto, decode_tiff, is_tiff
-from sam_jax.storage import BucketPath, atomic_file, locate
+from sam_jax.storage import BucketPath, atomic_file, locate, refuse_endless
 from sam_jax.types import InputError, InputWarning
 
 JPEG_QUALITY = 90
@@ -91,12 +91,10 @@ def write_mask(path: str | Path, mask: Bool[np.ndarray, "h w"]) -> None:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if not isinstance(path, BucketPath):
-        # A name with a null character doesn't exist either, and reading it is another error.
-        if not os.path.exists(path):
-            raise InputError(f"no such file: {path}")
-        if not (path.is_file() or path.is_dir()):
-            raise InputError(f"{path} is a pipe or a device, not a file")  # one that may never end
+    # A name with a null character doesn't exist either, and reading it is another error.
+    if not isinstance(path, BucketPath) and not os.path.exists(path):
+        raise InputError(f"no such file: {path}")
+    refuse_endless(path)
     try:
         return path.read_bytes()
     except OSError as error:

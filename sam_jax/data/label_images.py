@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 
 from sam_jax.data.example import RecordError
 from sam_jax.data.hints import Hints
+from sam_jax.storage import refuse_endless
 from sam_jax.types import InputError
 
 VOID = 255
@@ -80,6 +81,7 @@ def _decode(path: Path) -> Int32[np.ndarray, "h w c"]:
         RecordError: The file cannot be read, or has levels that are no labels.
     """
     try:
+        refuse_endless(path)
         with path.open("rb") as file, Image.open(file) as image:
             if image.mode in ("1", "L", "P", "I", "I;16", "I;16B", "I;16L"):
                 return np.asarray(image).astype(np.int32)[:, :, None]
@@ -88,8 +90,10 @@ def _decode(path: Path) -> Int32[np.ndarray, "h w c"]:
             pixels = np.asarray(image.convert("RGBA")).astype(np.int32)
     except UnidentifiedImageError as error:
         raise RecordError(f"{path} is not an image in a known format (PNG, TIFF, ...)") from error
-    except InputError:
+    except RecordError:
         raise
+    except InputError as error:
+        raise RecordError(str(error)) from error
     # As in `read_image`: decoders raise whatever they like.
     except Exception as error:
         raise RecordError(f"{path} is a truncated or damaged image: {error}") from error

@@ -9,10 +9,14 @@ import numpy as np
 from sam_jax.data.example import Example, Source, mask_runs
 from sam_jax.data.left_out import list_left_out
 from sam_jax.data.sources import open_source
+from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.evaluation.experiment import DataSet, Item
 from sam_jax.evaluation.image_records import digest_arrays
 from sam_jax.storage import exists, locate
 from sam_jax.types import InputError
+
+MOST_DRAWN = 10_000
+"""The most images of a synthetic source that are measured where nobody says how many."""
 
 
 class Split(NamedTuple):
@@ -41,7 +45,7 @@ def open_split(text: str, most: int | None = None) -> Split:
         most: The most images, spread evenly over the part; None for all.
 
     Raises:
-        InputError: The text has another form, or there is no data set, or it has no images.
+        InputError: The text has another form, or there is no data set, or it has no images, or no end of them.
     """
     name, separator, place = text.partition("=")
     if not (name and separator and place):
@@ -62,6 +66,10 @@ def open_split(text: str, most: int | None = None) -> Split:
     chosen = range(len(source))[part]
     if not chosen:
         raise InputError(f"{text} leaves none of its {len(source)} images")
+    if most is None and isinstance(source, SyntheticSource) and len(chosen) > MOST_DRAWN:
+        raise InputError(
+            f"{place} draws as many images as are asked for: say how many to measure, {text}@0:100, or --images 100"
+        )
     where = str(locate(place).resolve()) if exists(locate(place)) else place
     return Split(name, where, source, spread_evenly(chosen, most))
 

@@ -101,7 +101,7 @@ def make_grids(
             )
         sides = (int(points_per_side / factor**layer) for layer in range(layers + 1))
         point_grids = [make_point_grid(side) for side in sides]
-    grids = [np.asarray(grid, np.float64) for grid in point_grids or ()]
+    grids = [_read_grid(grid) for grid in point_grids or ()]
     if len(grids) <= layers:
         raise InputError(
             f"{layers} layers of crops need {layers + 1} point_grids, not {len(grids)}"
@@ -111,10 +111,19 @@ def make_grids(
             "every layer needs points: raise points_per_side, or lower crop_n_layers or "
             "crop_n_points_downscale_factor"
         )
-    for grid in grids:
-        if grid.ndim != 2 or grid.shape[1] != 2 or not ((grid >= 0) & (grid <= 1)).all():
-            raise InputError("point_grids are arrays of points x, y from 0 to 1, of shape (n, 2)")
     return grids
+
+
+def _read_grid(given: Any) -> Float[np.ndarray, "n 2"]:
+    try:
+        grid = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        grid = np.full((), np.nan)
+    if grid.size == 0:  # of a layer without points, which has a message of its own
+        return np.zeros((0, 2))
+    if grid.ndim != 2 or grid.shape[1] != 2 or not ((grid >= 0) & (grid <= 1)).all():
+        raise InputError("point_grids are arrays of points x, y from 0 to 1, of shape (n, 2)")
+    return grid
 
 
 def near_crop_edge(

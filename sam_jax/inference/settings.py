@@ -10,7 +10,7 @@ import jax
 import numpy as np
 
 from sam_jax.models import Model
-from sam_jax.storage import make_folder, write_json
+from sam_jax.storage import make_folder, refuse_endless, write_json
 from sam_jax.types import InputError
 
 SETTINGS = "settings.json"
@@ -50,6 +50,7 @@ def read_settings(path: Path) -> dict[str, Any]:
         InputError: The file cannot be read, or holds no settings.
     """
     try:
+        refuse_endless(path)
         settings = json.loads(path.read_text())
         if isinstance(settings, dict):
             return settings

@@ -54,6 +54,19 @@ _LOCKED_AFTER_SECONDS = 2
 """The time within which a writer has surely locked what it has made."""
 
 
+def refuse_endless(path: Path) -> None:
+    """Refuse a pipe or a device, from which reading may never end; what does not exist passes.
+
+    Raises:
+        InputError: The path is one.
+    """
+    if isinstance(path, BucketPath):
+        return
+    # A name with a null character doesn't exist either, and asking further is another error.
+    if os.path.exists(path) and not (path.is_file() or path.is_dir()):
+        raise InputError(f"{path} is a pipe or a device, not a file")
+
+
 @contextmanager
 def explaining(path: Path) -> Iterator[None]:
     """Turn the operating system's errors into a line about the path.

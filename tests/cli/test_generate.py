@@ -212,6 +212,10 @@ def test_bad_input(complaint, generate, photos, weights, tmp_path):
     output, end = tmp_path / "out", ("--checkpoint", weights)
     assert "no such file or folder" in complaint("generate", photos / "x", "--output", output)
     assert "is no photo" in complaint("generate", photos / "notes.txt", "--output", output)
+    for option in ("--pred-iou-thresh", "--max-area-share", "--crop-overlap-ratio"):
+        wrong = ("generate", photos, "--output", output, *end, option, "inf")
+        assert "number" in complaint(*wrong)
+        assert not output.exists()
     (tmp_path / "empty").mkdir()
     assert "no photos" in complaint("generate", tmp_path / "empty", "--output", output)
     assert "is a file" in complaint("generate", photos, "--output", photos / "notes.txt")

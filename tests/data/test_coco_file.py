@@ -1,6 +1,7 @@
 """COCO files of other tools: ids in several types, names of other systems, entries of which one is bad."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -168,3 +169,9 @@ def test_places_are_in_order_and_once():
         "x/a.jpg",
     ]
     assert photo_places({"file_name": "", "coco_url": None}) == []
+
+
+def test_pipes_are_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(InputError, match=r"pipe\.json is a pipe or a device, not a file"):
+        read_coco_json(tmp_path / "pipe.json")

@@ -1,6 +1,7 @@
 """Masks with soft edges, void labels, backgrounds that aren't black: read right, or refused by name."""
 
 import io
+import os
 
 import numpy as np
 import pytest
@@ -169,3 +170,9 @@ def test_many_small_regions_are_no_soft_edges(tmp_path):
     found = read_labels(tmp_path / "regions.png", NO_HINTS)
     np.testing.assert_array_equal(found.labels, labels)
     assert found.notes == ()
+
+
+def test_a_map_that_is_a_pipe_is_a_bad_record(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(RecordError, match="is a pipe or a device"):
+        read_labels(tmp_path / "pipe.png", NO_HINTS)

@@ -52,6 +52,12 @@ def test_a_folder_with_an_at_sign(folder):
         ("name=nowhere", None, "no such file or folder: nowhere"),
         ("name=synthetic:0@0", None, "every 0th image"),
         ("name=synthetic:0", 0, "at most 0 images"),
+        (
+            "name=synthetic:0",
+            None,
+            r"say how many to measure, name=synthetic:0@0:100, or --images 100",
+        ),
+        ("name=synthetic:0@5", None, "say how many to measure"),
         ("name=synthetic:0@3:3", None, "leaves none of its 1000000 images"),
     ],
 )

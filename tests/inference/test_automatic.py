@@ -188,6 +188,7 @@ def test_a_photo_of_48_megapixels(model):
         ({"points_per_side": None}, "points_per_side or point_grids"),
         ({"point_grids": [np.zeros((1, 2))]}, "points_per_side or point_grids"),
         ({"points_per_side": None, "point_grids": [np.zeros((1, 2))], "crop_n_layers": 1}, "2 point_grids"),
+        ({"points_per_side": None, "point_grids": [np.zeros((0, 2))]}, "every layer needs points"),
         ({"points_per_side": 0}, "at least 1, not 0"),
         ({"points_per_side": 2, "crop_n_layers": 1, "crop_n_points_downscale_factor": 4}, "every layer needs points"),
         ({"points_per_batch": 0}, "at least 1"),

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from experiments.official import segment_anything
-from sam_jax.inference.crops import make_point_grid, near_crop_edge, plan_crops
+from sam_jax.inference.crops import make_grids, make_point_grid, near_crop_edge, plan_crops
+from sam_jax.types import InputError
 
 amg = segment_anything.utils.amg
 
@@ -37,3 +38,9 @@ def test_near_crop_edge():
     result = near_crop_edge(boxes, crop, size)
     np.testing.assert_array_equal(result, official)
     assert 0 < result.sum() < len(boxes)
+
+
+@pytest.mark.parametrize("grid", [None, "photo.jpg", 0.5, [[0.5]], [[0.5, 1.5]], [[0.5, np.nan]]])
+def test_grids_that_are_no_points(grid):
+    with pytest.raises(InputError, match="points x, y from 0 to 1"):
+        make_grids(None, [grid], 0, 1)
