@@ -1,5 +1,6 @@
 """Grids of points, and overlapping crops of an image, for automatic masks (SAM, appendix B)."""
 
+import contextlib
 import itertools
 import math
 from collections.abc import Sequence
@@ -115,15 +116,13 @@ def make_grids(
 
 
 def _read_grid(given: Any) -> Float[np.ndarray, "n 2"]:
-    try:
+    with contextlib.suppress(TypeError, ValueError):
         grid = np.asarray(given, np.float64)
-    except (TypeError, ValueError):
-        grid = np.full((), np.nan)
-    if grid.size == 0:  # of a layer without points, which has a message of its own
-        return np.zeros((0, 2))
-    if grid.ndim != 2 or grid.shape[1] != 2 or not ((grid >= 0) & (grid <= 1)).all():
-        raise InputError("point_grids are arrays of points x, y from 0 to 1, of shape (n, 2)")
-    return grid
+        if grid.size == 0:  # of a layer without points, which has a message of its own
+            return np.zeros((0, 2))
+        if grid.ndim == 2 and grid.shape[1] == 2 and ((grid >= 0) & (grid <= 1)).all():
+            return grid
+    raise InputError("point_grids are arrays of points x, y from 0 to 1, of shape (n, 2)")
 
 
 def near_crop_edge(
