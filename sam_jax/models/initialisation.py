@@ -40,12 +40,12 @@ def init_mae(config: MaeConfig, seed: int = 0) -> Variables:
             return np.zeros(leaf.shape, np.float32)
         if name == "kernel":
             limit = math.sqrt(6 / (math.prod(leaf.shape[:-1]) + leaf.shape[-1]))
-            return np.float32(limit) * (2 * _stream(path, seed).random(leaf.shape, np.float32) - 1)
-        return np.float32(POSITIONS_STD) * _stream(path, seed).standard_normal(
+            return np.float32(limit) * (2 * stream(path, seed).random(leaf.shape, np.float32) - 1)
+        return np.float32(POSITIONS_STD) * stream(path, seed).standard_normal(
             leaf.shape, np.float32
         )
 
-    return _map_paths(draw, abstract_mae(config))
+    return draw_leaves(draw, abstract_mae(config))
 
 
 def init_variables(config: SamConfig, seed: int = 0) -> Variables:
@@ -54,7 +54,7 @@ def init_variables(config: SamConfig, seed: int = 0) -> Variables:
     They follow the distributions that the modules' own initialisers state, but are drawn by NumPy: compiling a program
     that draws hundreds of leaves takes JAX longer than drawing them.
     """
-    return _map_paths(lambda path, leaf: _draw(path, leaf, seed), abstract_variables(config))
+    return draw_leaves(lambda path, leaf: _draw(path, leaf, seed), abstract_variables(config))
 
 
 def init_detector(config: DetectorConfig, seed: int = 0) -> Variables:
@@ -73,15 +73,21 @@ def _draw(path: str, leaf: jax.ShapeDtypeStruct, seed: int) -> np.ndarray:
         std = math.prod(leaf.shape[:-1]) ** -0.5
     elif name == "pos_embed":
         std = POSITIONS_STD
-    return np.float32(std) * _stream(path, seed).standard_normal(leaf.shape, np.float32)
+    return np.float32(std) * stream(path, seed).standard_normal(leaf.shape, np.float32)
 
 
-def _stream(path: str, seed: int) -> np.random.Generator:
+def stream(path: str, seed: int) -> np.random.Generator:
     """Random numbers that belong to one leaf."""
     return np.random.default_rng([seed, zlib.crc32(path.encode())])
 
 
-def _map_paths(draw: Callable[[str, jax.ShapeDtypeStruct], np.ndarray], tree: Any) -> Any:
+def draw_leaves(draw: Callable[[str, jax.ShapeDtypeStruct], np.ndarray], tree: Any) -> Any:
+    """A tree of weights whose leaves are drawn one by one.
+
+    Args:
+        draw: Weights of a leaf, from its path and its shape.
+        tree: Shapes and dtypes of the leaves.
+    """
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: draw(jax.tree_util.keystr(path, simple=True, separator="/"), leaf), tree
     )

@@ -1,4 +1,4 @@
-"""The activation function of SAM's transformers."""
+"""Activation functions of transformers: SAM's, and CLIP's."""
 
 import math
 
@@ -51,3 +51,14 @@ def _backward(
 
 
 _with_gradient.defvjp(_forward, _backward)
+
+
+def quick_gelu(x: Float[AnyArray, "*shape"]) -> Float[Array, "*shape"]:
+    """The sigmoid approximation of GELU, x·sigmoid(1.702 x), which OpenAI's CLIP has.
+
+    Hendrycks and Gimpel, "Gaussian Error Linear Units", 2016, https://arxiv.org/abs/1606.08415, section 2.
+
+    >>> quick_gelu(jnp.array([0.0, 1.0])).tolist()
+    [0.0, 0.8457958102226257]
+    """
+    return jnp.asarray(x) * jax.nn.sigmoid(1.702 * jnp.asarray(x))

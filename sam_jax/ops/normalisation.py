@@ -1,9 +1,10 @@
-"""Layer normalisation."""
+"""Layer normalisation, and vectors of unit length."""
 
 import functools
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sam_jax.ops.operands import as_operand
@@ -77,3 +78,14 @@ def _backward(
 
 
 _with_gradient.defvjp(_normalise, _backward)
+
+
+def to_unit_length(x: Float[AnyArray, "*shape d"]) -> Float[Array, "*shape d"]:
+    """Vectors along the last axis, divided by their Euclidean length; a vector of zeros stays one.
+
+    >>> to_unit_length(jnp.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
+    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    """
+    x = jnp.asarray(x)
+    squares = (x * x).sum(axis=-1, keepdims=True)
+    return x * jax.lax.rsqrt(jnp.maximum(squares, jnp.finfo(x.dtype).tiny))
