@@ -1,6 +1,8 @@
 """Small CLIPs of `transformers`, and small vocabularies."""
 
 import json
+import re
+import warnings
 
 import torch
 import transformers
@@ -57,6 +59,69 @@ def make_clip(seed: int = 0, *, text=None, image=None, width: int = 20) -> trans
             if "norm" in name and name.endswith("weight"):
                 weight.add_(1)
     return model
+
+
+def openai_state(model: transformers.CLIPModel) -> dict[str, torch.Tensor]:
+    """The tensors as OpenAI has them: other names, projections transposed, queries, keys and values in one."""
+    theirs, state = model.state_dict(), {}
+    for name, tensor in theirs.items():
+        if ".k_proj." in name or ".v_proj." in name:
+            continue
+        if ".q_proj." in name:
+            parts = [theirs[name.replace(".q_proj.", f".{part}_proj.")] for part in "qkv"]
+            tensor = torch.cat(parts)
+        if name.endswith("_projection.weight"):
+            tensor = tensor.T.contiguous()
+        for pattern, public in _OPENAI:
+            name = re.sub(pattern, public, name)
+        state[name] = tensor
+    return state
+
+
+_OPENAI = (
+    (r"^text_model\.embeddings\.token_embedding", "token_embedding"),
+    (r"^text_model\.embeddings\.position_embedding\.weight", "positional_embedding"),
+    (r"^vision_model\.embeddings\.class_embedding", "visual.class_embedding"),
+    (r"^vision_model\.embeddings\.position_embedding\.weight", "visual.positional_embedding"),
+    (r"^vision_model\.embeddings\.patch_embedding", "visual.conv1"),
+    (r"^vision_model\.pre_layrnorm", "visual.ln_pre"),
+    (r"^vision_model\.post_layernorm", "visual.ln_post"),
+    (r"^text_model\.final_layer_norm", "ln_final"),
+    (r"^text_model\.encoder\.layers", "transformer.resblocks"),
+    (r"^vision_model\.encoder\.layers", "visual.transformer.resblocks"),
+    (r"^visual_projection\.weight", "visual.proj"),
+    (r"^text_projection\.weight", "text_projection"),
+    (r"self_attn\.q_proj\.(weight|bias)", r"attn.in_proj_\1"),
+    (r"self_attn\.out_proj", "attn.out_proj"),
+    (r"layer_norm(\d)", r"ln_\1"),
+    (r"mlp\.fc1", "mlp.c_fc"),
+    (r"mlp\.fc2", "mlp.c_proj"),
+)
+
+
+class Plain(torch.nn.Module):
+    """A module that only holds tensors and others of its kind."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+def save_script(path, state: dict[str, torch.Tensor]) -> None:
+    """Write a state dict as OpenAI does: a TorchScript archive of float16, with its sizes beside the weights."""
+    root = Plain()
+    sizes = {"input_resolution": 336, "context_length": 77, "vocab_size": 49408}
+    for name, tensor in [*state.items(), *((key, torch.tensor(n)) for key, n in sizes.items())]:
+        module, *inner = root, *name.split(".")
+        for part in inner[:-1]:
+            if part not in dict(module.named_children()):
+                module.add_module(part, Plain())
+            module = module.get_submodule(part)
+        if tensor.is_floating_point():
+            module.register_parameter(inner[-1], torch.nn.Parameter(tensor.half()))
+        else:
+            module.register_buffer(inner[-1], tensor)
+    with warnings.catch_warnings(action="ignore"):  # scripts are going to be replaced
+        torch.jit.script(root.eval()).save(str(path))
 
 
 def learn_words(lines: list[str], size: int = 700) -> tuple[dict[str, int], list[tuple[str, str]]]:

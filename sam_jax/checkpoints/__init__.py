@@ -1,5 +1,6 @@
 """Reading and writing weights: official PyTorch files, Hugging Face's, our own safetensors; and fetching them."""
 
+from sam_jax.checkpoints.clip import load_clip, name_clip, save_clip
 from sam_jax.checkpoints.contents import SHIPPED, SHIPPED_WEIGHTS
 from sam_jax.checkpoints.detector import (
     StoredDetector,
@@ -29,15 +30,18 @@ __all__ = [
     "convert_checkpoint",
     "download",
     "load_checkpoint",
+    "load_clip",
     "load_detector",
     "load_first_weights",
     "load_mae",
+    "name_clip",
     "name_encoder",
     "name_variant",
     "read_config",
     "read_origin",
     "read_pth",
     "save_checkpoint",
+    "save_clip",
     "save_detector",
     "save_mae",
     "write_pth",

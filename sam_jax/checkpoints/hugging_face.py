@@ -46,7 +46,7 @@ def read_folder(folder: Path) -> tuple[dict[str, LazyTensor], dict[str, Any]]:
     Raises:
         CheckpointError: A file is absent or damaged.
     """
-    description = _read_json(folder / "config.json")
+    description = read_json(folder / "config.json")
     tensors: dict[str, LazyTensor] = {}
     for file in _find_files(folder):
         is_safetensors = file.suffix == ".safetensors"
@@ -62,7 +62,7 @@ def read_config_beside(path: Path) -> dict[str, Any] | None:
     """
     if not (path.parent / "config.json").is_file():
         return None
-    description = _read_json(path.parent / "config.json")
+    description = read_json(path.parent / "config.json")
     if description.get("model_type") != "sam":
         return None
     _check_choices(path.parent, description)
@@ -75,6 +75,11 @@ def check_description(folder: Path, description: dict[str, Any]) -> None:
     Raises:
         CheckpointError: It is that of another model, or makes a choice that no official model makes.
     """
+    if description.get("model_type") == "clip":
+        raise CheckpointError(
+            f"{folder} holds a CLIP, not a Segment Anything: it makes sense of phrases, as in "
+            f"sam-jax generate PHOTO --text PHRASE --clip {folder}"
+        )
     if description.get("model_type") != "sam":
         raise CheckpointError(
             f"{folder} holds a model of type {description.get('model_type')!r}, not 'sam'"
@@ -120,14 +125,19 @@ def _find_files(folder: Path) -> list[Path]:
 
 
 def _find_shards(folder: Path, index: Path) -> list[Path]:
-    files = sorted(set(_read_json(index).get("weight_map", {}).values()))
+    files = sorted(set(read_json(index).get("weight_map", {}).values()))
     for file in files:
         if file != Path(file).name or not (folder / file).is_file():
             raise CheckpointError(f"{index}: no file {file} in this folder")
     return [folder / file for file in files]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A file that describes a model.
+
+    Raises:
+        CheckpointError: It is absent, or no JSON object with the sections that such files have.
+    """
     try:
         value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
     except (OSError, ValueError, RecursionError) as error:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +19,7 @@ from sam_jax.checkpoints.safetensors_file import (
     read_mae_description,
     write_safetensors,
 )
-from sam_jax.checkpoints.tensors import LazyTensor, Tensor, Tensors
+from sam_jax.checkpoints.tensors import Tensor, Tensors, split_rows
 from sam_jax.checkpoints.torch_file import write_pth
 from sam_jax.checkpoints.vit import PlainVit, find_vit
 from sam_jax.models import (
@@ -226,25 +226,12 @@ def _write_folder(folder: Path, config: MaeConfig, public: Tensors) -> None:
         )
     tensors: dict[str, Tensor] = {}
     for name, tensor in public.items():
-        parts = _split(tensor) if ".attn.qkv." in name else {"qkv": tensor}
+        parts = split_rows(tensor) if ".attn.qkv." in name else {"qkv": tensor}
         for part, values in parts.items():
             tensors[rename(name.replace(".attn.qkv.", f".attn.{part}."), _TO_HUGGING_FACE)] = values
     with files_together(folder, "config.json") as unfinished:
         write_safetensors(unfinished / "model.safetensors", tensors, {"format": "pt"})
         write_json(unfinished / "config.json", _describe(config))
-
-
-def _split(tensor: Tensor) -> dict[str, Tensor]:
-    """Queries, keys and values apart."""
-    rows = tensor.shape[0] // 3
-    return {
-        part: LazyTensor(
-            (rows, *tensor.shape[1:]),
-            np.dtype(tensor.dtype),
-            partial(lambda start: np.asarray(tensor)[start : start + rows], index * rows),
-        )
-        for index, part in enumerate("qkv")
-    }
 
 
 def _describe(config: MaeConfig) -> dict[str, Any]:

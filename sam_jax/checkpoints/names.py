@@ -18,9 +18,13 @@ LEAVES = {
     "conv": {"kernel": ("hwio", "weight", "oihw"), "bias": ("o", "bias", "o")},
     "conv 1x1": {"kernel": ("io", "weight", "oi11"), "bias": ("o", "bias", "o")},
     "conv transposed": {"kernel": ("hwio", "weight", "iohw"), "bias": ("o", "bias", "o")},
+    "matrix": {"kernel": ("io", "", "io")},
+    "joined": {"kernel": ("io", "in_proj_weight", "oi"), "bias": ("o", "in_proj_bias", "o")},
     "embedding": {"": ("d", "weight", "1d")},
     "embeddings": {"": ("td", "weight", "td")},
     "table": {"": ("td", "", "td")},
+    "vector": {"": ("d", "", "d")},
+    "scalar": {"": ("", "", "")},
     "token": {"": ("d", "", "11d")},
     "positions": {"": ("td", "", "1td")},
     "grid": {"": ("hwd", "", "1hwd")},
@@ -165,7 +169,9 @@ class Naming:
             _Rule(
                 "/".join(filter(None, (section, ours, leaf))),
                 path_axes,
-                ".".join(filter(None, (section.split("/")[1] * has_prefix, official, parameter))),
+                ".".join(
+                    filter(None, (section.partition("/")[2] * has_prefix, official, parameter))
+                ),
                 key_axes,
             )
             for section, rows in sections.items()

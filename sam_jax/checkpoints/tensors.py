@@ -1,7 +1,8 @@
 """Tensors that still lie in a file, so that a checkpoint larger than memory's comfort passes through leaf by leaf."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -22,3 +23,26 @@ class LazyTensor:
 
 Tensor = np.ndarray | jax.Array | LazyTensor
 Tensors = Mapping[str, Tensor]
+
+
+def split_rows(tensor: Tensor) -> dict[str, LazyTensor]:
+    """Queries, keys and values apart, of a tensor that has them one below the other."""
+    rows = tensor.shape[0] // 3
+    return {
+        part: LazyTensor(
+            (rows, *tensor.shape[1:]),
+            np.dtype(tensor.dtype),
+            partial(lambda start: np.asarray(tensor)[start : start + rows], index * rows),
+        )
+        for index, part in enumerate("qkv")
+    }
+
+
+def join_rows(parts: Sequence[Tensor]) -> LazyTensor:
+    """Tensors as one, each below the one before."""
+    rows = sum(part.shape[0] if part.shape else 0 for part in parts)
+    return LazyTensor(
+        (rows, *parts[0].shape[1:]),
+        np.dtype(parts[0].dtype),
+        lambda: np.concatenate([np.asarray(part) for part in parts]),
+    )

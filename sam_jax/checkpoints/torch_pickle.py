@@ -18,11 +18,13 @@ from sam_jax.checkpoints.torch_records import (
     STORAGE_DTYPES,
     Foreign,
     Name,
+    ScriptModule,
     TensorRecord,
     as_dict,
     find_itemsize,
     find_storage,
     make_foreign,
+    make_object,
     rebuild,
 )
 from sam_jax.types import CheckpointError
@@ -129,7 +131,7 @@ class _Machine:
             case "REDUCE":
                 stack.append(rebuild(*self.pop(2)))
             case "NEWOBJ":
-                stack.append(make_foreign(self.pop(2)[0]))
+                stack.append(make_object(self.pop(2)[0]))
             case "NEWOBJ_EX":
                 stack.append(make_foreign(self.pop(3)[0]))
             case "OBJ":
@@ -138,9 +140,11 @@ class _Machine:
                 self.pop_to_mark()
                 stack.append(make_foreign(Name(argument.replace(" ", "."))))
             case "BUILD":
-                # Attributes: of a state dict the versions of its modules, which SAM has none of.
-                self.pop(1)
-                if not isinstance(stack[-1], Foreign):
+                # Of a state dict these are the versions of its modules, of which no weights make use.
+                (attributes,) = self.pop(1)
+                if isinstance(stack[-1], ScriptModule):
+                    stack[-1].update(attributes if isinstance(attributes, dict) else {})
+                elif not isinstance(stack[-1], Foreign):
                     _container(stack[-1], dict)
             case _:
                 raise CheckpointError(f"its pickle uses {opcode}, which no checkpoint needs")

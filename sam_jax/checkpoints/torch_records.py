@@ -109,6 +109,17 @@ def make_foreign(maker: Any) -> Foreign:
     return Foreign(printable(maker.name[:LONGEST_NAME]))
 
 
+class ScriptModule(dict):
+    """What a TorchScript archive keeps of a module: its attributes by their names. Its code is never looked at."""
+
+
+def make_object(maker: Any) -> "Foreign | ScriptModule":
+    """What a pickle makes of a class: a module of TorchScript, still empty, or something foreign."""
+    if isinstance(maker, Name) and maker.name.startswith("__torch__."):
+        return ScriptModule()
+    return make_foreign(maker)
+
+
 def find_storage(persistent_id: Any) -> Storage | Foreign:
     """The storage that an entry of a pickle stands for; foreign if its numbers are of a type that no weights have."""
     match persistent_id:

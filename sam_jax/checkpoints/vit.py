@@ -5,14 +5,11 @@ Their names are those of the public masked autoencoder, `blocks.0.mlp.fc1.weight
 
 import os
 import re
-from functools import partial
 from typing import NamedTuple
-
-import numpy as np
 
 from sam_jax.checkpoints.names import official_names, rename
 from sam_jax.checkpoints.selection import unwrap
-from sam_jax.checkpoints.tensors import LazyTensor, Tensor, Tensors
+from sam_jax.checkpoints.tensors import Tensor, Tensors, join_rows
 from sam_jax.types import CheckpointError
 
 _START = re.compile(
@@ -123,18 +120,9 @@ def find_vit(tensors: Tensors) -> PlainVit | None:
         if all(part in found for part in joined):
             parts = [found.pop(part) for part in joined]
             whole = name.replace(".attn.q.", ".attn.qkv.")
-            found[whole] = _concatenate(parts)
+            found[whole] = join_rows(parts)
             sources[whole] = tuple(sources.pop(part)[0] for part in joined)
     return PlainVit(found, sources, prefix)
-
-
-def _concatenate(parts: list[Tensor]) -> LazyTensor:
-    rows = sum(part.shape[0] if part.shape else 0 for part in parts)
-    return LazyTensor(
-        (rows, *parts[0].shape[1:]),
-        np.dtype(parts[0].dtype),
-        partial(lambda parts: np.concatenate([np.asarray(part) for part in parts]), parts),
-    )
 
 
 def refuse_as_sam(source: str | os.PathLike, vit: PlainVit) -> CheckpointError:
