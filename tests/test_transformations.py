@@ -29,6 +29,8 @@ TRUTH = RNG.random((4, 6)) < 0.5
 LABELS = RNG.integers(0, 3, (4, 6))
 POINTS = RNG.random((5, 2)).astype(np.float32)
 KERNEL = draw(8, 2, 4)
+BOXES = np.array([[1, 2, 30, 20], [5, 3, 17, 31], [20, 9, 47, 26]], np.float32)
+HEAT = np.where(TRUTH, 1, RNG.random((4, 6))).astype(np.float32)
 
 
 class Case(NamedTuple):
@@ -63,6 +65,12 @@ CASES = {
     "micro_dice": Case(losses.micro_dice, (CLASSES, LABELS)),
     "normalise_patches": Case(losses.normalise_patches, (LOGITS,), ()),
     "patch_squared_error": Case(losses.patch_squared_error, (LOGITS, draw(4, 6)), (0, 1)),
+    "centre_focal": Case(losses.centre_focal, (LOGITS, HEAT)),
+    "giou_loss": Case(losses.giou_loss, (BOXES, BOXES[::-1].copy()), (0, 1)),
+    "box_around": Case(losses.box_around, (TRUTH,), ()),
+    "centre_targets": Case(
+        functools.partial(losses.centre_targets, size=(4, 6), cell=8), (BOXES, np.array([True, False, True])), ()
+    ),
     "sample_bilinear": Case(losses.sample_bilinear, (LOGITS, POINTS), (0, 1)),
     "sample_uncertain_points": Case(sample, (LOGITS,), ()),
     "point_losses": Case(losses.point_losses, (LOGITS, TRUTH, POINTS)),

@@ -92,7 +92,7 @@ def test_embeddings_survive_a_restart_within_their_bound(model, tmp_path):
     file.write_bytes(marked.tobytes())
     second = begin()
     second.embed("photo", PHOTO)
-    assert (np.asarray(second._find("photo").features) == 0.25).all()  # not computed again
+    assert (np.asarray(second.find("photo").features) == 0.25).all()  # not computed again
     third = begin(3 * len(marked) * 4)
     for number in range(6):
         third.embed(str(number), PHOTO[number:])
