@@ -59,7 +59,7 @@ def init_variables(config: SamConfig, seed: int = 0) -> Variables:
 
 def init_detector(config: DetectorConfig, seed: int = 0) -> Variables:
     """Random weights of a detector, equal for equal seeds on every device and version."""
-    return _map_paths(lambda path, leaf: _draw(path, leaf, seed), abstract_detector(config))
+    return draw_leaves(lambda path, leaf: _draw(path, leaf, seed), abstract_detector(config))
 
 
 def _draw(path: str, leaf: jax.ShapeDtypeStruct, seed: int) -> np.ndarray:
