@@ -4,11 +4,20 @@ import json
 import re
 import warnings
 
+import jax
+import numpy as np
 import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-from sam_jax.models.clip import ClipConfig, ClipImageConfig, ClipTextConfig
+from sam_jax.models.clip import (
+    ClipConfig,
+    ClipImageConfig,
+    ClipModel,
+    ClipTextConfig,
+    ClipTokeniser,
+    init_clip,
+)
 
 SMALL = ClipConfig(
     text=ClipTextConfig(
@@ -127,7 +136,9 @@ def save_script(path, state: dict[str, torch.Tensor]) -> None:
 def learn_words(lines: list[str], size: int = 700) -> tuple[dict[str, int], list[tuple[str, str]]]:
     """A vocabulary and the merges of byte pairs that some lines give, in CLIP's form."""
     tokenizer = Tokenizer(models.BPE(unk_token="<|endoftext|>", end_of_word_suffix="</w>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     tokenizer.train_from_iterator(
         [line.lower() for line in lines],
@@ -147,3 +158,40 @@ def learn_words(lines: list[str], size: int = 700) -> tuple[dict[str, int], list
     return {
         part: index for index, part in enumerate([*parts, "<|startoftext|>", "<|endoftext|>"])
     }, merges
+
+
+def make_colour_clip() -> ClipModel:
+    """A CLIP whose weights are set by hand: it knows red, green and blue, by the mean colour of the patches it sees."""
+    words, merges = learn_words(["red green blue thing"] * 5)
+    colours = {"red": (1, -0.5, -0.5), "green": (-0.5, 1, -0.5), "blue": (-0.5, -0.5, 1)}
+    config = ClipConfig(
+        text=ClipTextConfig(
+            width=8, depth=1, num_heads=1, mlp_width=1, context=12, vocabulary=len(words)
+        ),
+        image=ClipImageConfig(
+            width=8, depth=1, num_heads=1, mlp_width=1, image_size=(32, 32), patch_size=4
+        ),
+        width=3,
+    )
+    variables = jax.tree.map(np.zeros_like, init_clip(config))
+    params = variables["params"]
+    # Colours without their grey and with their opposites, of mean 0; two large numbers keep the norms from
+    # making much of little.
+    opposite = np.zeros((3, 8), np.float32)
+    opposite[:, :3] = np.eye(3) - 1 / 3
+    opposite[:, 3:6] = -opposite[:, :3]
+    large = np.array([0, 0, 0, 0, 0, 0, 4, -4], np.float32)
+    for tower in (params["text"], params["image"]):
+        block = tower["blocks_0"]
+        for norm in (block["norm1"], block["norm2"], tower["norm"]):
+            norm["scale"][:] = 1
+        # Attention is uniform, of the values themselves.
+        block["attn"]["qkv"]["kernel"][:, 16:] = np.eye(8)
+        block["attn"]["proj"]["kernel"][:] = np.eye(8)
+        tower["proj"]["kernel"][:3] = np.eye(3)
+        tower["pos_embed"][:] = large
+    params["image"]["norm_pre"]["scale"][:] = 1
+    params["image"]["patch_embed"]["kernel"][:] = opposite / 16
+    for colour, numbers in colours.items():
+        params["text"]["token_embed"][words[f"{colour}</w>"]] = np.array(numbers) @ opposite
+    return ClipModel(config, variables, tokeniser=ClipTokeniser(words, merges, context=12))

@@ -8,7 +8,7 @@ import urllib.error
 import urllib.request
 from http import HTTPStatus
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import platformdirs
 from rich.console import Console
@@ -22,6 +22,7 @@ from rich.progress import (
     TransferSpeedColumn,
 )
 
+from sam_jax.checkpoints.clip_words import OPENAI_MERGES, OPENAI_MERGES_URL
 from sam_jax.storage import explaining, make_folder, resumable_file
 from sam_jax.types import InputError
 
@@ -32,6 +33,48 @@ OFFICIAL_FILES = {
 }
 """The last part of a name is how the file's SHA-256 begins, as PyTorch Hub has it."""
 OFFICIAL_HOME = "https://dl.fbaipublicfiles.com/segment_anything/"
+
+
+class PublicFile(NamedTuple):
+    """A file on the web.
+
+    Attributes:
+        name: Name of the file.
+        sha256: SHA-256 of its content.
+        url: Address of the file.
+    """
+
+    name: str
+    sha256: str
+    url: str
+
+
+def _openai(name: str, sha256: str) -> PublicFile:
+    home = "https://openaipublic.azureedge.net/clip/models"
+    return PublicFile(name, sha256, f"{home}/{sha256}/{name}")
+
+
+CLIP_FILES = {
+    "clip_vit_b_32": _openai(
+        "ViT-B-32.pt", "40d365715913c9da98579312b702a82c18be219cc2a73407c4526f58eba950af"
+    ),
+    "clip_vit_b_16": _openai(
+        "ViT-B-16.pt", "5806e77cd80f8b59890b7e101eabd078d9fb84e6937f9e85e4ecb61988df416f"
+    ),
+    "clip_vit_l_14": _openai(
+        "ViT-L-14.pt", "b8cca3fd41ae0c99ba7e8951adf17d267cdb84cd88be6f7c2e0eca1737a03836"
+    ),
+    "clip_vit_l_14_336": _openai(
+        "ViT-L-14-336px.pt", "3035c92b350959924f9f00213499208652fc7ea050643e8b385c2dac08641f02"
+    ),
+}
+"""OpenAI's CLIPs with a vision transformer."""
+CLIP_WORDS = PublicFile(
+    OPENAI_MERGES,
+    "924691ac288e54409236115652ad4aa250f48203de50a9e4722a6ecd48d6804a",
+    OPENAI_MERGES_URL,
+)
+"""The words of all of OpenAI's CLIPs."""
 _CHUNK = 2**20
 _TIMEOUT_SECONDS = 30
 _ATTEMPTS = 5
@@ -51,13 +94,14 @@ def download(
     url: str | None = None,
     progress: bool = True,
 ) -> Path:
-    """Fetch an official checkpoint, or nothing if it is there already, and return where it lies.
+    """Fetch official weights, or nothing if they are there already, and return where they lie.
 
     An unfinished download lies beside it, hidden, and is taken up by the next call. The file gets its name when its
     hash is right.
 
     Args:
-        name: Name of the model: vit_b, vit_l or vit_h.
+        name: Name of the model: vit_b, vit_l or vit_h; or of a CLIP, clip_vit_b_32, clip_vit_b_16, clip_vit_l_14 or
+            clip_vit_l_14_336, whose words are fetched with it.
         folder: Folder for the file; the default is the user's cache folder.
         url: Address of the same file elsewhere.
         progress: Whether to draw a progress bar on standard error.
@@ -67,27 +111,43 @@ def download(
             repeatedly, or what came is not the official file.
         RunError: The disk is full or broken.
     """
-    if name not in OFFICIAL_FILES:
-        raise InputError(f"no checkpoint is called {name!r}; there are {', '.join(OFFICIAL_FILES)}")
+    if name not in (*OFFICIAL_FILES, *CLIP_FILES):
+        names = ", ".join((*OFFICIAL_FILES, *CLIP_FILES))
+        raise InputError(f"no checkpoint is called {name!r}; there are {names}")
+    folder = Path(folder or downloads_folder())
+    if name in CLIP_FILES:
+        _bring(CLIP_WORDS, folder, None, progress)
+        return _bring(CLIP_FILES[name], folder, url, progress)
     file_name = OFFICIAL_FILES[name]
-    folder = Path(folder or platformdirs.user_cache_path("sam_jax") / "checkpoints")
+    expected = Path(file_name).stem.rpartition("_")[2]
+    return _bring(PublicFile(file_name, expected, OFFICIAL_HOME + file_name), folder, url, progress)
+
+
+def downloads_folder() -> Path:
+    """The user's folder of downloaded weights."""
+    return platformdirs.user_cache_path("sam_jax") / "checkpoints"
+
+
+def _bring(file: PublicFile, folder: Path, url: str | None, progress: bool) -> Path:
+    """Fetch a file into a folder; `url`, if given, is its address elsewhere, and the hash may be its beginning."""
+    file_name, expected, home = file
     destination = folder / file_name
-    url = url or OFFICIAL_HOME + file_name
+    url = url or home
     if not url.startswith(("https://", "http://")):
         raise InputError(f"{url} is not the address of a file on the web: it begins with https://")
     make_folder(folder)
     with explaining(destination):
-        if destination.is_file() and _hash_is_right(destination, file_name):
+        if destination.is_file() and _hash_is_right(destination, expected):
             return destination
     with resumable_file(destination) as part:
         resumed = part.exists() and part.stat().st_size > 0
         _fetch(url, part, progress)
-        whole = _hash_is_right(part, file_name)
+        whole = _hash_is_right(part, expected)
         if resumed and not whole:
             # What lay there may have been the beginning of another file.
             part.unlink()
             _fetch(url, part, progress)
-            whole = _hash_is_right(part, file_name)
+            whole = _hash_is_right(part, expected)
         if not whole:
             part.unlink()
             raise InputError(
@@ -96,8 +156,7 @@ def download(
     return destination
 
 
-def _hash_is_right(path: Path, file_name: str) -> bool:
-    expected = Path(file_name).stem.rpartition("_")[2]
+def _hash_is_right(path: Path, expected: str) -> bool:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest().startswith(expected)
 

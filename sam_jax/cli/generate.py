@@ -5,12 +5,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
 from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint
 
 if TYPE_CHECKING:
     from sam_jax.models import AutomaticThresholds
+    from sam_jax.models.clip import ClipModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,12 @@ class Generate:
     """Photos, or crops of them, that are encoded together. More are faster on a GPU or TPU, and take more memory."""
     multi_host: FlagCreatePairsOff[bool] = False
     """This is one of several processes that share the photos (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
+    text: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PHRASE")] = ()
+    """Keep the masks that fit a phrase, such as "a wheel", by CLIP's judgement. Repeat it for more phrases."""
+    clip: Annotated[Path | None, arg(metavar="CLIP", help_behavior_hint=UNSET)] = None
+    """CLIP for --text: a Hugging Face folder or OpenAI's .pt; the default is what `sam-jax download` brought."""
+    text_threshold: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint=UNSET)] = None
+    """Similarity from which a mask fits a phrase: a cosine, by default 0.2."""
     grid: Annotated[OmitArgPrefixes[Grid], arg(name="")] = field(default_factory=Grid)
 
     def run(self) -> None:
@@ -93,14 +100,16 @@ class Generate:
             FolderRun,
             find_photos,
         )
-        from sam_jax.inference.loading import copy_to_devices, load
+        from sam_jax.inference.loading import copy_to_devices, load, load_clip_model
         from sam_jax.inference.settings import describe_model, keep_settings
         from sam_jax.inference.tally import explain_nothing
+        from sam_jax.inference.text_ranking import TextMaskGenerator, explain_nothing_fits
         from sam_jax.messages import LifeSigns, count
         from sam_jax.types import InputError, RunError
 
         check_output_folder(self.output)
         self._check_sa1b()
+        self._check_text()
         photos = find_photos(self.photos, self.output)
         keep_compiled_programs()
         if self.multi_host:
@@ -121,12 +130,22 @@ class Generate:
                 )
                 for on_device in copy_to_devices(model)
             ]
+            clip = load_clip_model(self.clip) if self.text else None
+            of_phrases = (
+                [
+                    TextMaskGenerator(generator, of_device, self.text, self.text_threshold)
+                    for generator, of_device in zip(generators, copy_to_devices(clip), strict=True)
+                ]
+                if clip is not None
+                else []
+            )
             # After the generators, which refuse wrong arguments: nothing is left of those.
             settings = {"photos": str(photos.folder.resolve()), "arguments": arguments}
             settings |= describe_model(model)
+            settings |= {} if clip is None else self._describe_text(clip)
             keep_settings(self.output, settings)
         run = FolderRun(
-            generators,
+            of_phrases or generators,
             photos,
             self.output,
             Extras(overlay=self.overlay, png=self.png),
@@ -141,7 +160,8 @@ class Generate:
         found = f"{count(masks, 'mask')} of {count(done, 'photo')}"
         print(f"wrote {found} to {self.output / MASKS} in {seconds:.1f} s{before}")
         if done and not masks:
-            print(explain_nothing((generator.tally for generator in generators), arguments))
+            tallies = (generator.tally for generator in generators)
+            print(explain_nothing_fits(of_phrases) or explain_nothing(tallies, arguments))
         wait_for_all()  # of what all have written; and the end of one would end the others
         if self.coco and jax.process_index() == 0:
             rest = "" if run.write_coco() else ", of the photos done so far"
@@ -156,6 +176,26 @@ class Generate:
 
         given = {name: value for name, value in asdict(self.grid).items() if value is not None}
         return asdict(self.grid) | asdict(usual) | given | (SA1B if self.sa1b else {})
+
+    def _check_text(self) -> None:
+        from sam_jax.types import InputError
+
+        given = {"--clip": self.clip, "--text-threshold": self.text_threshold}
+        for name, value in given.items():
+            if value is not None and not self.text:
+                raise InputError(f"{name} belongs to --text, which is not given")
+
+    def _describe_text(self, clip: "ClipModel") -> dict[str, Any]:
+        """What the choice of masks by phrases depends on."""
+        from sam_jax.inference.settings import describe_model
+        from sam_jax.inference.text_ranking import find_threshold
+
+        threshold = self.text_threshold
+        return {
+            "text": list(self.text),
+            "text_threshold": find_threshold(clip) if threshold is None else threshold,
+            "clip": describe_model(clip),
+        }
 
     def _check_sa1b(self) -> None:
         from sam_jax.inference.automatic import SA1B

@@ -21,6 +21,7 @@ from sam_jax.inference.mask_files import (
     write_pngs,
 )
 from sam_jax.inference.overlay import draw_everything
+from sam_jax.inference.text_ranking import TextMaskGenerator
 from sam_jax.ops.rle import decode_rle
 from sam_jax.storage import (
     copy_file,
@@ -130,7 +131,7 @@ class FolderRun:
 
     def __init__(
         self,
-        generators: Sequence[SamAutomaticMaskGenerator],
+        generators: Sequence[SamAutomaticMaskGenerator | TextMaskGenerator],
         photos: Photos,
         output: Path,
         extras: Extras,
@@ -205,7 +206,7 @@ class FolderRun:
         return self.output / MASKS / f"{strip_ending(name)}.json"
 
     def _process(
-        self, generator: SamAutomaticMaskGenerator, group: Sequence[int]
+        self, generator: SamAutomaticMaskGenerator | TextMaskGenerator, group: Sequence[int]
     ) -> list[PhotoOutcome]:
         """Find and write the masks of a group of photos, which are encoded together."""
         outcomes: list[PhotoOutcome] = []
@@ -245,7 +246,8 @@ class FolderRun:
         if self.extras.overlay:
             masks = [decode_rle(annotation["segmentation"]) for annotation in annotations]
             make_folder(self._overlay(name).parent)
-            write_image(self._overlay(name), draw_everything(image, masks))
+            phrases = [annotation.get("phrase", "") for annotation in annotations]
+            write_image(self._overlay(name), draw_everything(image, masks, phrases))
         path = self._document(name)
         make_folder(path.parent)
         if not self._has_masks(name):

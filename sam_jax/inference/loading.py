@@ -3,10 +3,13 @@
 import os
 import types
 from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 
 import jax
 
-from sam_jax.checkpoints import SHIPPED, load_checkpoint
+from sam_jax.checkpoints import SHIPPED, load_checkpoint, load_clip
+from sam_jax.checkpoints.downloads import CLIP_FILES, downloads_folder
 from sam_jax.models import (
     VIT_B,
     VIT_H,
@@ -18,8 +21,11 @@ from sam_jax.models import (
     init_variables,
     suit,
 )
+from sam_jax.models.clip import ClipModel
 from sam_jax.ops.arguments import describe
 from sam_jax.types import InputError
+
+AnyModel = TypeVar("AnyModel", Model, ClipModel)
 
 
 def load(
@@ -51,7 +57,40 @@ def load(
     return Model(config, jax.device_put(variables), suit(compute, jax.local_devices()[0]))
 
 
-def copy_to_devices(model: Model) -> list[Model]:
+def load_clip_model(path: str | os.PathLike[str] | None = None) -> ClipModel:
+    """Load a CLIP with its weights and words onto the default device.
+
+    Args:
+        path: A folder of Hugging Face's, or OpenAI's `.pt` with the words beside it; None for what `sam-jax download`
+            brought last into its usual folder.
+
+    Raises:
+        CheckpointError: The weights or the words are damaged, unsafe or of another model.
+        InputError: There are no weights, or no words.
+    """
+    if path is None:
+        path = find_downloaded_clip()
+    clip = load_clip(path, compute=default_compute())
+    return clip.replace(variables=jax.device_put(clip.variables))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def find_downloaded_clip() -> Path:
+    """The largest CLIP that `sam-jax download` has brought.
+
+    Raises:
+        InputError: There is none; the message says where to get one.
+    """
+    for name in reversed(CLIP_FILES):
+        path = downloads_folder() / CLIP_FILES[name].name
+        if path.is_file():
+            return path
+    raise InputError(
+        "phrases need a CLIP, and none is here: `sam-jax download clip_vit_l_14_336` brings one (0.9 GB), "
+        "or --clip names a folder or file"
+    )
+
+
+def copy_to_devices(model: AnyModel) -> list[AnyModel]:
     """Copy a model to each device of this machine."""
     return [jax.device_put(model, device) for device in jax.local_devices()]
 

@@ -23,6 +23,8 @@ COLUMNS = (
     *("predicted_iou", "stability_score"),
     *("crop_box_x0", "crop_box_y0", "crop_box_w", "crop_box_h"),
 )
+PHRASE_COLUMNS = ("phrase", "similarity")
+"""What masks have beside that were chosen by phrases."""
 
 
 def make_document(records: Sequence[Record], name: str, size: tuple[int, int]) -> dict[str, Any]:
@@ -78,7 +80,8 @@ def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
         (unfinished / TABLE).open("w", newline="") as file,
     ):
         table = csv.writer(file)
-        table.writerow(COLUMNS)
+        further = PHRASE_COLUMNS if any("phrase" in mask for mask in annotations) else ()
+        table.writerow((*COLUMNS, *further))
         for annotation in annotations:
             mask = decode_rle(annotation["segmentation"])
             write_mask(unfinished / f"{annotation['id']}.png", mask)
@@ -91,12 +94,13 @@ def write_pngs(folder: Path, annotations: Sequence[dict[str, Any]]) -> None:
                     annotation["predicted_iou"],
                     annotation["stability_score"],
                     *annotation["crop_box"],
+                    *(annotation[name] for name in further),
                 ]
             )
 
 
 def gather_coco(documents: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, Any]:
-    """Gather the documents of many photos into one COCO data set, without classes.
+    """Gather the documents of many photos into one COCO data set: without classes, or with those that phrases are.
 
     Boxes are those of pycocotools' `toBbox`; in the documents, as in the official generator's records, they are a pixel
     narrower and lower.
@@ -105,6 +109,7 @@ def gather_coco(documents: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, An
         documents: Path of each photo, relative to the data set's folder, and its json document.
     """
     images, annotations = [], []
+    classes: dict[str, int] = {}
     for number, (path, document) in enumerate(documents, start=1):
         image = document["image"]
         images.append(
@@ -117,11 +122,21 @@ def gather_coco(documents: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, An
                     "bbox": _measure_box(annotation["segmentation"]),
                     "id": len(annotations) + 1,
                     "image_id": number,
-                    "category_id": COCO_CATEGORY["id"],
+                    "category_id": _number_class(classes, annotation),
                     "iscrowd": 0,
                 }
             )
-    return {"images": images, "annotations": annotations, "categories": [COCO_CATEGORY]}
+    categories = [{**COCO_CATEGORY, "id": number, "name": name} for name, number in classes.items()]
+    return {
+        "images": images,
+        "annotations": annotations,
+        "categories": categories or [COCO_CATEGORY],
+    }
+
+
+def _number_class(classes: dict[str, int], annotation: dict[str, Any]) -> int:
+    """The number of a mask's class, which is its phrase, among `classes`; a new one is added to them."""
+    return classes.setdefault(annotation.get("phrase", COCO_CATEGORY["name"]), len(classes) + 1)
 
 
 def _measure_box(rle: Rle) -> list[int]:

@@ -1,13 +1,14 @@
 """Pictures that show masks and prompts on top of the photo."""
 
 import colorsys
+import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, UInt8
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from sam_jax.ops.arguments import check_image, check_numbers, describe
 from sam_jax.types import InputError
@@ -99,13 +100,16 @@ def _check_marks(name: str, marks: Any, numbers: int) -> Float[np.ndarray, "k d"
 
 
 def draw_everything(
-    image: UInt8[np.ndarray, "h w 3"], masks: Sequence[Bool[np.ndarray, "h w"]]
+    image: UInt8[np.ndarray, "h w 3"],
+    masks: Sequence[Bool[np.ndarray, "h w"]],
+    names: Sequence[str] = (),
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Paint all masks of a photo like a map: every pixel in the colour of the smallest mask that covers it.
 
     Args:
         image: RGB photo.
         masks: Masks in any order; the same masks get the same colours.
+        names: Name of each mask, written on it; empty for none.
     """
     height, width, _ = image.shape
     top = np.zeros((height, width), np.int32)
@@ -115,7 +119,28 @@ def draw_everything(
     opacity = np.where(top > 0, np.float32(EVERYTHING_OPACITY), 0)[:, :, None]
     canvas = image + opacity * (colours[top] - image)
     line = _borders(top, max(1.0, (height + width) / 1200))[:, :, None]
-    return np.round(canvas + LINE_OPACITY * line * (255 - canvas)).astype(np.uint8)
+    painted = np.round(canvas + LINE_OPACITY * line * (255 - canvas)).astype(np.uint8)
+    named = [(mask, name) for mask, name in zip(masks, names, strict=False) if name]
+    return _write_names(painted, named) if named else painted
+
+
+def _write_names(
+    image: UInt8[np.ndarray, "h w 3"], named: Sequence[tuple[Bool[np.ndarray, "h w"], str]]
+) -> UInt8[np.ndarray, "h w 3"]:
+    """Write names in white on black, each at the upper left corner of its mask's box."""
+    picture = Image.fromarray(image)
+    draw = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(max(10.0, sum(picture.size) / 100))
+    for mask, name in named:
+        corner = [int(np.flatnonzero(mask.any(axis))[0]) for axis in (0, 1)]
+        left, top, right, bottom = draw.textbbox((0, 0), name, font)
+        x, y = (
+            max(0, min(place, side - math.ceil(length)))
+            for place, side, length in zip(corner, picture.size, (right, bottom), strict=True)
+        )
+        draw.rectangle((x + left - 2, y + top - 2, x + right + 2, y + bottom + 2), fill=(0, 0, 0))
+        draw.text((x, y), name, fill=WHITE, font=font)
+    return np.array(picture)
 
 
 def _borders(labels: Int[np.ndarray, "h w"], width: float) -> Float[np.ndarray, "h w"]:

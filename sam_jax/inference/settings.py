@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from sam_jax.models import Model
+from sam_jax.models.clip import ClipModel
 from sam_jax.storage import make_folder, refuse_endless, write_json
 from sam_jax.types import InputError
 
@@ -59,7 +60,7 @@ def read_settings(path: Path) -> dict[str, Any]:
     raise InputError(f"{path} is damaged: delete {path.parent}, or name another --output")
 
 
-def describe_model(model: Model) -> dict[str, Any]:
+def describe_model(model: Model | ClipModel) -> dict[str, Any]:
     """The configuration of a model, and the SHA-256 digest of all its parameters in the order of their paths."""
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(model.variables):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from sam_jax.checkpoints import download
+from sam_jax.checkpoints.downloads import CLIP_FILES, CLIP_WORDS, PublicFile
 from sam_jax.types import InputError, RunError
 
 CONTENT = np.random.default_rng(0).bytes(3_000_000)
@@ -211,3 +212,32 @@ def test_progress_goes_to_standard_error(server, tmp_path, capsys):
     assert captured.out == ""
     assert NAME in captured.err
     assert "3.0/3.0 MB" in captured.err
+
+
+def test_a_clip_comes_with_its_words(server, monkeypatch, tmp_path):
+    module = "sam_jax.checkpoints.downloads"
+    right = hashlib.sha256(CONTENT).hexdigest()
+    address = server.url.rpartition("/")[0]
+    words = PublicFile("words.txt.gz", right, f"{address}/words.txt.gz")
+    monkeypatch.setattr(f"{module}.CLIP_WORDS", words)
+    whole = PublicFile("ViT-B-32.pt", right, f"{address}/{right}/ViT-B-32.pt")
+    monkeypatch.setattr(f"{module}.CLIP_FILES", {"clip_vit_b_32": whole})
+    path = download("clip_vit_b_32", tmp_path, progress=False)
+    assert path == tmp_path / "ViT-B-32.pt"
+    assert path.read_bytes() == (tmp_path / "words.txt.gz").read_bytes() == CONTENT
+    assert len(server.asked) == 2
+    download("clip_vit_b_32", tmp_path, progress=False)
+    assert len(server.asked) == 2
+    path.unlink()
+    other = whole._replace(sha256="0" * 64)
+    monkeypatch.setattr(f"{module}.CLIP_FILES", {"clip_vit_b_32": other})
+    with pytest.raises(InputError, match=r"is not ViT-B-32.pt: its SHA-256"):
+        download("clip_vit_b_32", tmp_path, progress=False)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("file", [*CLIP_FILES.values(), CLIP_WORDS])
+def test_addresses_of_clips(file):
+    assert len(file.sha256) == 64
+    assert file.url.endswith(f"/{file.name}")
+    assert file.url.startswith("https://")

@@ -1,5 +1,6 @@
 import pytest
 
+from sam_jax.checkpoints.downloads import CLIP_FILES, OFFICIAL_FILES
 from sam_jax.cli.main import main
 from sam_jax.types import InputError
 
@@ -21,7 +22,7 @@ def test_a_failing_download_is_one_line(monkeypatch, complaint):
     assert complaint("download", "vit_l") == "error: cannot download it\n"
 
 
-@pytest.mark.parametrize("name", ["vit_b", "vit_l", "vit_h"])
+@pytest.mark.parametrize("name", [*OFFICIAL_FILES, *CLIP_FILES])
 def test_every_official_name_is_offered(name, monkeypatch, capsys):
     monkeypatch.setattr("sam_jax.checkpoints.download", lambda name, folder: (name, folder))
     assert main(["download", name]) == 0

@@ -16,11 +16,13 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from sam_jax import SamAutomaticMaskGenerator
+from sam_jax.checkpoints import save_clip
 from sam_jax.cli.main import main
 from sam_jax.data.images import read_image, read_mask
 from sam_jax.data.sources import open_source
 from sam_jax.ops.boxes import mask_to_box_xywh
 from sam_jax.storage import whole
+from tests.clip_models import make_colour_clip
 
 pytestmark = [
     pytest.mark.usefixtures("devices"),
@@ -262,3 +264,53 @@ def test_killed_in_the_middle(photos, weights, tmp_path):
     coco = json.loads((output / "coco.json").read_text())
     assert len({image["id"] for image in coco["images"]}) == 23
     assert len({image["file_name"] for image in coco["images"]}) == 23
+
+
+@pytest.fixture(scope="session")
+def colour_clip(tmp_path_factory):
+    """A folder of a CLIP that knows three colours."""
+    folder = tmp_path_factory.mktemp("clip")
+    save_clip(folder, make_colour_clip())
+    return folder
+
+
+def test_masks_that_fit_phrases(generate, photos, colour_clip, capsys):
+    options = ("--text", "red", "--text", "blue", "--clip", colour_clip, "--text-threshold", "-1")
+    output = generate(photos / "tall.jpg", *options, "--overlay", "--png", "--coco")
+    annotations = json.loads((output / "sa1b" / "tall.json").read_text())["annotations"]
+    assert annotations
+    assert {annotation["phrase"] for annotation in annotations} <= {"red", "blue"}
+    with (output / "pngs" / "tall" / "metadata.csv").open() as file:
+        table = list(csv.DictReader(file))
+    for row, annotation in zip(table, annotations, strict=True):
+        assert row["phrase"] == annotation["phrase"]
+        assert float(row["similarity"]) == annotation["similarity"]
+    coco = COCO(str(output / "coco.json"))
+    classes = {category["id"]: category["name"] for category in coco.dataset["categories"]}
+    assert [classes[a["category_id"]] for a in coco.dataset["annotations"]] == [
+        annotation["phrase"] for annotation in annotations
+    ]
+    settings = json.loads((output / "settings.json").read_text())
+    assert settings["text"] == ["red", "blue"]
+    assert settings["text_threshold"] == -1
+    generate(photos / "tall.jpg", *options[2:], code=2)
+    assert "other settings (text;" in capsys.readouterr().err
+
+
+def test_nothing_fits_a_phrase(generate, photos, colour_clip, capsys):
+    options = ("--text", "green", "--clip", colour_clip, "--text-threshold", "0.9999")
+    output = generate(photos / "tall.jpg", *options)
+    assert json.loads((output / "sa1b" / "tall.json").read_text())["annotations"] == []
+    told = capsys.readouterr().out.splitlines()[-1]
+    assert "none fits a phrase by --text-threshold 0.9999 (the highest: " in told
+
+
+def test_options_of_phrases(generate, photos, weights, colour_clip, monkeypatch, tmp_path, capsys):
+    generate(photos, "--clip", colour_clip, code=2)
+    assert "--clip belongs to --text" in capsys.readouterr().err
+    monkeypatch.setattr("sam_jax.inference.loading.downloads_folder", lambda: tmp_path)
+    generate(photos, "--text", "a wheel", code=2)
+    told = capsys.readouterr().err.splitlines()
+    assert told[-1].startswith("error: phrases need a CLIP, and none is here: `sam-jax download")
+    generate(photos, "--text", "a wheel", "--clip", weights, code=2)
+    assert "holds a Segment Anything, not a CLIP" in capsys.readouterr().err
