@@ -6,6 +6,7 @@ GB of disk and minutes. `tests/parity/test_clip.py` does the same for small mode
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -32,7 +33,7 @@ def main() -> None:
         save_clip(Path(folder), ClipModel(config, variables))
         del variables
         clip = load_clip(folder, with_words=False)
-        theirs = transformers.CLIPModel.from_pretrained(folder).eval()
+        theirs: Any = transformers.CLIPModel.from_pretrained(folder).eval()
     print(name_clip(clip.config), f"{theirs.num_parameters():,} parameters")
     tokens = draw.integers(0, config.text.vocabulary - 2, (2, config.text.context))
     tokens[[0, 1], [30, -1]] = config.text.vocabulary - 1

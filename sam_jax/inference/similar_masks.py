@@ -120,7 +120,9 @@ def _cover(
     """Share of each patch of the model's input that a mask covers, of a crop that is fitted into the input."""
     encoder = model.config.image_encoder
     framed = np.zeros(encoder.image_size, np.float32)
-    resized = Image.fromarray(mask.astype(np.float32)).resize(fitted[::-1], Image.Resampling.BOX)
+    resized = Image.fromarray(mask.astype(np.float32)).resize(
+        (fitted[1], fitted[0]), Image.Resampling.BOX
+    )
     framed[: fitted[0], : fitted[1]] = np.asarray(resized)
     gh, gw = encoder.grid
     shares = framed.reshape(gh, encoder.patch_size, gw, encoder.patch_size).mean(axis=(1, 3))

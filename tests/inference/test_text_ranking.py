@@ -94,6 +94,7 @@ def test_each_mask_to_its_phrase_or_to_none():
     np.testing.assert_allclose(match.similarities, [0.3, 0.4, 0.19, 0.2])
 
 
+@pytest.mark.slow
 def test_masks_of_a_drawing_by_their_colours(generator, clip, drawing, masks):
     everything = generator.generate(drawing)
     ranked = TextMaskGenerator(generator, clip, ["green", "red"], threshold=0.9)
