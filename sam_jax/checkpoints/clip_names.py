@@ -1,9 +1,11 @@
 """How CLIP's tensors are called here, by OpenAI, and by Hugging Face."""
 
+import os
 import re
 from collections.abc import Iterable
 
 from sam_jax.checkpoints.names import Naming
+from sam_jax.types import CheckpointError
 
 _OPENAI_BLOCKS = (
     ("norm1", "ln_1", "norm"),
@@ -89,3 +91,11 @@ def find_clip_prefix(names: Iterable[str]) -> tuple[str, str] | None:
         if len(prefixes) > 1:
             return form, prefixes[0]
     return None
+
+
+def refuse_clip(source: str | os.PathLike) -> CheckpointError:
+    """The error that says that a CLIP is no Segment Anything, and what it is good for."""
+    return CheckpointError(
+        f"{source} holds a CLIP, not a Segment Anything: it makes sense of phrases, as in "
+        f"sam-jax generate PHOTO --text PHRASE --clip {source}"
+    )

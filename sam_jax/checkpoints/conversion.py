@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sam_jax.checkpoints.clip_names import find_clip_prefix
+from sam_jax.checkpoints.clip_names import find_clip_prefix, refuse_clip
 from sam_jax.checkpoints.names import (
     SAM_NAMES,
     Naming,
@@ -110,10 +110,7 @@ def find_config(source: str | os.PathLike, state: Tensors, config: SamConfig | N
     """
     shapes = {key: tuple(tensor.shape) for key, tensor in state.items()}
     if find_clip_prefix(shapes):
-        raise CheckpointError(
-            f"{source} holds a CLIP, not a Segment Anything: it makes sense of phrases, as in "
-            f"sam-jax generate PHOTO --text PHRASE --clip {source}"
-        )
+        raise refuse_clip(source)
     if relative := name_relative(shapes):
         raise CheckpointError(
             f"{source} holds {relative}, a relative of Segment Anything, which is not supported"

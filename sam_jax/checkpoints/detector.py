@@ -1,6 +1,5 @@
 """Detectors in files: safetensors with the detector's sizes, and the image encoder that it is for."""
 
-import hashlib
 import os
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from sam_jax.checkpoints.safetensors_file import (
     read_detector_description,
     write_safetensors,
 )
+from sam_jax.checkpoints.tensors import digest_leaves
 from sam_jax.models import DetectorConfig, abstract_detector
 from sam_jax.storage import locate
 from sam_jax.types import CheckpointError, Variables
@@ -78,8 +78,5 @@ def name_encoder(params: Any) -> str:
     Args:
         params: Parameters of a model, of which those of its image encoder count.
     """
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree.leaves_with_path(params["image_encoder"]):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.asarray(leaf, np.float32).tobytes())
-    return digest.hexdigest()[:32]
+    whole = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), params["image_encoder"])
+    return digest_leaves(whole)[:32]

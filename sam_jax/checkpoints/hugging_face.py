@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sam_jax.checkpoints.clip_names import refuse_clip
 from sam_jax.checkpoints.names import TIED, hugging_face_names, official_names
 from sam_jax.checkpoints.safetensors_file import read_safetensors, write_safetensors
 from sam_jax.checkpoints.tensors import LazyTensor, Tensor, Tensors
@@ -76,10 +77,7 @@ def check_description(folder: Path, description: dict[str, Any]) -> None:
         CheckpointError: It is that of another model, or makes a choice that no official model makes.
     """
     if description.get("model_type") == "clip":
-        raise CheckpointError(
-            f"{folder} holds a CLIP, not a Segment Anything: it makes sense of phrases, as in "
-            f"sam-jax generate PHOTO --text PHRASE --clip {folder}"
-        )
+        raise refuse_clip(folder)
     if description.get("model_type") != "sam":
         raise CheckpointError(
             f"{folder} holds a model of type {description.get('model_type')!r}, not 'sam'"

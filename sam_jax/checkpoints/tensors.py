@@ -1,5 +1,6 @@
 """Tensors that still lie in a file, so that a checkpoint larger than memory's comfort passes through leaf by leaf."""
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,6 +24,15 @@ class LazyTensor:
 
 Tensor = np.ndarray | jax.Array | LazyTensor
 Tensors = Mapping[str, Tensor]
+
+
+def digest_leaves(tree: Any, about: str = "") -> str:
+    """The SHA-256 digest of all leaves of a tree of weights, and of their paths, after that of a text."""
+    digest = hashlib.sha256(about.encode())
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        digest.update(jax.tree_util.keystr(path).encode())
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return digest.hexdigest()
 
 
 def split_rows(tensor: Tensor) -> dict[str, LazyTensor]:

@@ -128,6 +128,7 @@ class Prefill:
         import platformdirs
 
         from sam_jax.cli.compilation import keep_compiled_programs
+        from sam_jax.cli.progress_bar import photo_progress
         from sam_jax.data_engine.database import FILE_NAME, Database
         from sam_jax.data_engine.prefilling import PrefillConfig, prefill
         from sam_jax.data_engine.segmenter import Segmenter
@@ -156,10 +157,17 @@ class Prefill:
                 register_photos(database, self.photos)
                 with database.writing() as connection:
                     model_id = register_model(connection, self.checkpoint.name, segmenter.digest)
-                signs.begin("pre-filling photos")
-                done = prefill(
-                    database, self.photos, segmenter, detector, model_id, config, lambda: None
-                )
+                with photo_progress(signs) as progress:
+                    progress.begin("pre-filling photos")
+                    done = prefill(
+                        database,
+                        self.photos,
+                        segmenter,
+                        detector,
+                        model_id,
+                        config,
+                        progress.update,
+                    )
         finally:
             database.close()
         print(

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, update
 
 from sam_jax.data_engine.database import insert_missing
 from sam_jax.data_engine.schema import MaskState, masks, people, photos
@@ -36,6 +36,15 @@ def add_photos(connection: Connection, paths: Sequence[str]) -> None:
     """
     fresh = {"last_change": 0, "leased_until": 0.0}
     insert_missing(connection, photos, [{"path": path} | fresh for path in paths])
+
+
+def is_free() -> ColumnElement[bool]:
+    """Whether a photo is neither finished nor leased now, and can be read, as a condition of a query."""
+    return and_(
+        photos.c.finished_at.is_(None),
+        photos.c.problem.is_(None),
+        or_(photos.c.lease.is_(None), photos.c.leased_until < time.time()),
+    )
 
 
 def find_person(connection: Connection, name: str) -> int:

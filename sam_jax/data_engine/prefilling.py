@@ -6,19 +6,20 @@ Source: [Segment Anything](https://arxiv.org/abs/2304.02643), section 4, "Semi-a
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from sam_jax.data.example import RecordError, Source, mask_runs
 from sam_jax.data.images import read_image
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.mask_states import Prompt, measure_counts
+from sam_jax.data_engine.photos import is_free
 from sam_jax.data_engine.pictures import inspect_file
 from sam_jax.data_engine.schema import MaskState, Stage, Verdict, masks, photos
 from sam_jax.data_engine.segmenter import Segmenter
@@ -176,7 +177,7 @@ def prefill(
     detector: Detector,
     model_id: int | None,
     config: PrefillConfig,
-    advance: Callable[[], None],
+    show: Callable[[int, int], None],
 ) -> Prefilled:
     """Pre-fill the photos that nobody has finished or is at work on.
 
@@ -190,18 +191,18 @@ def prefill(
         detector: Detector on that model's embeddings.
         model_id: Number of the model in the database.
         config: Which objects become masks.
-        advance: Called after each photo.
+        show: Shows how many photos are done, of how many.
 
     Raises:
         DatabaseError: The database cannot take the masks.
     """
     with database.reading() as connection:
         rows = connection.execute(
-            select(photos.c.id, photos.c.path).where(_is_free()).order_by(photos.c.id)
+            select(photos.c.id, photos.c.path).where(is_free()).order_by(photos.c.id)
         ).all()
     photo_count = mask_count = 0
     problems: list[str] = []
-    for number, path in rows:
+    for done, (number, path) in enumerate(rows, start=1):
         try:
             about = inspect_file(folder / path)
             pixels = read_image(folder / path)
@@ -212,7 +213,7 @@ def prefill(
             problems.append(str(error))
             continue
         finally:
-            advance()
+            show(done, len(rows))
         version = {"height": pixels.shape[0], "width": pixels.shape[1], **about._asdict()}
         with database.writing() as connection:
             stored = store_proposed(connection, number, version, proposed, model_id)
@@ -277,11 +278,6 @@ def count_correct(proposed: Sequence[Rle], truth: Sequence[Rle], least_iou: floa
     return len(taken)
 
 
-def _is_free() -> Any:
-    is_left = or_(photos.c.lease.is_(None), photos.c.leased_until < time.time())
-    return photos.c.finished_at.is_(None) & photos.c.problem.is_(None) & is_left
-
-
 def store_proposed(
     connection: Connection,
     photo_id: int,
@@ -302,7 +298,7 @@ def store_proposed(
         Number of masks that the photo has got.
     """
     is_photo = photos.c.id == photo_id
-    taken = connection.execute(update(photos).where(is_photo, _is_free()).values(**version))
+    taken = connection.execute(update(photos).where(is_photo, is_free()).values(**version))
     if not taken.rowcount:
         return 0
     of_photo = masks.c.photo_id == photo_id
@@ -330,14 +326,16 @@ def store_proposed(
     return len(fresh)
 
 
-def _drop_doubles(proposed: Iterable[ProposedMask], there: Sequence[Rle]) -> list[ProposedMask]:
+def _drop_doubles(proposed: Sequence[ProposedMask], there: Sequence[Rle]) -> list[ProposedMask]:
     """The masks that are neither there already nor a surer one's double."""
-    kept: list[ProposedMask] = []
-    for mask in proposed:
-        known = [*there, *(one.rle for one in kept)]
-        if not (rle_ious([mask.rle], known) >= _SAME_IOU).any():
-            kept.append(mask)
-    return kept
+    rles = [mask.rle for mask in proposed]
+    is_there = (rle_ious(rles, there) >= _SAME_IOU).any(axis=1)
+    is_same = rle_ious(rles, rles) >= _SAME_IOU
+    kept: list[int] = []
+    for index in np.flatnonzero(~is_there).tolist():
+        if not is_same[index, kept].any():
+            kept.append(index)
+    return [proposed[index] for index in kept]
 
 
 def _to_row(mask: ProposedMask, photo_id: int, model_id: int | None, now: float) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import threading
 import time
 from collections.abc import Callable
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import select
 
-from sam_jax.data_engine.photos import MissingError
+from sam_jax.data_engine.photos import MissingError, is_free
 from sam_jax.data_engine.schema import photos
 from sam_jax.data_engine.workplace import GoneError, Workplace
 from sam_jax.types import RunError
@@ -68,17 +68,12 @@ class Preparation:
 
     def _find_next(self) -> list[int]:
         """Numbers of the photos that people have open, and of those that follow."""
-        is_free = and_(
-            photos.c.finished_at.is_(None),
-            photos.c.problem.is_(None),
-            or_(photos.c.lease.is_(None), photos.c.leased_until < time.time()),
-        )
         with self._workplace.database.reading() as connection:
             is_open = photos.c.leased_until >= time.time()
             held = list(connection.execute(select(photos.c.id).where(is_open)).scalars())
             each = max(1, min(PHOTOS_AHEAD, _MOST_AHEAD // max(1, len(held))))
             found = list(held)
             for number in held or [0]:
-                query = select(photos.c.id).where(is_free, photos.c.id > number)
+                query = select(photos.c.id).where(is_free(), photos.c.id > number)
                 found += connection.execute(query.order_by(photos.c.id).limit(each)).scalars()
         return list(dict.fromkeys(found))

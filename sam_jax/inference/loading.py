@@ -61,8 +61,8 @@ def load_clip_model(path: str | os.PathLike[str] | None = None) -> ClipModel:
     """Load a CLIP with its weights and words onto the default device.
 
     Args:
-        path: A folder of Hugging Face's, or OpenAI's `.pt` with the words beside it; None for what `sam-jax download`
-            brought last into its usual folder.
+        path: A folder of Hugging Face's, or OpenAI's `.pt` with the words beside it; None for the largest that
+            `sam-jax download` has brought into its usual folder.
 
     Raises:
         CheckpointError: The weights or the words are damaged, unsafe or of another model.

@@ -1,14 +1,11 @@
 """Settings of a folder of results, so that a resumed run doesn't mix results of different settings."""
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
+from sam_jax.checkpoints.tensors import digest_leaves
 from sam_jax.models import Model
 from sam_jax.models.clip import ClipModel
 from sam_jax.storage import make_folder, refuse_endless, write_json
@@ -62,8 +59,4 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def describe_model(model: Model | ClipModel) -> dict[str, Any]:
     """The configuration of a model, and the SHA-256 digest of all its parameters in the order of their paths."""
-    digest = hashlib.sha256()
-    for path, leaf in jax.tree_util.tree_leaves_with_path(model.variables):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return {"model": asdict(model.config), "weights": digest.hexdigest()}
+    return {"model": asdict(model.config), "weights": digest_leaves(model.variables)}

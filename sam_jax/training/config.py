@@ -92,6 +92,11 @@ class DataConfig:
         if any(source.weight <= 0 for source in self.sources):
             raise InputError("every source has a weight above 0; leave out what is not wanted")
 
+    @property
+    def images_stay(self) -> bool:
+        """Whether an image is the same each time, neither augmented nor pasted into."""
+        return all(s.augmentation == Augmentation() and not s.pasting for s in self.sources)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Execution:
@@ -237,9 +242,7 @@ class TrainConfig(RunSettings):
             raise InputError("masks_per_image is at least 1: Segment Anything learns from masks")
         if not 0 <= self.drop_path < 1:
             raise InputError(f"drop_path is from 0 to below 1, not {self.drop_path}")
-        if self.cache_embeddings and any(
-            s.augmentation != Augmentation() or s.pasting for s in self.data.sources
-        ):
+        if self.cache_embeddings and not self.data.images_stay:
             raise InputError(
                 "cache_embeddings needs images that stay the same: turn augmentation and pasting off, or the cache"
             )
@@ -324,7 +327,7 @@ class DetectionConfig(RunSettings):
         super().__post_init__()
         if self.data.masks_per_image < 1:
             raise InputError("masks_per_image is at least 1: a detector learns from masks")
-        if any(s.augmentation != Augmentation() or s.pasting for s in self.data.sources):
+        if not self.data.images_stay:
             raise InputError(
                 "a detector learns from kept embeddings of images that stay the same: turn augmentation and pasting off"
             )

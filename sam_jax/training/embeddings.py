@@ -17,6 +17,7 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Int32, PyTree, UInt8
 
+from sam_jax.checkpoints.tensors import digest_leaves
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.example import Batch, RecordError, Source
 from sam_jax.data.framing import normalise
@@ -201,10 +202,5 @@ def _count_bytes(leaf: jax.ShapeDtypeStruct) -> int:
 
 def _identify(sam: Sam, encoder: Any) -> str:
     """A name for all that an embedding depends on beside the image."""
-    digest = hashlib.sha256(
-        repr((sam.config.image_encoder, sam.config.fine, sam.compute.dtype)).encode()
-    )
-    for path, leaf in jax.tree.leaves_with_path(encoder):
-        digest.update(jax.tree_util.keystr(path).encode())
-        digest.update(np.asarray(leaf).tobytes())
-    return digest.hexdigest()[:16]
+    about = repr((sam.config.image_encoder, sam.config.fine, sam.compute.dtype))
+    return digest_leaves(encoder, about)[:16]

@@ -58,8 +58,11 @@ def fill(database, photos, segmenter, detector):
 
     def run(config=ALL):
         done = []
-        made = prefill(database, photos, segmenter, detector, None, config, lambda: done.append(0))
+        made = prefill(
+            database, photos, segmenter, detector, None, config, lambda *counts: done.append(counts)
+        )
         assert made.problems == []
+        assert done == [(number, len(done)) for number in range(1, len(done) + 1)]
         return made
 
     return run
