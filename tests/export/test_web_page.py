@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import re
 import shutil
 
@@ -140,15 +141,19 @@ def test_errors_are_shown_on_the_page(page, serve, small_page, tmp_path):
     shutil.copytree(small_page, broken)
     decoder = broken / "decoder.onnx"
     decoder.write_bytes(decoder.read_bytes()[:100_000])
+    # Browsers take what has been the same for long to stay so, and tell versions by whole seconds.
+    os.utime(decoder, (1e9, 1e9))
     address = serve(broken)
     page.goto(address)
     page.get_by_role("alert").get_by_text("protobuf").wait_for()
     model = onnx.load(small_page / "decoder.onnx")
     model.opset_import[0].version = 99
     decoder.write_bytes(model.SerializeToString())
+    os.utime(decoder, (1.1e9, 1.1e9))
     page.reload()
     page.get_by_role("alert").get_by_text("opset 99").wait_for()
     shutil.copy(small_page / "decoder.onnx", decoder)
+    os.utime(decoder, (1.2e9, 1.2e9))
     (broken / "encoder.onnx").unlink()
     page.reload()
     page.get_by_text("encoder.onnx cannot be loaded: 404").wait_for()

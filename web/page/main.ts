@@ -96,7 +96,7 @@ async function attempt(work: () => Promise<void>): Promise<void> {
 }
 
 async function fetchFile(path: string): Promise<Response> {
-  const found = await fetch(new URL(path, document.baseURI));
+  const found = await fetch(new URL(path, document.baseURI), { cache: "no-cache" });
   if (!found.ok) throw new Error(`${path} cannot be loaded: ${found.status} ${found.statusText}`);
   return found;
 }

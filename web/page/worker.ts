@@ -24,7 +24,8 @@ async function open({ base, about }: Request & { kind: "open" }): Promise<void> 
 }
 
 async function load(url: URL): Promise<InferenceSession> {
-  const answer = await fetch(url);
+  // Asks whether the file is still the same: a browser would go on with that of an earlier export.
+  const answer = await fetch(url, { cache: "no-cache" });
   if (!answer.ok) throw new Error(`${url.pathname} cannot be loaded: ${answer.status} ${answer.statusText}`);
   return InferenceSession.create(await answer.arrayBuffer(), { executionProviders: ["wasm"] });
 }
