@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sam_jax.data.framing import frame_image
 from sam_jax.export.files import export_model
 from sam_jax.export.packing import find_packing
 from sam_jax.inference.steps import embed_images, predict_masks
+from sam_jax.models import ON_ACCELERATOR
 from sam_jax.types import CheckpointError, InputError, Prompts
 
 LOAD = """
@@ -54,9 +56,11 @@ def test_a_process_without_the_models_code(small, path, tmp_path, draw, images, 
     command = [sys.executable, "-c", LOAD, path, tmp_path / "given.npz", tmp_path / "answer.npz"]
     subprocess.run(command, check=True, timeout=300)
     answer = np.load(tmp_path / "answer.npz")
-    embedding = embed_images(small.model, given["framed"], given["fitted"])
+    # Divided as in the file: on CPU, products are cut otherwise, which rounds otherwise.
+    model = replace(small.model, compute=replace(ON_ACCELERATOR, attention="strips"))
+    embedding = embed_images(model, given["framed"], given["fitted"])
     expected = predict_masks(
-        small.model,
+        model,
         embedding,
         Prompts(given["points"], given["labels"], given.get("masks")),
         multimask_output=True,
@@ -68,7 +72,7 @@ def test_a_process_without_the_models_code(small, path, tmp_path, draw, images, 
         ("iou", expected.iou),
     ):
         other = np.asarray(other)
-        limit = 2e-6 * np.abs(other).max()
+        limit = 1e-6 * np.abs(other).max()
         np.testing.assert_allclose(answer[name], other, rtol=0, atol=limit)
 
 
