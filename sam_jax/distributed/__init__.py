@@ -1,8 +1,12 @@
 """Several devices and machines: the mesh, where arrays lie on it, and several processes as one run."""
 
 from sam_jax.distributed.mesh import (
+    DATA,
     DEVICES,
+    FSDP,
+    check_divisible,
     device_mesh,
+    divided_axis,
     parameter_specs,
     place_batch,
 )
@@ -21,12 +25,16 @@ from sam_jax.distributed.shared_folder import check_shared
 from sam_jax.distributed.workers import spread
 
 __all__ = [
+    "DATA",
     "DEVICES",
+    "FSDP",
     "GaveUpError",
     "Meeting",
     "broadcast_text",
+    "check_divisible",
     "check_shared",
     "device_mesh",
+    "divided_axis",
     "fetch_tree",
     "gather_texts",
     "join_processes",

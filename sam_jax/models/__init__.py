@@ -19,6 +19,7 @@ from sam_jax.models.detector import (
     pick_peaks,
     predict_boxes,
 )
+from sam_jax.models.divided import DividedParameter
 from sam_jax.models.image_encoder import ImageEncoderConfig
 from sam_jax.models.initialisation import init_detector, init_mae, init_variables
 from sam_jax.models.mae import (
@@ -61,6 +62,7 @@ __all__ = [
     "DenseBoxes",
     "Detector",
     "DetectorConfig",
+    "DividedParameter",
     "FineConfig",
     "ImageEncoderConfig",
     "MaeConfig",

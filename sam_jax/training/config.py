@@ -108,6 +108,9 @@ class Execution:
         micro_batches: Number of parts of a device's share of a batch that are computed one after another, which saves
             memory.
         parameters: "replicated" if every device holds all parameters, "sharded" if each holds a part of them.
+        sharded_over: Number of neighbouring devices that hold one copy of sharded parameters together, such as the GPUs
+            of a host; other groups of as many hold further copies, and exchange gradients alone. None for all devices
+            of a slice.
         data_workers: Number of processes that read data; 0 reads between steps.
 
     Raises:
@@ -117,6 +120,7 @@ class Execution:
     compute: Compute | None = None
     micro_batches: int = 1
     parameters: Literal["replicated", "sharded"] = "replicated"
+    sharded_over: int | None = None
     data_workers: int = 0
 
     def __post_init__(self) -> None:
@@ -124,6 +128,10 @@ class Execution:
             raise InputError(f"parameters is replicated or sharded, not {self.parameters!r}")
         _check_at_least(1, self, "micro_batches")
         _check_at_least(0, self, "data_workers")
+        if self.sharded_over is not None:
+            if self.parameters != "sharded":
+                raise InputError('sharded_over is for parameters="sharded"')
+            _check_at_least(1, self, "sharded_over")
 
 
 @dataclass(frozen=True, kw_only=True)

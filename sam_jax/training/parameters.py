@@ -14,6 +14,7 @@ import jax
 from sam_jax.types import InputError
 
 _BLOCK = re.compile(r"image_encoder/blocks_(\d+)/")
+_ANY_BLOCK = re.compile(r"(^|/)blocks_\d+/")
 _KERNEL_OF_MLP = re.compile(r"(?P<mlp>.*)/layers_(?P<index>\d+)/kernel")
 _WITHOUT_HIDDEN_LAYERS = ("prompt_encoder/", "mask_decoder/output_upscaling/")
 
@@ -72,7 +73,7 @@ def _suggest(pattern: str, paths: Sequence[str]) -> str:
 
 def pick_trainable(params: Any, frozen: Any) -> Any:
     """The tree with None in place of what is frozen."""
-    return jax.tree.map(lambda leaf, is_frozen: None if is_frozen else leaf, params, frozen)
+    return jax.tree.map(lambda is_frozen, leaf: None if is_frozen else leaf, frozen, params)
 
 
 def put_back(trainable: Any, params: Any) -> Any:
@@ -108,6 +109,11 @@ def layer_factor(path: str, depth: int, decay: float) -> float:
     if path.startswith("image_encoder/") and not path.startswith("image_encoder/neck/"):
         return decay ** (depth + 1)
     return 1.0
+
+
+def is_in_block(path: str) -> bool:
+    """Whether a parameter is of a transformer's block, of an image encoder or of a masked autoencoder's decoder."""
+    return _ANY_BLOCK.search(path) is not None
 
 
 def is_decayed(path: str) -> bool:

@@ -8,7 +8,7 @@ import jax
 import optax
 from jax.sharding import Mesh, NamedSharding
 
-from sam_jax.distributed import device_mesh, parameter_specs
+from sam_jax.distributed import check_divisible, device_mesh, parameter_specs
 from sam_jax.messages import print_line
 from sam_jax.models import Compute, default_compute, suit
 from sam_jax.training.config import DetectionConfig, PretrainConfig, RunSettings, TrainConfig
@@ -26,7 +26,7 @@ class Preparation(NamedTuple):
     """What stays the same from step to step.
 
     Attributes:
-        mesh: All devices.
+        mesh: All devices, laid out as the configuration says.
         objective: What the run minimises.
         optimiser: The optimiser of the parameters that train.
         schedule: The learning rate as a function of the step.
@@ -51,15 +51,16 @@ def prepare(config: RunSettings, mesh: Mesh | None = None) -> Preparation:
 
     Args:
         config: Configuration of the run.
-        mesh: Devices to run on; the default is all devices of all processes.
+        mesh: Devices to run on, which are laid out anew as the configuration says; the default is all devices of all
+            processes.
 
     Raises:
-        InputError: The batch cannot be divided over the devices, a pattern of `frozen` fits nothing, or
-            `cache_embeddings` is set although the encoder trains.
+        InputError: The batch or the parameters cannot be divided over the devices, a pattern of `frozen` fits nothing,
+            or `cache_embeddings` is set although the encoder trains.
     """
-    mesh = device_mesh() if mesh is None else mesh
-    _check_batch(config, mesh)
     execution = config.execution
+    mesh = device_mesh(None if mesh is None else list(mesh.devices.flat), execution.sharded_over)
+    check_divisible(config.data.batch_size, execution.micro_batches, mesh)
     compute = suit(execution.compute or default_compute(training=True), mesh.devices.flat[0])
     objective = make_objective(config, compute)
     variables = objective.abstract_variables()
@@ -84,6 +85,7 @@ def prepare(config: RunSettings, mesh: Mesh | None = None) -> Preparation:
             execution.micro_batches,
             mesh,
             specs,
+            compute.jax_dtype,
         ),
     )
 
@@ -133,16 +135,3 @@ def first_state(
     shardings = jax.tree.map(lambda spec: NamedSharding(preparation.mesh, spec), preparation.specs)
     weights = preparation.objective.first_weights(config.seed, say)
     return jax.jit(create, out_shardings=shardings)(weights)
-
-
-def _check_batch(config: RunSettings, mesh: Mesh) -> None:
-    images, micro_batches = config.data.batch_size, config.execution.micro_batches
-    step = mesh.size * micro_batches
-    if images % step:
-        parts = f" and {micro_batches} micro_batches" if micro_batches > 1 else ""
-        less, more = images // step * step, -(-images // step) * step
-        numbers = f"{less} or {more}" if less else f"{more}"
-        raise InputError(
-            f"batch_size {images} cannot be divided over {mesh.size} devices{parts}; take a multiple of {step}, such "
-            f"as {numbers}, or a number of devices that divides {images}"
-        )

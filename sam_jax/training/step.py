@@ -1,8 +1,8 @@
 """One training step, read from top to bottom: loss, gradients, their sum over devices, update.
 
 A device holds some images of the batch, and of each parameter the whole or a part. `compute_loss` and
-`compute_gradients` see one device's images and whole parameters; `make_train_step` adds up what the devices computed,
-and `update_state` moves the parameters where they lie.
+`compute_gradients` see one device's images, and modules whole parameters; `make_train_step` adds up what the devices
+computed, and `update_state` moves the parameters where they lie.
 """
 
 from collections.abc import Callable
@@ -11,16 +11,17 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import jax.numpy as jnp
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float, Key
 
 from sam_jax.data.example import Batch
 from sam_jax.data.framing import normalise
-from sam_jax.distributed import DEVICES
-from sam_jax.models import Model, encode_image
+from sam_jax.distributed import DATA, DEVICES, FSDP, divided_axis
+from sam_jax.models import DividedParameter, Model, encode_image
 from sam_jax.training.embeddings import EmbeddedBatch
 from sam_jax.training.interaction import Interaction, Metrics, Session, simulate_session
-from sam_jax.training.parameters import pick_trainable, put_back
+from sam_jax.training.parameters import is_in_block, map_paths, pick_trainable, put_back
 from sam_jax.training.state import TrainState
 from sam_jax.types import Variables
 
@@ -188,13 +189,17 @@ def make_train_step(
     micro_batches: int,
     mesh: Mesh,
     specs: TrainState,
+    dtype: jnp.dtype,
 ) -> TrainStep:
     """The compiled training step. The state that it is given is used up: its memory becomes that of the next.
 
-    The collectives are written by hand, under `jax.shard_map`: each device gathers the parameters that are divided,
-    computes the gradients of its own images, and gets its part of the gradients' sum over devices by `psum_scatter`.
+    The collectives are written by hand, under `jax.shard_map`: each device computes the gradients of its own images,
+    with the parameters of a block gathered when the block needs them (`DividedParameter`), and those of all the rest
+    before. Of the gradients of what is divided it gets its part of the sum, by `psum_scatter`: of a block's as soon as
+    they are known, of the rest's at the end. What is not divided is small, and is added up in one piece.
+
     Under `jit` alone XLA would divide the arithmetic of every layer along the axes of the divided parameters, with
-    collectives in between, and where the model takes images or prompts in a loop, every device would compute all.
+    collectives in between.
 
     Args:
         gradients_of: The function that computes gradients of a part of a batch.
@@ -204,21 +209,30 @@ def make_train_step(
         micro_batches: The number of parts, computed one after another, of a device's share of the batch.
         mesh: The devices, from `device_mesh`.
         specs: Where the leaves of the state lie, from `parameter_specs`.
+        dtype: Dtype that the model's blocks compute in.
     """
     trainable_specs = pick_trainable(specs.params, frozen)
     everywhere, divided = PartitionSpec(), PartitionSpec(DEVICES)
 
+    def show(path: str, spec: PartitionSpec, part: Array) -> Any:
+        """What the model sees in place of a device's part of a parameter."""
+        axis = divided_axis(spec)
+        if axis is None:
+            return part
+        if is_in_block(path):
+            return DividedParameter(part, axis, FSDP, dtype)
+        return jax.lax.all_gather(part, FSDP, axis=axis, tiled=True)
+
     def gradients_on_device(
         params: Any, constants: Any, batch: Any, keys: Key[Array, " b"]
     ) -> tuple[Any, Any]:
-        whole = jax.tree.map(_gather, specs.params, params)
-        model = make_model({"params": whole, **constants})
-        trainable = pick_trainable(whole, frozen)
+        shown = jax.tree.map(show, map_paths(str, params), specs.params, params)
+        model = make_model({"params": shown, **constants})
+        trainable = pick_trainable(shown, frozen)
         gradients, sums = accumulate_gradients(
             gradients_of, model, trainable, batch, keys, micro_batches
         )
-        gradients = jax.tree.map(_sum_over_devices, trainable_specs, gradients)
-        return gradients, jax.lax.psum(sums, DEVICES)
+        return _sum_over_devices(trainable_specs, gradients), jax.lax.psum(sums, DEVICES)
 
     gradients_on_all_devices = jax.shard_map(
         gradients_on_device,
@@ -248,19 +262,25 @@ def image_keys(state: TrainState, images: int) -> Key[Array, " images"]:
     return jax.random.split(jax.random.fold_in(state.key, state.step), images)
 
 
-def _gather(spec: PartitionSpec, leaf: Array) -> Array:
-    """The whole parameter from the parts that the devices hold."""
-    axis = _divided_axis(spec)
-    return leaf if axis is None else jax.lax.all_gather(leaf, DEVICES, axis=axis, tiled=True)
+def _sum_over_devices(specs: Any, gradients: Any) -> Any:
+    """Sums over devices; of a divided leaf, only the part that this device holds."""
 
+    def scatter(spec: PartitionSpec, gradient: Any) -> Array:
+        if isinstance(gradient, DividedParameter):
+            return gradient.part
+        axis = divided_axis(spec)
+        if axis is None:
+            return gradient
+        return jax.lax.psum_scatter(gradient, FSDP, scatter_dimension=axis, tiled=True)
 
-def _sum_over_devices(spec: PartitionSpec, leaf: Array) -> Array:
-    """The sum over devices; of a divided leaf, only the part that this device holds."""
-    axis = _divided_axis(spec)
-    if axis is None:
-        return jax.lax.psum(leaf, DEVICES)
-    return jax.lax.psum_scatter(leaf, DEVICES, scatter_dimension=axis, tiled=True)
-
-
-def _divided_axis(spec: PartitionSpec) -> int | None:
-    return next((axis for axis, name in enumerate(spec) if name == DEVICES), None)
+    leaves, structure = jax.tree.flatten(jax.tree.map(scatter, specs, gradients))
+    is_whole = [divided_axis(spec) is None for spec in jax.tree.leaves(specs)]
+    whole, unpack = ravel_pytree([leaf for leaf, yes in zip(leaves, is_whole, strict=True) if yes])
+    sums = iter(unpack(jax.lax.psum(whole, DEVICES)))
+    # Copies of the parameters, if there are several, may have slower links between them: parts alone go through these.
+    return structure.unflatten(
+        [
+            next(sums) if yes else jax.lax.psum(leaf, DATA)
+            for leaf, yes in zip(leaves, is_whole, strict=True)
+        ]
+    )

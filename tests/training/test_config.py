@@ -53,6 +53,11 @@ def data(**settings):
         (data(sources=(Synthetic(weight=0.0),)), "every source has a weight above 0"),
         (lambda: Stored(path="x", hold_back=1), "hold_back is 0, or 2 and more, not 1"),
         (lambda: Execution(micro_batches=0), "micro_batches is at least 1, not 0"),
+        (lambda: Execution(sharded_over=4), 'sharded_over is for parameters="sharded"'),
+        (
+            lambda: Execution(parameters="sharded", sharded_over=0),
+            "sharded_over is at least 1, not 0",
+        ),
         (lambda: Reporting(states_kept=0), "states_kept is at least 1, not 0"),
         (lambda: Reporting(pictures_every=-1), "pictures_every is at least 0"),
     ],

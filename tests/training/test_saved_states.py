@@ -25,7 +25,7 @@ POSITION = {"examples_taken": 48, "skipped": {"no json: é": 2}, "fingerprint": 
 
 
 def make_state(step):
-    weights = jnp.arange(32.0).reshape(4, 8) + step
+    weights = jnp.arange(8192.0).reshape(4, 2048) + step
     return TrainState(
         step=jnp.asarray(step, jnp.int32),
         params={"encoder": {"kernel": weights}, "tokens": jnp.ones(3)},
@@ -113,7 +113,7 @@ def test_parts_on_eight_devices_become_whole_on_one_and_back(start):
     restored = start(devices=8, sharded=True).restore()
     assert_is_state(restored, 5)
     kernel = restored.state.params["encoder"]["kernel"]
-    assert {shard.data.shape for shard in kernel.addressable_shards} == {(4, 1)}
+    assert {shard.data.shape for shard in kernel.addressable_shards} == {(4, 256)}
 
 
 def test_a_half_written_state_is_ignored_with_a_word(start):

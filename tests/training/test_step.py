@@ -1,6 +1,8 @@
 """One step, on one device and on eight."""
 
 import dataclasses
+import math
+import re
 from functools import partial
 
 import jax
@@ -9,8 +11,10 @@ import numpy as np
 import pytest
 
 from sam_jax.data.framing import normalise
-from sam_jax.distributed import DEVICES, device_mesh, place_batch
+from sam_jax.distributed import device_mesh, place_batch
+from sam_jax.distributed.mesh import LEAST_DIVIDED
 from sam_jax.models import encode_image
+from sam_jax.models.compute import IN_TRAINING_ON_CPU
 from sam_jax.training.config import Execution
 from sam_jax.training.interaction import Metrics
 from sam_jax.training.parameters import pick_trainable, put_back
@@ -26,7 +30,18 @@ from sam_jax.training.step import (
 
 from .conftest import CONFIG
 
-ENCODER_ONLY = dataclasses.replace(CONFIG, frozen=("prompt_encoder/*", "mask_decoder/*"))
+WIDER = dataclasses.replace(
+    CONFIG.model,
+    image_encoder=dataclasses.replace(CONFIG.model.image_encoder, width=64, depth=2),
+)
+"""Some of its parameters are large enough to be divided."""
+ENCODER_ONLY = dataclasses.replace(
+    CONFIG, model=WIDER, frozen=("prompt_encoder/*", "mask_decoder/*")
+)
+BY_BLOCK = {
+    "compute": dataclasses.replace(IN_TRAINING_ON_CPU, remat=True, scan_blocks=True),
+    "parameters": "sharded",
+}
 
 
 def encoder_gradients(model, trainable, batch, keys):
@@ -47,24 +62,28 @@ def encoder_gradients(model, trainable, batch, keys):
     return jax.grad(loss, has_aux=True)(trainable)
 
 
-def run(config, batch, devices, gradients_of, steps=2):
-    """The state before, the state after and all metrics."""
-    mesh = device_mesh(jax.devices()[:devices])
-    plan = prepare(config, mesh)
-    step = make_train_step(
+def make_step(config, plan, gradients_of):
+    return make_train_step(
         gradients_of,
         plan.objective.make_model,
         plan.optimiser,
         plan.frozen,
         config.execution.micro_batches,
-        mesh,
+        plan.mesh,
         plan.specs,
+        jnp.dtype(jnp.float32),
     )
+
+
+def run(config, batch, devices, gradients_of, steps=2):
+    """The state before, the state after and all metrics."""
+    plan = prepare(config, device_mesh(jax.devices()[:devices]))
+    step = make_step(config, plan, gradients_of)
     state = first_state(config, plan)
     before, metrics = jax.device_get(state.params), []
     for _ in range(steps):
         with jax.transfer_guard("disallow"):
-            state, *of_step = step(state, place_batch(batch, mesh))
+            state, *of_step = step(state, place_batch(batch, plan.mesh))
         metrics.append(jax.device_get(of_step))
     return before, state, metrics
 
@@ -86,11 +105,11 @@ def on_one_device(batch):
     ("devices", "settings"),
     [
         (8, {}),
-        (8, {"parameters": "sharded"}),
+        (8, BY_BLOCK),
         (1, {"micro_batches": 4}),
-        (4, {"micro_batches": 2, "parameters": "sharded"}),
+        (4, {"micro_batches": 2, "parameters": "sharded", "sharded_over": 2}),
     ],
-    ids=str,
+    ids=["replicated", "by block", "micro-batches", "copies of parts"],
 )
 def test_a_step_is_the_same_however_it_is_divided(
     batch, on_one_device, relative_difference, devices, settings
@@ -124,12 +143,12 @@ def compare_with_pmap(config, gradients_of, batch, state, metrics, relative_diff
     plan = prepare(config, device_mesh(jax.devices()[:1]))
     devices = 8
 
-    @partial(jax.pmap, axis_name=DEVICES, in_axes=(None, 0, 0))
+    @partial(jax.pmap, axis_name="devices", in_axes=(None, 0, 0))
     def step(state, batch, keys):
         model = plan.objective.make_model({"params": state.params, **state.constants})
         trainable = pick_trainable(state.params, plan.frozen)
         gradients, sums = jax.lax.psum(
-            accumulate_gradients(gradients_of, model, trainable, batch, keys, 1), DEVICES
+            accumulate_gradients(gradients_of, model, trainable, batch, keys, 1), "devices"
         )
         return update_state(state, gradients, sums, plan.optimiser, plan.frozen)
 
@@ -145,17 +164,60 @@ def compare_with_pmap(config, gradients_of, batch, state, metrics, relative_diff
     assert relative_difference(moves(before, mine), moves(before, state)) < 5e-3
 
 
-def test_sharded_parameters_lie_in_parts(batch):
-    config = with_execution(ENCODER_ONLY, parameters="sharded")
-    _, state, _ = run(config, batch, 8, encoder_gradients, steps=1)
+@pytest.fixture(scope="module")
+def by_block(batch):
+    """A plan, its state and its compiled step, with parameters that are gathered block by block."""
+    config = with_execution(ENCODER_ONLY, **BY_BLOCK)
+    plan = prepare(config, device_mesh(jax.devices()))
+    state = first_state(config, plan)
+    step = make_step(config, plan, encoder_gradients)
+    return plan, state, step.lower(state, place_batch(batch, plan.mesh)).compile()
+
+
+def test_sharded_parameters_lie_in_parts(by_block):
+    _, state, _ = by_block
     kernel = state.params["image_encoder"]["blocks_0"]["attn"]["qkv"]["kernel"]
-    assert kernel.shape == (16, 48)
-    assert {shard.data.shape for shard in kernel.addressable_shards} == {(16, 6)}
-    moments = [leaf for leaf in jax.tree.leaves(state.opt_state) if leaf.shape == (16, 48)]
-    assert len(moments) == 2
+    assert kernel.shape == (64, 192)
+    assert {shard.data.shape for shard in kernel.addressable_shards} == {(64, 24)}
+    moments = [leaf for leaf in jax.tree.leaves(state.opt_state) if leaf.shape == (64, 192)]
+    assert len(moments) == 2 * 2
     assert all(leaf.sharding == kernel.sharding for leaf in moments)
-    small = state.params["mask_decoder"]["output_upscaling"]["conv2"]["bias"]
-    assert {shard.data.shape for shard in small.addressable_shards} == {(2,)}
+
+
+def test_small_parameters_are_whole(by_block):
+    _, state, _ = by_block
+    for leaf in jax.tree.leaves((state.params, state.opt_state)):
+        is_whole = leaf.sharding.is_fully_replicated
+        assert is_whole == (leaf.size < LEAST_DIVIDED), leaf.shape
+
+
+def collectives(program):
+    """Kind and shapes of each collective of a compiled program."""
+    found = re.findall(
+        r"= (.*?) (all-gather|all-reduce|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(",
+        program.as_text(),
+    )
+    return [
+        (kind, [math.prod(map(int, filter(None, sides.split(",")))) for sides in shapes])
+        for result, kind in found
+        if (shapes := re.findall(r"\[([\d,]*)\]", result))
+    ]
+
+
+def test_parameters_are_gathered_and_gradients_scattered_block_by_block(by_block):
+    plan, state, program = by_block
+    kernels = {"qkv": 64 * 192, "lin1": 64 * 256, "lin2": 64 * 256}
+    patches = 16 * 16 * 3 * 64
+    found = collectives(program)
+    gathered = sorted(size for kind, sizes in found if kind == "all-gather" for size in sizes)
+    # The loop over blocks has one, which is gathered forward and again backward.
+    assert gathered == sorted([*kernels.values()] * 2 + [patches])
+    scattered = sorted(size for kind, sizes in found if kind == "reduce-scatter" for size in sizes)
+    assert scattered == sorted(size // 8 for size in [*kernels.values(), patches])
+    added = [size for kind, sizes in found if kind == "all-reduce" for size in sizes]
+    trained = jax.tree.leaves(pick_trainable(state.params, plan.frozen))
+    assert max(added) == sum(leaf.size for leaf in trained if leaf.size < LEAST_DIVIDED)
+    assert {kind for kind, _ in found} == {"all-gather", "reduce-scatter", "all-reduce"}
 
 
 def test_frozen_parameters_stay_and_have_no_optimiser_state(on_one_device):
@@ -176,7 +238,8 @@ def test_metrics_are_means_over_masks(batch, on_one_device):
     (first, first_norm), (second, second_norm) = metrics
     assert first.masks == batch.valid.sum()
     assert first.loss == pytest.approx(first.dice)
-    assert 0.5 < second.loss < first.loss < 4
+    assert 0.5 < first.loss < 4
+    assert 0.5 < second.loss < 4
     assert min(first_norm, second_norm) > 0
 
 
@@ -193,14 +256,9 @@ def test_a_batch_without_masks_changes_nothing_but_the_count(batch):
 
 
 def test_the_state_is_used_up(batch):
-    mesh = device_mesh(jax.devices()[:1])
-    plan = prepare(ENCODER_ONLY, mesh)
-    make_model = plan.objective.make_model
-    step = make_train_step(
-        encoder_gradients, make_model, plan.optimiser, plan.frozen, 1, mesh, plan.specs
-    )
+    plan = prepare(ENCODER_ONLY, device_mesh(jax.devices()[:1]))
     state = first_state(ENCODER_ONLY, plan)
-    step(state, place_batch(batch, mesh))
+    make_step(ENCODER_ONLY, plan, encoder_gradients)(state, place_batch(batch, plan.mesh))
     assert all(leaf.is_deleted() for leaf in jax.tree.leaves(state.params))
 
 
