@@ -5,16 +5,17 @@ from dataclasses import dataclass
 from tyro.conf import OmitSubcommandPrefixes
 
 from sam_jax.cli.engine_detector import Detect, Prefill
+from sam_jax.cli.engine_generate import Generate
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """The steps of the data engine beside annotating: a detector that learns from masks, and pre-filled photos.
+    """The steps of the data engine beside annotating: training a detector, pre-filling photos, masking all others.
 
     Example: sam-jax engine detect photos/annotations.sqlite --output runs/detector
     """
 
-    step: OmitSubcommandPrefixes[Detect | Prefill]
+    step: OmitSubcommandPrefixes[Detect | Prefill | Generate]
     """Step to take."""
 
     def run(self) -> None:

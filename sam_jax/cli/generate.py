@@ -7,43 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, UseAppendAction, arg
 
+from sam_jax.cli.grid_options import Grid
 from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint
 
 if TYPE_CHECKING:
-    from sam_jax.models import AutomaticThresholds
     from sam_jax.models.clip import ClipModel
-
-
-@dataclass(frozen=True, kw_only=True)
-class Grid:
-    """Settings of the automatic mask generator, named as in the official one."""
-
-    points_per_side: int = 32
-    """Points along each side of the grid of prompts."""
-    points_per_batch: int = 64
-    """Points that are decoded together. More points take more memory."""
-    pred_iou_thresh: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint=UNSET)] = None
-    """Masks with a lower predicted IoU are dropped. The default goes with the weights: officially 0.88."""
-    stability_score_thresh: Annotated[
-        float | None, arg(metavar="FLOAT", help_behavior_hint=UNSET)
-    ] = None
-    """Masks with a lower stability score (0 to 1) are dropped. The default goes with the weights: officially 0.95."""
-    stability_score_offset: float = 1.0
-    """How much the edge of a mask is moved, in and out, to see how stable the mask is."""
-    box_nms_thresh: float = 0.7
-    """Of two masks whose boxes overlap by more than this IoU, the one of lower predicted IoU is dropped."""
-    crop_n_layers: int = 0
-    """How often the photo is searched again in smaller parts: 1 for 2 x 2 parts, 2 for 4 x 4 more, ..."""
-    crop_nms_thresh: float = 0.7
-    """Like --box-nms-thresh, between masks of different parts."""
-    crop_overlap_ratio: float = 512 / 1500
-    """Overlap of neighbouring parts, as a share of the photo's shorter side."""
-    crop_n_points_downscale_factor: int = 1
-    """How many times fewer points along a side of the grid smaller parts get."""
-    min_mask_region_area: int = 0
-    """Islands of fewer pixels than this are removed from masks, and holes of fewer pixels are filled."""
-    max_area_share: float = 2.0
-    """Masks that cover this share of the photo or more are dropped. A share above 1 drops none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +59,9 @@ class Generate:
         """
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.output_folder import check_output_folder
+        from sam_jax.cli.progress_bar import track_masks
         from sam_jax.distributed import check_shared, join_processes, wait_for_all
-        from sam_jax.inference.automatic import SamAutomaticMaskGenerator
+        from sam_jax.inference.automatic import SA1B
         from sam_jax.inference.folder_run import (
             COCO,
             MASKS,
@@ -101,6 +70,7 @@ class Generate:
             find_photos,
         )
         from sam_jax.inference.loading import copy_to_devices, load, load_clip_model
+        from sam_jax.inference.masking import make_generators
         from sam_jax.inference.settings import describe_model, keep_settings
         from sam_jax.inference.tally import explain_nothing
         from sam_jax.inference.text_ranking import TextMaskGenerator, explain_nothing_fits
@@ -120,16 +90,8 @@ class Generate:
         with LifeSigns(is_silent=jax.process_index() > 0) as signs:
             signs.begin(f"loading the weights, {self.checkpoint}")
             model = load(self.checkpoint)
-            arguments = self._arguments(model.config.automatic)
-            generators = [
-                SamAutomaticMaskGenerator(
-                    on_device,
-                    output_mode="coco_rle",
-                    images_per_batch=self.images_per_batch,
-                    **arguments,
-                )
-                for on_device in copy_to_devices(model)
-            ]
+            arguments = self.grid.arguments(model.config.automatic) | (SA1B if self.sa1b else {})
+            generators = make_generators(model, arguments, self.images_per_batch)
             clip = load_clip_model(self.clip) if self.text else None
             of_phrases = (
                 [
@@ -153,7 +115,7 @@ class Generate:
             jax.process_count(),
         )
         started = time.perf_counter()
-        masks, problems = _show_progress(run)
+        masks, problems, _ = track_masks(run, len(run.to_do), run.done_before)
         seconds = time.perf_counter() - started
         done = len(run.to_do) - len(problems)
         before = f"; {count(run.done_before, 'photo')} done before" if run.done_before else ""
@@ -169,13 +131,6 @@ class Generate:
         if problems:
             kind = RunError if done + run.done_before else InputError
             raise kind(f"no masks of {count(len(problems), 'photo')}: " + "; ".join(problems))
-
-    def _arguments(self, usual: "AutomaticThresholds") -> dict[str, Any]:
-        """The generator's arguments, with the thresholds that go with the weights where none are given."""
-        from sam_jax.inference.automatic import SA1B
-
-        given = {name: value for name, value in asdict(self.grid).items() if value is not None}
-        return asdict(self.grid) | asdict(usual) | given | (SA1B if self.sa1b else {})
 
     def _check_text(self) -> None:
         from sam_jax.types import InputError
@@ -206,20 +161,3 @@ class Generate:
         if chosen:
             options = ", ".join(f"--{name.replace('_', '-')}" for name in chosen)
             raise InputError(f"--sa1b sets {options} itself: leave out one or the other")
-
-
-def _show_progress(run: Any) -> tuple[int, list[str]]:
-    """Run, and return the number of masks that were found and the problems of photos without masks."""
-    from sam_jax.cli.progress_bar import photo_progress
-    from sam_jax.messages import count
-
-    masks, problems = 0, []
-    with photo_progress() as progress:
-        total = len(run.to_do) + run.done_before
-        for outcome in progress.track(run, total, run.done_before, "finding masks"):
-            masks += outcome.masks
-            if outcome.problem is None:
-                progress.say(f"{outcome.name}: {count(outcome.masks, 'mask')}")
-            else:
-                problems.append(outcome.problem)
-    return masks, problems

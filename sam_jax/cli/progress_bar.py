@@ -3,12 +3,15 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from sam_jax.messages import LifeSigns, count
+
+if TYPE_CHECKING:
+    from sam_jax.inference.masking import PhotoOutcome
 
 
 @contextmanager
@@ -72,3 +75,28 @@ class PhotoProgress:
         if self._bar.disable:
             self._bar.console.print(line, markup=False, highlight=False, soft_wrap=True)
             self._signs.heard()
+
+
+def track_masks(
+    outcomes: Iterable["PhotoOutcome"], to_do: int, done_before: int
+) -> tuple[int, list[str], int]:
+    """Mask photos, showing progress.
+
+    Args:
+        outcomes: A run over photos, which works while it is iterated.
+        to_do: Number of photos that are to do.
+        done_before: Number of photos that are done already.
+
+    Returns:
+        Number of masks that were found, problems of photos without masks, and number of photos that are left for later.
+    """
+    masks, problems, left = 0, [], 0
+    with photo_progress() as progress:
+        for outcome in progress.track(outcomes, to_do + done_before, done_before, "finding masks"):
+            masks += outcome.masks
+            left += outcome.is_left
+            if outcome.problem is not None:
+                problems.append(outcome.problem)
+            elif not outcome.is_left:
+                progress.say(f"{outcome.name}: {count(outcome.masks, 'mask')}")
+    return masks, problems, left

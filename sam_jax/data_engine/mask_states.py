@@ -3,13 +3,14 @@
 import json
 import math
 import re
+import secrets
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sam_jax.data.example import RecordError, RleMasks
 from sam_jax.data.pixel_runs import bound_runs
-from sam_jax.data_engine.schema import MaskState, Verdict
+from sam_jax.data_engine.schema import MaskState, Stage, Verdict
 from sam_jax.types import InputError
 
 MOST_CLICKS = 30
@@ -227,6 +228,55 @@ def read_mask(value: Any, size: tuple[int, int]) -> dict[str, Any]:
         "clicks": read_count(given.get("clicks"), "clicks"),
         "strokes": read_count(given.get("strokes"), "strokes"),
         "seconds": read_number(given.get("seconds"), "seconds", 0, LONGEST_SECONDS),
+    }
+
+
+def make_model_mask(
+    counts: str,
+    size: tuple[int, int],
+    *,
+    photo_id: int,
+    stage: Stage,
+    state: MaskState,
+    prompt: Prompt | None,
+    predicted_iou: float,
+    model_id: int | None,
+    at: float,
+) -> dict[str, Any]:
+    """A mask that the model has made without a person, as a new row of the table of masks.
+
+    Args:
+        counts: COCO's string of the mask's runs.
+        size: Height and width of the photo.
+        photo_id: Number of the photo.
+        stage: Stage of the data engine that the mask comes from.
+        state: What is to become of the mask.
+        prompt: What the mask follows from; None where clicks refine it from its pixels on.
+        predicted_iou: IoU that the model predicts.
+        model_id: Number of the model in the database.
+        at: Time in seconds since 1970.
+    """
+    measured = measure_counts(counts, size)
+    return {
+        "id": secrets.token_hex(16),
+        "photo_id": photo_id,
+        "revision": 1,
+        "state": str(state),
+        "stage": int(stage),
+        "model_id": model_id,
+        "person_id": None,
+        "verdict": None,
+        "label": "",
+        "counts": counts,
+        "area": measured.area,
+        "box": measured.box and json.dumps(measured.box),
+        "prompt": None if prompt is None else json.dumps(prompt.to_json()),
+        "predicted_iou": predicted_iou,
+        "clicks": 0,
+        "strokes": 0,
+        "seconds": 0.0,
+        "created_at": at,
+        "updated_at": at,
     }
 
 

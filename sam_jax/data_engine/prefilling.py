@@ -3,8 +3,6 @@
 Source: [Segment Anything](https://arxiv.org/abs/2304.02643), section 4, "Semi-automatic stage".
 """
 
-import json
-import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from sam_jax.data.example import RecordError, Source, mask_runs
 from sam_jax.data.images import read_image
 from sam_jax.data_engine.database import Database
-from sam_jax.data_engine.mask_states import Prompt, measure_counts
+from sam_jax.data_engine.mask_states import Prompt, make_model_mask, measure_counts
 from sam_jax.data_engine.photos import is_free
 from sam_jax.data_engine.pictures import inspect_file
 from sam_jax.data_engine.schema import MaskState, Stage, Verdict, masks, photos
@@ -339,27 +337,15 @@ def _drop_doubles(proposed: Sequence[ProposedMask], there: Sequence[Rle]) -> lis
 
 
 def _to_row(mask: ProposedMask, photo_id: int, model_id: int | None, now: float) -> dict[str, Any]:
-    counts = str(mask.rle["counts"])
     height, width = mask.rle["size"]
-    measured = measure_counts(counts, (height, width))
-    return {
-        "id": secrets.token_hex(16),
-        "photo_id": photo_id,
-        "revision": 1,
-        "state": str(MaskState.PREFILLED),
-        "stage": int(Stage.SEMI_AUTOMATIC),
-        "model_id": model_id,
-        "person_id": None,
-        "verdict": None,
-        "label": "",
-        "counts": counts,
-        "area": measured.area,
-        "box": measured.box and json.dumps(measured.box),
-        "prompt": json.dumps(mask.prompt.to_json()),
-        "predicted_iou": mask.predicted_iou,
-        "clicks": 0,
-        "strokes": 0,
-        "seconds": 0.0,
-        "created_at": now,
-        "updated_at": now,
-    }
+    return make_model_mask(
+        str(mask.rle["counts"]),
+        (height, width),
+        photo_id=photo_id,
+        stage=Stage.SEMI_AUTOMATIC,
+        state=MaskState.PREFILLED,
+        prompt=mask.prompt,
+        predicted_iou=mask.predicted_iou,
+        model_id=model_id,
+        at=now,
+    )

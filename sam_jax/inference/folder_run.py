@@ -1,18 +1,16 @@
 """Masks for a folder of photos: on all devices, shared among processes, and resumable."""
 
-import functools
 import glob
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import UInt8
 
 from sam_jax.data.folders import PHOTO_ENDINGS, list_photos, strip_ending
 from sam_jax.data.images import read_image, write_image
-from sam_jax.distributed import spread
-from sam_jax.inference.automatic import SamAutomaticMaskGenerator
 from sam_jax.inference.mask_files import (
     TABLE,
     gather_coco,
@@ -20,8 +18,14 @@ from sam_jax.inference.mask_files import (
     read_document,
     write_pngs,
 )
+from sam_jax.inference.masking import (
+    Generator,
+    PhotoMasks,
+    PhotoOutcome,
+    find_masks,
+    mask_in_groups,
+)
 from sam_jax.inference.overlay import draw_everything
-from sam_jax.inference.text_ranking import TextMaskGenerator
 from sam_jax.ops.rle import decode_rle
 from sam_jax.storage import (
     copy_file,
@@ -38,8 +42,6 @@ from sam_jax.types import InputError
 MASKS, OVERLAYS, PNGS = "sa1b", "overlays", "pngs"
 """Folders of the results: photos with their json files, overlays, and a folder of PNG masks for each photo."""
 COCO = "coco.json"
-GROUPS_IN_HAND = 2
-"""Groups of photos in progress for each device: while it computes for one, another is read or written."""
 
 
 class Photos(NamedTuple):
@@ -67,20 +69,6 @@ class Extras:
     png: bool = False
 
 
-class PhotoOutcome(NamedTuple):
-    """The result for a photo.
-
-    Attributes:
-        name: Path of the photo relative to its folder.
-        masks: Number of masks that were found.
-        problem: Reason why the photo could not be used; None if all went well.
-    """
-
-    name: str
-    masks: int
-    problem: str | None
-
-
 def find_photos(place: Path, output: Path) -> Photos:
     """Find a photo, or the photos below a folder, without those that an earlier run has written there.
 
@@ -105,12 +93,24 @@ def find_photos(place: Path, output: Path) -> Photos:
         for name in list_photos(place)
         if not any((place / name).resolve().is_relative_to(folder) for folder in written)
     ]
+    refuse_doubles(names)
+    return Photos(place, names)
+
+
+def refuse_doubles(names: Sequence[str]) -> None:
+    """Refuse photos whose masks would go into one json file.
+
+    Args:
+        names: Paths of the photos relative to their folder.
+
+    Raises:
+        InputError: The paths of two photos differ in nothing but their ending.
+    """
     seen: dict[str, str] = {}
     for name in names:
         other = seen.setdefault(strip_ending(name), name)
         if other != name:
             raise InputError(f"{other} and {name} would share a json file; rename one of them")
-    return Photos(place, names)
 
 
 class FolderRun:
@@ -127,11 +127,15 @@ class FolderRun:
         extras: Optional results to write.
         process_index: Number of this process, which takes the photos with this number modulo `process_count`.
         process_count: Number of processes that share the photos.
+
+    Attributes:
+        to_do: Paths of the photos of this process whose results are not complete.
+        done_before: Number of the other photos of this process.
     """
 
     def __init__(
         self,
-        generators: Sequence[SamAutomaticMaskGenerator | TextMaskGenerator],
+        generators: Sequence[Generator],
         photos: Photos,
         output: Path,
         extras: Extras,
@@ -142,8 +146,8 @@ class FolderRun:
         self.photos = photos
         self.output = output
         self.extras = extras
-        mine = range(process_index, len(photos.names), process_count)
-        self.to_do = [index for index in mine if not self._is_done(photos.names[index])]
+        mine = photos.names[process_index::process_count]
+        self.to_do = [name for name in mine if not self._is_done(name)]
         self.done_before = len(mine) - len(self.to_do)
 
     def __iter__(self) -> Iterator[PhotoOutcome]:
@@ -153,14 +157,14 @@ class FolderRun:
             InputError: The output folder cannot be written to.
             RunError: The disk is full or broken.
         """
-        remove_leftovers(self.output, below=False)
-        for name in (MASKS, OVERLAYS, PNGS):
-            remove_leftovers(self.output / name)
-        workers = [functools.partial(self._process, generator) for generator in self.generators]
-        size = self.generators[0].images_per_batch
-        groups = [self.to_do[start : start + size] for start in range(0, len(self.to_do), size)]
-        for outcomes in spread(workers * GROUPS_IN_HAND, groups):
-            yield from outcomes
+        self._clean()
+        yield from mask_in_groups(self.generators, self.to_do, self._process)
+
+    def keep_all(self, found: Iterable[PhotoMasks]) -> Iterator[PhotoOutcome]:
+        """Write masks that are found elsewhere, photo by photo; errors are those of iterating."""
+        self._clean()
+        for of_photo in found:
+            yield self._keep(of_photo, None)
 
     def write_coco(self) -> bool:
         """Write one COCO file of the masks of all finished photos, and return whether all photos are finished."""
@@ -172,6 +176,11 @@ class FolderRun:
         is_complete = len(documents) == len(self.photos.names)
         write_json(self.output / COCO, gather_coco(documents))
         return is_complete
+
+    def _clean(self) -> None:
+        remove_leftovers(self.output, below=False)
+        for name in (MASKS, OVERLAYS, PNGS):
+            remove_leftovers(self.output / name)
 
     def _is_done(self, name: str) -> bool:
         return (
@@ -205,41 +214,41 @@ class FolderRun:
     def _document(self, name: str) -> Path:
         return self.output / MASKS / f"{strip_ending(name)}.json"
 
-    def _process(
-        self, generator: SamAutomaticMaskGenerator | TextMaskGenerator, group: Sequence[int]
-    ) -> list[PhotoOutcome]:
-        """Find and write the masks of a group of photos, which are encoded together."""
-        outcomes: list[PhotoOutcome] = []
+    def _process(self, generator: Generator, group: Sequence[str]) -> list[PhotoOutcome]:
+        """Find and write the masks of a group of photos; of those that have masks, only the extras are written."""
+        unmasked = [name for name in group if not self._has_masks(name)]
+        outcomes = [self._complete(name) for name in group if name not in unmasked]
         images: dict[str, np.ndarray] = {}
-        for name in (self.photos.names[index] for index in group):
-            try:
-                image = read_image(self.photos.folder / name)
-            except InputError as error:
-                outcomes.append(self._refuse(name, str(error)))
-                continue
-            if self._has_masks(name):
-                document = read_document(self._document(name))
-                outcomes.append(self._write(name, image, document))
-                continue
-            try:
-                generator.plan(image)
-            except InputError as error:
-                outcomes.append(self._refuse(name, f"{name}: {error}"))
-                continue
-            images[name] = image
-        results = generator.generate_many(images.values())
-        for (name, image), records in zip(images.items(), results, strict=True):
-            document = make_document(records, name, image.shape[:2])
-            self._forget(name)
-            outcomes.append(self._write(name, image, document))
+        for found in find_masks(generator, self.photos.folder, unmasked, images.__setitem__):
+            outcomes.append(self._keep(found, images.get(found.name)))
         return outcomes
+
+    def _complete(self, name: str) -> PhotoOutcome:
+        try:
+            image = read_image(self.photos.folder / name)
+        except InputError as error:
+            return self._refuse(name, str(error))
+        return self._write(name, image, read_document(self._document(name)))
+
+    def _keep(self, found: PhotoMasks, image: UInt8[np.ndarray, "h w 3"] | None) -> PhotoOutcome:
+        name = found.name
+        if found.size is None:
+            return self._refuse(name, str(found.problem))
+        document = make_document(found.records, name, found.size)
+        self._forget(name)
+        return self._write(name, image, document)
 
     def _refuse(self, name: str, problem: str) -> PhotoOutcome:
         if not self._has_masks(name):
             self._forget(name)
         return PhotoOutcome(name, 0, problem)
 
-    def _write(self, name: str, image: np.ndarray, document: dict[str, Any]) -> PhotoOutcome:
+    def _write(
+        self,
+        name: str,
+        image: UInt8[np.ndarray, "h w 3"] | None,
+        document: dict[str, Any],
+    ) -> PhotoOutcome:
         annotations = document["annotations"]
         if self.extras.png:
             write_pngs(self._pngs(name), annotations)
@@ -247,7 +256,8 @@ class FolderRun:
             masks = [decode_rle(annotation["segmentation"]) for annotation in annotations]
             make_folder(self._overlay(name).parent)
             phrases = [annotation.get("phrase", "") for annotation in annotations]
-            write_image(self._overlay(name), draw_everything(image, masks, phrases))
+            pixels = read_image(self.photos.folder / name) if image is None else image
+            write_image(self._overlay(name), draw_everything(pixels, masks, phrases))
         path = self._document(name)
         make_folder(path.parent)
         if not self._has_masks(name):
