@@ -1,5 +1,6 @@
 """`sam-jax engine generate`: the third stage of the data engine."""
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,12 @@ class Generate:
     """Weights: an official .pth, a Hugging Face folder, a .safetensors, or `default`, which comes with sam-jax."""
     images_per_batch: int = 1
     """Photos, or crops of them, that are encoded together. More are faster on a GPU or TPU, and take more memory."""
+    ray: Annotated[str | None, arg(metavar="ADDRESS", help_behavior_hint=UNSET)] = None
+    """Share the photos among the machines of a Ray cluster, HOST:PORT or ray://HOST:PORT; `local` starts one on this
+    machine. All see the photos and the weights by the same paths."""
+    workers: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
+    """Processes of the cluster that mask photos. The default is one for each GPU or TPU chip, or for each machine where
+    there are none."""
     grid: Annotated[OmitArgPrefixes[Grid], arg(name="")] = field(default_factory=lambda: PAPER_GRID)
 
     def run(self) -> None:
@@ -56,6 +63,8 @@ class Generate:
 
         if self.output is not None:
             check_output_folder(self.output)
+        if self.workers is not None and self.ray is None:
+            raise InputError("--workers belongs to --ray, which is not given")
         if not (self.photos or "://" in self.database or Path(self.database).is_file()):
             raise InputError(
                 f"no such database: {self.database}; to make it, name the folder of its photos after it"
@@ -68,29 +77,36 @@ class Generate:
             database.close()
 
     def _mask(self, database: "Database") -> None:
+        from sam_jax.checkpoints import load_checkpoint
+        from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.progress_bar import track_masks
-        from sam_jax.data_engine.generating import (
-            DatabaseRun,
-            choose_photos,
-            open_photos,
-        )
+        from sam_jax.data_engine.generating import DatabaseRun, choose_photos, open_photos
         from sam_jax.data_engine.workplace import register_model
+        from sam_jax.distributed.cluster import Cluster
         from sam_jax.inference import load
-        from sam_jax.inference.masking import make_generators
+        from sam_jax.inference.automatic import SamAutomaticMaskGenerator
+        from sam_jax.inference.masking import MaskFinder, find_masks_on_cluster, make_generators
         from sam_jax.inference.settings import describe_model
         from sam_jax.inference.tally import explain_nothing
         from sam_jax.messages import LifeSigns, count
+        from sam_jax.models import Model
         from sam_jax.types import RunError
 
         started = time.perf_counter()
         folder, places = open_photos(database, self.photos)
         with database.reading() as connection:
             chosen = choose_photos(connection, places)
-        with LifeSigns() as signs:
+        with contextlib.ExitStack() as ending:
+            signs = ending.enter_context(LifeSigns())
             signs.begin(f"loading the weights, {self.checkpoint}")
-            model = load(self.checkpoint)
+            # With a cluster, this process leaves the devices to the workers.
+            is_here = self.ray is None
+            model = load(self.checkpoint) if is_here else Model(*load_checkpoint(self.checkpoint))
             arguments = self.grid.arguments(model.config.automatic)
-            generators = make_generators(model, arguments, self.images_per_batch)
+            if is_here:
+                generators = make_generators(model, arguments, self.images_per_batch)
+            else:
+                generators = [SamAutomaticMaskGenerator(model, **arguments)]  # refuses wrong ones
             about = describe_model(model)
             if self.output is None:
                 with database.writing() as connection:
@@ -99,9 +115,22 @@ class Generate:
             else:
                 settings = {"photos": str(folder.resolve()), "arguments": arguments, **about}
                 run = self._make_folder_run(generators, folder, list(chosen.numbers), settings)
-        masks, problems, left = track_masks(run, len(run.to_do), run.done_before)
+            outcomes = run
+            if self.ray is not None and run.to_do:
+                signs.begin(f"starting workers by Ray, {self.ray}")
+                finder = MaskFinder(
+                    checkpoint=str(self.checkpoint),
+                    digest=about["weights"],
+                    arguments=arguments,
+                    images_per_batch=self.images_per_batch,
+                    folder=folder,
+                    prepare=keep_compiled_programs,
+                )
+                cluster = ending.enter_context(Cluster(self.ray, self.workers))
+                outcomes = run.keep_all(find_masks_on_cluster(cluster, finder, run.to_do))
+            masks, problems, left = track_masks(outcomes, len(run.to_do), run.done_before, signs)
+        done = len(run.to_do) - len(problems) - left
         left += chosen.left
-        done = len(run.to_do) - len(problems) - left + chosen.left
         place = self.database if self.output is None else self.output
         others = [f"; {count(run.done_before, 'photo')} done before"] if run.done_before else []
         others += [f"; {count(left, 'photo')} left to people who are at work"] if left else []
@@ -109,7 +138,7 @@ class Generate:
             f"wrote {count(masks, 'mask')} of {count(done, 'photo')} to {place} in "
             f"{time.perf_counter() - started:.1f} s{''.join(others)}"
         )
-        if done and not masks:
+        if done and not masks and is_here:
             print(explain_nothing((generator.tally for generator in generators), arguments))
         if problems:
             raise RunError(f"no masks of {count(len(problems), 'photo')}: {'; '.join(problems)}")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 TRAIN, EVALUATE, ENGINE, EXPORT = "train", "evaluate", "engine", "export"
+CLUSTER = "cluster"
 EXTRAS = {
     "alembic": ENGINE,
     "array_record": TRAIN,
@@ -25,6 +26,7 @@ EXTRAS = {
     "orbax": TRAIN,
     "pycocotools": TRAIN,
     "psycopg": ENGINE,
+    "ray": CLUSTER,
     "skimage": EVALUATE,
     "sqlalchemy": ENGINE,
     "starlette": ENGINE,

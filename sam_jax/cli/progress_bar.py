@@ -78,7 +78,10 @@ class PhotoProgress:
 
 
 def track_masks(
-    outcomes: Iterable["PhotoOutcome"], to_do: int, done_before: int
+    outcomes: Iterable["PhotoOutcome"],
+    to_do: int,
+    done_before: int,
+    signs: LifeSigns | None = None,
 ) -> tuple[int, list[str], int]:
     """Mask photos, showing progress.
 
@@ -86,12 +89,13 @@ def track_masks(
         outcomes: A run over photos, which works while it is iterated.
         to_do: Number of photos that are to do.
         done_before: Number of photos that are done already.
+        signs: Signs of life of the command, if it gives them already.
 
     Returns:
         Number of masks that were found, problems of photos without masks, and number of photos that are left for later.
     """
     masks, problems, left = 0, [], 0
-    with photo_progress() as progress:
+    with photo_progress(signs) as progress:
         for outcome in progress.track(outcomes, to_do + done_before, done_before, "finding masks"):
             masks += outcome.masks
             left += outcome.is_left

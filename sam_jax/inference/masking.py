@@ -1,6 +1,7 @@
 """Masks of many photos: found group by group on all devices, and handed to whatever keeps them."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,10 +11,13 @@ from jaxtyping import UInt8
 
 from sam_jax.data.images import read_image
 from sam_jax.distributed import spread
+from sam_jax.distributed.cluster import Cluster, GivenUp
 from sam_jax.inference.automatic import Record, SamAutomaticMaskGenerator
-from sam_jax.inference.loading import copy_to_devices
+from sam_jax.inference.loading import copy_to_devices, load
+from sam_jax.inference.settings import describe_model
 from sam_jax.inference.text_ranking import TextMaskGenerator
 from sam_jax.models import Model
+from sam_jax.storage import is_folder
 from sam_jax.types import InputError
 
 GROUPS_IN_HAND = 2
@@ -128,3 +132,70 @@ def mask_in_groups(
     groups = [names[start : start + size] for start in range(0, len(names), size)]
     for outcomes in spread(workers * GROUPS_IN_HAND, groups):
         yield from outcomes
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskFinder:
+    """What finds masks in another process, where it is called first to make that process ready.
+
+    Attributes:
+        checkpoint: Weights, as that process names them.
+        digest: Digest of the weights, from `describe_model`.
+        arguments: Arguments of `SamAutomaticMaskGenerator`.
+        images_per_batch: Number of images, or crops of them, that are encoded together.
+        folder: Folder of the photos.
+        prepare: Function that is called before the weights are loaded.
+    """
+
+    checkpoint: str
+    digest: str
+    arguments: dict[str, Any]
+    images_per_batch: int
+    folder: Path
+    prepare: Callable[[], None]
+
+    def __call__(self) -> Callable[[Sequence[str]], list[PhotoMasks]]:
+        """Load the model onto the first device, and return what finds the masks of a group of photos.
+
+        Raises:
+            CheckpointError: The weights cannot be read.
+            InputError: The folder of the photos is not there, or the weights are others.
+        """
+        self.prepare()
+        if not is_folder(self.folder):
+            raise InputError(
+                f"there is no {self.folder} here: photos lie in a folder that all machines see by the same path"
+            )
+        model = load(self.checkpoint)
+        if describe_model(model)["weights"] != self.digest:
+            raise InputError(
+                f"{self.checkpoint} holds other weights here than where the run was started"
+            )
+        generator = SamAutomaticMaskGenerator(
+            model,
+            output_mode="coco_rle",
+            images_per_batch=self.images_per_batch,
+            **self.arguments,
+        )
+        return partial(find_masks, generator, self.folder)
+
+
+def find_masks_on_cluster(
+    cluster: Cluster, finder: MaskFinder, names: Sequence[str]
+) -> Iterator[PhotoMasks]:
+    """Find the masks of photos on a cluster, as they are ready, each photo's once.
+
+    Args:
+        cluster: Processes that find them.
+        finder: What finds them.
+        names: Paths of the photos relative to their folder.
+
+    Raises:
+        InputError: A worker has other weights, or does not see the photos.
+        RunError: Workers don't get ready, or the cluster has gone.
+    """
+    for name, found in cluster.spread(finder, names, finder.images_per_batch):
+        if isinstance(found, GivenUp):
+            yield PhotoMasks(name, [], None, f"{name}: given up: {found.reason}")
+        else:
+            yield found

@@ -1,6 +1,7 @@
 """`sam-jax engine generate`: what it stores and writes, that a killed run goes on, and what it refuses."""
 
 import contextlib
+import importlib.util
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from sam_jax.cli.grid_options import PAPER_GRID, Grid
 from sam_jax.cli.main import main
 from sam_jax.data.sources import open_source
 from sam_jax.inference.automatic import SA1B
+from tests.missing import leave_out
 
 pytestmark = pytest.mark.usefixtures("devices")
 
@@ -49,8 +52,8 @@ def photos(tmp_path):
 def generate(weights, photos):
     """Runs `sam-jax engine generate`."""
 
-    def run(*options, code=0):
-        command = ["engine", "generate", photos / "annotations.sqlite", *options]
+    def run(*options, code=0, database=photos / "annotations.sqlite"):
+        command = ["engine", "generate", database, *options]
         command += ["--checkpoint", weights, *LENIENT]
         assert main([str(part) for part in command]) == code
 
@@ -137,6 +140,7 @@ def test_bad_input(complaint, photos, weights, tmp_path):
     line = complaint("engine", "generate", database, photos, *apart)
     assert "would share a json file" in line
     assert not (tmp_path / "out").exists()
+    assert "--workers belongs to --ray" in complaint("engine", "generate", database, "--workers", 2)
 
 
 @pytest.mark.slow
@@ -176,3 +180,85 @@ def test_killed_in_the_middle(photos, weights):
     assert all(masks.values())
     for of_photo in masks.values():
         assert len({counts for counts, _ in of_photo}) == len(of_photo)
+
+
+def find_descendants(process):
+    """Numbers and names of the processes that a process has started, and those have."""
+    found = {}
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+        for child in children:
+            found[int(child)] = Path(f"/proc/{child}/cmdline").read_text()
+            found |= find_descendants(int(child))
+    return found
+
+
+def wait_for(condition, process, seconds=180):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_workers_on_a_cluster_that_is_interrupted_and_loses_one(
+    generate, photos, weights, tmp_path
+):
+    if importlib.util.find_spec("ray") is None:
+        leave_out("Ray is not installed")
+    write_rolls(photos, 40)
+    (photos / "annotations.sqlite").unlink(missing_ok=True)
+    database = photos / "annotations.sqlite"
+    command = [sys.executable, "-m", "sam_jax", "engine", "generate", database, photos]
+    command += ["--checkpoint", weights, *LENIENT, "--ray", "local", "--workers", "2"]
+
+    def start():
+        return subprocess.Popen(
+            command,
+            env={**os.environ, "XLA_FLAGS": QUICK},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def finished():
+        with contextlib.suppress(sqlite3.OperationalError):
+            return ask(database, "SELECT count(*) FROM photos WHERE finished_at IS NOT NULL")[0][0]
+        return 0
+
+    process = start()
+    wait_for(lambda: finished() >= 3, process)
+    started = find_descendants(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert shown.splitlines()[-1] == "interrupted"
+    assert not [number for number in started if Path(f"/proc/{number}").exists()]
+    before = finished()
+    assert 3 <= before < 30
+    process = start()
+    wait_for(lambda: finished() >= before + 4, process)
+    workers = [n for n, name in find_descendants(process.pid).items() if "ray::_Worker" in name]
+    assert len(workers) == 2
+    os.kill(workers[0], signal.SIGKILL)
+    told, shown = process.communicate(timeout=180)
+    assert process.returncode == 0, shown
+    assert f"of {40 - before} photos to" in told
+    assert "Traceback" not in shown
+    assert "A worker died" not in told + shown
+    stored = read_masks(database)
+    generate(tmp_path / "photos", "--output", tmp_path / "out", database=tmp_path / "other.sqlite")
+    documents = {
+        f"{path.stem}.png": json.loads(path.read_text())["annotations"]
+        for path in (tmp_path / "out" / "sa1b").glob("*.json")
+    }
+    assert {*stored} == {*documents}
+    assert len(stored) == 40
+    for name, annotations in documents.items():
+        written = [
+            [mask["segmentation"]["counts"], mask["predicted_iou"]]
+            for mask in annotations
+            if mask["area"]
+        ]
+        assert stored[name] == written

@@ -111,7 +111,7 @@ def test_without_a_package_one_line_says_what_to_install(tmp_path):
         assert re.fullmatch(wanted, line)
 
 
-@pytest.mark.parametrize("extra", ["train", "evaluate", "engine"])
+@pytest.mark.parametrize("extra", ["train", "evaluate", "engine", "cluster"])
 def test_the_packages_are_those_of_the_extra(extra):
     project = Path(sam_jax.__file__).parents[1] / "pyproject.toml"
     extras = tomllib.loads(project.read_text())["project"]["optional-dependencies"]
