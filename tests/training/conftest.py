@@ -89,7 +89,7 @@ from tests.training.conftest import CONFIG
 config = dataclasses.replace(
     CONFIG,
     data=dataclasses.replace(CONFIG.data, batch_size=4),
-    reporting=Reporting(metrics_every=1, pictures_every=0, states_every=3),
+    reporting=Reporting(metrics_every=1, pictures_every=0, states_every=5),
 )
 """
 """A config file: 20 steps of a moment each, on synthetic pictures."""

@@ -94,9 +94,9 @@ def test_a_full_disk_is_one_line_and_loses_no_state(program, undisturbed, tmp_pa
         "free some space and start again; the run goes on from its newest" in err.splitlines()[-1]
     )
     assert "Traceback" not in err
-    assert saved_states(folder) == [18]
+    assert saved_states(folder) == [15]
     code, out, err = program.run(folder, "--max-seconds", "0")
     assert code == 0
     assert "training state 20 was never finished: it is removed" in err
-    assert f"going on from step 18 in {folder}" in err
+    assert f"going on from step 15 in {folder}" in err
     assert out == f"out of time: saved in {folder}; the same command goes on from there\n"
