@@ -29,6 +29,7 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("train",),
     ("train", "debug"),
     ("finetune",),
+    ("plan",),
     ("evaluate", "points"),
     ("evaluate", "edges"),
     ("evaluate", "proposals"),

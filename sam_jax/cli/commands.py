@@ -18,6 +18,7 @@ from sam_jax.cli.export import Export
 from sam_jax.cli.finetune import Finetune
 from sam_jax.cli.generate import Generate
 from sam_jax.cli.info import Info
+from sam_jax.cli.plan import Plan
 from sam_jax.cli.predict import Predict
 from sam_jax.cli.train import Train
 from sam_jax.storage import locate
@@ -29,6 +30,7 @@ Command = (
     | Engine
     | Train
     | Finetune
+    | Plan
     | Evaluate
     | Dataset
     | Convert

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import optax
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import AbstractMesh, Mesh, NamedSharding
 
 from sam_jax.distributed import check_divisible, device_mesh, parameter_specs
 from sam_jax.messages import print_line
@@ -52,16 +52,19 @@ def prepare(config: RunSettings, mesh: Mesh | None = None) -> Preparation:
     Args:
         config: Configuration of the run.
         mesh: Devices to run on, which are laid out anew as the configuration says; the default is all devices of all
-            processes.
+            processes. Where attention is chosen, an `AbstractMesh` of that layout will do for tracing.
 
     Raises:
         InputError: The batch or the parameters cannot be divided over the devices, a pattern of `frozen` fits nothing,
             or `cache_embeddings` is set although the encoder trains.
     """
     execution = config.execution
-    mesh = device_mesh(None if mesh is None else list(mesh.devices.flat), execution.sharded_over)
+    if not isinstance(mesh, AbstractMesh):
+        mesh = device_mesh(None if mesh is None else list(mesh.devices.flat), execution.sharded_over)
     check_divisible(config.data.batch_size, execution.micro_batches, mesh)
-    compute = suit(execution.compute or default_compute(training=True), mesh.devices.flat[0])
+    compute = execution.compute or default_compute(training=True)
+    if compute.attention is None:  # a plan has chosen it, and its mesh has no devices to look at
+        compute = suit(compute, mesh.devices.flat[0])
     objective = make_objective(config, compute)
     variables = objective.abstract_variables()
     frozen = objective.find_frozen(variables["params"])

@@ -1,0 +1,1 @@
+"""What a run needs and costs on machines that are not here, before anything is paid for them."""
