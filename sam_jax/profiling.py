@@ -1,14 +1,17 @@
 """Traces of a few steps of a run, by JAX's profiler."""
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 
 from sam_jax.storage import BucketPath, make_folder
 from sam_jax.types import InputError
+
+Outcome = TypeVar("Outcome")
 
 WARM_UP = {"step": 3, "photo": 1}
 """Number of first steps, or photos, that are not traced: programs are compiled in them."""
@@ -69,6 +72,19 @@ class Profile:
             jax.block_until_ready(results)
             self._stop()
         self._done += 1
+
+    def follow(self, outcomes: Iterable[Outcome], number: int) -> Iterator[Outcome]:
+        """The outcomes of steps, each of which begins when its outcome is asked for.
+
+        Args:
+            outcomes: The outcomes.
+            number: Number of them.
+        """
+        following = iter(outcomes)
+        for _ in range(number):
+            self.next()
+            yield from itertools.islice(following, 1)
+        yield from following
 
     def _stop(self) -> None:
         self._is_tracing = False

@@ -32,6 +32,8 @@ class Common:
     """The most images of a data set to measure, spread evenly over it."""
     pictures: Annotated[int, arg(metavar="N")] = 3
     """The most best, median and worst cases to show on the page."""
+    profile: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=UNSET)] = None
+    """Local folder for a trace of the second and third image, for TensorBoard or Perfetto."""
     multi_host: FlagCreatePairsOff[bool] = False
     """Share the images with other processes (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
 
@@ -100,13 +102,20 @@ class Common:
 
 
 def show_progress(
-    signs: "LifeSigns", outcomes: Iterable[Any], total: int, done_before: int, label: str
+    signs: "LifeSigns",
+    folder: Path | None,
+    outcomes: Iterable[Any],
+    total: int,
+    done_before: int,
+    label: str,
 ) -> Iterator[Any]:
-    """The progress of commands that go through photos, as `sam_jax.evaluation` wants it."""
+    """The progress of commands that go through photos, as `sam_jax.evaluation` wants it, and a trace of a few."""
     from sam_jax.cli.progress_bar import photo_progress
+    from sam_jax.profiling import Profile
 
-    with photo_progress(signs) as progress:
-        yield from progress.track(outcomes, total, done_before, label)
+    with photo_progress(signs) as progress, Profile(folder, "photo", progress.say) as profile:
+        followed = profile.follow(outcomes, total - done_before)
+        yield from progress.track(followed, total, done_before, label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +160,10 @@ class Points(Common):
         self.start(signs)
         splits = open_splits(self.splits, self.images)
         methods = point_methods(self.methods, self.load_model_for(self.methods))
-        more: dict[str, Any] = {"pictures": self.pictures, "track": partial(show_progress, signs)}
+        more: dict[str, Any] = {
+            "pictures": self.pictures,
+            "track": partial(show_progress, signs, self.profile),
+        }
         self.show(evaluate_points(splits, methods, config, self.output, **more))
 
 
@@ -180,7 +192,10 @@ class Edges(Common):
         self.start(signs)
         data = open_edge_data(self.photos, self.images)
         methods = edge_methods(self.methods, self.load_model_for(self.methods), config)
-        more: dict[str, Any] = {"pictures": self.pictures, "track": partial(show_progress, signs)}
+        more: dict[str, Any] = {
+            "pictures": self.pictures,
+            "track": partial(show_progress, signs, self.profile),
+        }
         self.show(evaluate_edges(data, methods, self.output, **more))
 
 
@@ -214,7 +229,10 @@ class Proposals(Common):
         self.start(signs)
         splits = open_splits(self.splits, self.images)
         methods = proposal_methods(self.methods, self.load_model_for(self.methods), config)
-        more: dict[str, Any] = {"pictures": self.pictures, "track": partial(show_progress, signs)}
+        more: dict[str, Any] = {
+            "pictures": self.pictures,
+            "track": partial(show_progress, signs, self.profile),
+        }
         self.show(evaluate_proposals(splits, methods, self.output, **more))
 
 
@@ -256,7 +274,7 @@ class Instances(Common):
             self.output,
             most=self.images,
             pictures=self.pictures,
-            track=partial(show_progress, signs),
+            track=partial(show_progress, signs, self.profile),
         )
         self.show(findings)
 

@@ -48,6 +48,8 @@ class Generate:
     """CLIP for --text: a Hugging Face folder or OpenAI's .pt; the default is what `sam-jax download` brought."""
     text_threshold: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint=UNSET)] = None
     """Similarity from which a mask fits a phrase: a cosine, by default 0.2."""
+    profile: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=UNSET)] = None
+    """Local folder for a trace of the second and third photo, for TensorBoard or Perfetto."""
     grid: Annotated[OmitArgPrefixes[Grid], arg(name="")] = field(default_factory=Grid)
 
     def run(self) -> None:
@@ -115,7 +117,9 @@ class Generate:
             jax.process_count(),
         )
         started = time.perf_counter()
-        masks, problems, _ = track_masks(run, len(run.to_do), run.done_before)
+        masks, problems, _ = track_masks(
+            run, len(run.to_do), run.done_before, profile=self.profile
+        )
         seconds = time.perf_counter() - started
         done = len(run.to_do) - len(problems)
         before = f"; {count(run.done_before, 'photo')} done before" if run.done_before else ""

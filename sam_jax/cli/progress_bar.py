@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -82,6 +83,7 @@ def track_masks(
     to_do: int,
     done_before: int,
     signs: LifeSigns | None = None,
+    profile: Path | None = None,
 ) -> tuple[int, list[str], int]:
     """Mask photos, showing progress.
 
@@ -90,13 +92,17 @@ def track_masks(
         to_do: Number of photos that are to do.
         done_before: Number of photos that are done already.
         signs: Signs of life of the command, if it gives them already.
+        profile: Local folder for a trace of the second and third photo; None for none.
 
     Returns:
         Number of masks that were found, problems of photos without masks, and number of photos that are left for later.
     """
+    from sam_jax.profiling import Profile
+
     masks, problems, left = 0, [], 0
-    with photo_progress(signs) as progress:
-        for outcome in progress.track(outcomes, to_do + done_before, done_before, "finding masks"):
+    with photo_progress(signs) as progress, Profile(profile, "photo", progress.say) as trace:
+        followed = trace.follow(outcomes, to_do)
+        for outcome in progress.track(followed, to_do + done_before, done_before, "finding masks"):
             masks += outcome.masks
             left += outcome.is_left
             if outcome.problem is not None:

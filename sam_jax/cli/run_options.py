@@ -34,6 +34,10 @@ class RunOptions(Generic[Settings]):
     """This is one of several processes that train together (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
     restarts: Annotated[int, arg(metavar="N")] = 0
     """How often to start again by itself, from the newest training state, when this or another process was lost."""
+    profile: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=UNSET)] = None
+    """Local folder for a trace of steps 4 to 8, for TensorBoard or Perfetto."""
+    program: Annotated[Path | None, arg(metavar="FILE", help_behavior_hint=UNSET)] = None
+    """The training step as `sam-jax plan --keep` compiled it for such devices; a pickle, so trust who made it."""
     settings: Annotated[Settings, arg(name="")]
     """Training configuration of the run."""
 

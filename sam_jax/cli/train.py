@@ -11,9 +11,9 @@ from tyro.conf import Positional, Suppress, arg
 class Train:
     """Train a model, or go on where training stopped.
 
-    CONFIG comes first. Options follow it; `sam-jax train CONFIG --help` lists them. Beside --output, --max-seconds and
-    --multi-host, every setting of the config is an option. Only a file can add a part that the config lacks, such as
-    a second data source.
+    CONFIG comes first. Options follow it; `sam-jax train CONFIG --help` lists them. Beside --output, --max-seconds,
+    --profile and --multi-host, every setting of the config is an option. Only a file can add a part that the
+    config lacks, such as a second data source.
 
     Ctrl-C, SIGTERM and --max-seconds save and stop. The same command goes on from there, also after a crash.
 
@@ -41,4 +41,11 @@ class Train:
             join_processes()
         options = read_run_options(find_run_config(self.config), self.options)
         check_output_folder(options.output)
-        train_and_report(options.settings, options.output, options.max_seconds, started)
+        train_and_report(
+            options.settings,
+            options.output,
+            options.max_seconds,
+            started,
+            profile=options.profile,
+            program=options.program,
+        )

@@ -26,6 +26,8 @@ def train_and_report(
     max_seconds: float | None,
     started: float,
     embeddings: Path | None = None,
+    profile: Path | None = None,
+    program: Path | None = None,
 ) -> Ending:
     """Train, and print where the result is.
 
@@ -35,6 +37,8 @@ def train_and_report(
         max_seconds: Time in seconds, counted from `started`, after which the run is saved and stopped.
         started: Time of `time.perf_counter` when the command started.
         embeddings: Folder of cached image embeddings; the default is a subfolder of the run's folder.
+        profile: Local folder for a trace of a few steps; None for none.
+        program: Compiled training step for these devices, from `sam-jax plan --keep`; None to compile it.
 
     Returns:
         Why training ended: it is finished or out of time.
@@ -45,7 +49,15 @@ def train_and_report(
         SystemExit: SIGTERM stopped the run; everything is saved.
     """
     _quieten_orbax()
-    ending = train(config, folder, embeddings=embeddings, max_seconds=max_seconds, started=started)
+    ending = train(
+        config,
+        folder,
+        embeddings=embeddings,
+        max_seconds=max_seconds,
+        started=started,
+        profile=profile,
+        program=program,
+    )
     if ending is Ending.FINISHED:
         _print_once(f"trained {count(config.steps, 'step')}: {folder / WEIGHTS}")
         return ending

@@ -15,7 +15,9 @@ from sam_jax.data.example import Batch
 from sam_jax.data.images import write_image
 from sam_jax.data.left_out import list_left_out, summarise_reasons
 from sam_jax.distributed import check_shared, fetch_tree, gather_texts, place_batch
+from sam_jax.distributed.kept_programs import load_program
 from sam_jax.messages import LifeSigns, count
+from sam_jax.profiling import Profile
 from sam_jax.storage import NO_SPACE, locate, make_folder, remove_leftovers, write_text
 from sam_jax.training.config import RunSettings, describe_config
 from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
@@ -28,6 +30,7 @@ from sam_jax.training.progress import ProgressReport
 from sam_jax.training.saved_states import SavedStates
 from sam_jax.training.spent_time import SpentTime
 from sam_jax.training.state import to_variables
+from sam_jax.training.utilisation import Utilisation
 from sam_jax.types import RunError
 
 WEIGHTS = "weights.safetensors"
@@ -63,6 +66,8 @@ def train(
     embeddings: Path | None = None,
     max_seconds: float | None = None,
     started: float | None = None,
+    profile: Path | None = None,
+    program: Path | None = None,
 ) -> Ending:
     """Train, or go on training, and leave weights, training states, metrics and pictures in a folder.
 
@@ -75,6 +80,8 @@ def train(
         embeddings: The folder for image embeddings that are kept; the default lies in the folder of the run.
         max_seconds: Time in seconds after which to save and stop; None for no limit.
         started: `time.perf_counter()` at the program's start, for the time to the first step.
+        profile: A local folder for a trace of a few steps; None for none.
+        program: The compiled training step for these devices, from `sam-jax plan --keep`; None to compile it.
 
     Returns:
         Why training ended.
@@ -94,8 +101,8 @@ def train(
         signs.begin(f"preparing {count(config.steps, 'step')} of training in {folder}")
         check_shared(folder)
         embeddings = folder / "embeddings" if embeddings is None else locate(embeddings)
-        run = _Run(config, folder, embeddings, signs, resources, started)
-        reason = run.go(stop)
+        run = _Run(config, folder, embeddings, signs, resources, started, program)
+        reason = run.go(stop, profile)
     return Ending.FINISHED if run.step == config.steps else _ENDINGS[reason]
 
 
@@ -122,12 +129,17 @@ class _Run:
         signs: LifeSigns,
         resources: contextlib.ExitStack,
         started: float,
+        program: Path | None,
     ) -> None:
         self._config, self._folder, self._started = config, folder, started
         remove_leftovers(folder, below=False)
         remove_leftovers(folder / "pictures")
         self._is_first_process = jax.process_index() == 0
         self._preparation = prepare(config)
+        self._utilisation = Utilisation(self._preparation.mesh)
+        self._step_to_count = self._preparation.train_step
+        if program is not None:
+            self._preparation = self._preparation._replace(train_step=load_program(program))
         self._sources = open_sources(config)
         self._loader = make_loader(config, self._sources)
         resources.callback(self._loader.close)
@@ -174,8 +186,19 @@ class _Run:
         if restored is not None:
             self._progress.say(f"going on from step {self.step} in {folder}")
 
-    def go(self, request: StopRequest) -> Stop:
+    def go(self, request: StopRequest, profile: Path | None) -> Stop:
         """Train to the last step, or until a stop is asked for, and save; return why it stopped."""
+        with Profile(profile, "step", self._progress.say) as trace:
+            reason = self._take_steps(request, trace)
+        self._save()
+        self._states.wait()
+        self._export_weights()
+        self._tell_skipped()
+        self._time.write()
+        self._progress.say(f"{self._time.goodput:.0%} of the time in new steps")
+        return reason
+
+    def _take_steps(self, request: StopRequest, trace: Profile) -> Stop:
         reporting = self._config.reporting
         begun = self.step
         waiting: list[tuple[int, dict[str, jax.Array]]] = []
@@ -184,6 +207,7 @@ class _Run:
         stop = AgreedStop(request, self._preparation.mesh)
         reason = stop.look()
         while self.step < self._config.steps and not reason:
+            trace.next(self._state)
             with self._time.spending("data"):
                 batch = next(self._loader)
                 embedded = self._embed(batch)
@@ -210,12 +234,6 @@ class _Run:
                 self._save()
             if shows:
                 self._draw_picture(batch)
-        self._save()
-        self._states.wait()
-        self._export_weights()
-        self._tell_skipped()
-        self._time.write()
-        self._progress.say(f"{self._time.goodput:.0%} of the time in new steps")
         return reason
 
     def _save(self) -> None:
@@ -265,6 +283,7 @@ class _Run:
 
     def _take_step(self, batch: Batch | EmbeddedBatch) -> dict[str, jax.Array]:
         placed = place_batch(batch, self._preparation.mesh)
+        self._utilisation.look_at(self._step_to_count, self._state, placed)
         with jax.transfer_guard("disallow"):
             self._state, means, norm = self._preparation.train_step(self._state, placed)
         self._position = self._loader.get_state()
@@ -290,7 +309,7 @@ class _Run:
         metrics = self._averager.take()
         metrics["learning_rate"] = np.asarray(self._preparation.schedule(self.step - 1)).item()
         metrics["skipped_records"] = sum(self._loader.skipped.values())
-        metrics |= self._time.take()
+        metrics |= self._time.take() | self._utilisation.take(metrics)
         self._progress.show(metrics)
         if self._files:
             self._files.write(self.step, metrics)

@@ -18,6 +18,7 @@ from rich.progress import (
 
 from sam_jax.messages import LifeSigns
 from sam_jax.training.metrics import RATE
+from sam_jax.training.utilisation import UTILISATION
 
 SHOWN = ("loss", "dice", "iou_error", "first_iou", "last_iou")
 """Names of the metrics that are shown, where an objective has them; see `sam_jax.training.interaction.Metrics`."""
@@ -97,11 +98,14 @@ class ProgressReport:
         """Show losses and the rate of steps."""
         losses = "  ".join(f"{name} {metrics[name]:.3f}" for name in SHOWN if name in metrics)
         rate = metrics[RATE]
+        speed = f"{rate:.3g} steps/s"
+        if UTILISATION in metrics:
+            speed += f", {metrics[UTILISATION]:.1%} of peak"
         if self._console.is_terminal:
-            self._bar.update(self._task, losses=f"{rate:.3g} steps/s  {losses}")
+            self._bar.update(self._task, losses=f"{speed}  {losses}")
         elif rate:
             left = _duration((self._steps - self._step) / rate)
-            self.say(f"step {self._step}/{self._steps}  {rate:.3g} steps/s  {left} left  {losses}")
+            self.say(f"step {self._step}/{self._steps}  {speed}  {left} left  {losses}")
         else:
             self.say(f"step {self._step}/{self._steps}  {losses}")
 

@@ -60,10 +60,12 @@ def generate(weights, tmp_path):
     return run
 
 
-def test_a_folder_in_all_forms(generate, photos, devices, capsys):
+def test_a_folder_in_all_forms(generate, photos, devices, capsys, tmp_path):
     devices(2)
-    output = generate(photos, "--overlay", "--png", "--coco")
+    trace = tmp_path / "trace"
+    output = generate(photos, "--overlay", "--png", "--coco", "--profile", trace)
     assert "of 3 photos" in capsys.readouterr().out
+    assert len(list(trace.rglob("*.xplane.pb"))) == 1
     names = ["coffee.jpg", "more/coffee.png", "tall.jpg"]
     source = open_source(str(output / "sa1b"))
     assert len(source) == 3

@@ -17,7 +17,9 @@ import sam_jax
 from sam_jax.checkpoints import load_mae
 from sam_jax.data.augmentation import PRETRAINING
 from sam_jax.distributed import device_mesh, place_batch
+from sam_jax.distributed.chips import CHIPS
 from sam_jax.models import ImageEncoderConfig, MaeConfig, TransformerConfig
+from sam_jax.training import utilisation
 from sam_jax.training.config import (
     DataConfig,
     Execution,
@@ -96,8 +98,13 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(photos, tmp_path_factory):
+    """The folder of a whole run, with a trace, on devices whose peak is known."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    assert train(with_photos(photos), folder) is Ending.FINISHED
+    known = dataclasses.replace(CHIPS[0], flops=1e12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(utilisation, "find_chip", lambda kind: known)
+        ending = train(with_photos(photos), folder, profile=folder / "profile")
+    assert ending is Ending.FINISHED
     return folder
 
 
@@ -108,6 +115,14 @@ def test_what_a_run_leaves(finished, photos):
     assert {line["patches"] for line in lines} == {8 * 18}
     losses = [line["loss"] for line in lines]
     assert np.mean(losses[-3:]) < np.mean(losses[:3]) - 0.05
+    assert len(list((finished / "profile").rglob("*.xplane.pb"))) == 1
+    # Of the same step, so what is done in a second goes with the rate alone; the first is not timed.
+    work = [line["flop_utilisation"] / line["steps_per_second"] for line in lines[1:]]
+    assert "flop_utilisation" not in lines[0]
+    assert work == pytest.approx([work[0]] * 11)
+    # A photo a device: the encoder sees 6 of 24 patches, the decoder all; three times that forward and back.
+    forward = 2 * (6 * 768 * 16 + 2 * 6 * 12 * 16**2 + 24 * 12 * 8**2 + 24 * 8 * 768)
+    assert 2 * forward < work[0] * 1e12 < 6 * forward
     assert "broken.png" in (finished / "skipped_records.txt").read_text()
     config, variables = load_mae(finished / "weights.safetensors")
     assert config == CONFIG_OF_MAE.model
