@@ -55,6 +55,18 @@ def count_work(program: ClosedJaxpr, devices: int = 1) -> Work:
     return _Counter(devices).count(program.jaxpr)
 
 
+def count_arguments(program: ClosedJaxpr) -> float:
+    """Bytes of the arguments that a program looks at; `jax.jit` leaves the others out.
+
+    Args:
+        program: The program, as of `count_work`.
+    """
+    jaxpr = program.jaxpr
+    used = {id(v) for equation in jaxpr.eqns for v in equation.invars}
+    used |= {id(v) for v in jaxpr.outvars}
+    return _bytes([v for v in jaxpr.invars if id(v) in used])
+
+
 class _Counter:
     """The state of a count.
 

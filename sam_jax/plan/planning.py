@@ -12,7 +12,7 @@ from typing import Any
 import platformdirs
 
 from sam_jax.distributed.chips import Topology
-from sam_jax.distributed.counting import Work, count_work
+from sam_jax.distributed.counting import Work, count_arguments, count_work
 from sam_jax.plan.compilation import (
     COMPILER,
     Compiled,
@@ -28,7 +28,7 @@ from sam_jax.training.config import describe_config
 
 ENDING = ".program"
 """Ending of files of compiled programs."""
-_FORM = 1
+_FORM = 2
 """Number of the form of kept plans; it goes up when what is counted changes."""
 _PARTS_OF_PROGRAMS = (
     "types.py",
@@ -166,6 +166,7 @@ def _look_at(
     started = time.perf_counter()
     traced = program.trace()
     work = count_work(traced.jaxpr, program.devices)
+    held = count_arguments(traced.jaxpr) if program.held is None else program.held
     compiled = None
     if is_compiled:
         seconds = time.perf_counter() - started
@@ -175,7 +176,7 @@ def _look_at(
         file = None if keep is None else keep / f"{program.name}{ENDING}"
         compiled = compile_program(traced, topology.platform, file)
     return ProgramPlan(
-        name=program.name, calls=program.calls, held=program.held, work=work, compiled=compiled
+        name=program.name, calls=program.calls, held=held, work=work, compiled=compiled
     )
 
 

@@ -74,14 +74,14 @@ class Program(NamedTuple):
         name: Name of the program, such as encode.
         trace: Traces it.
         calls: How often it runs for `work`.
-        held: Bytes of its arguments on each chip.
+        held: Bytes of its arguments on each chip, where several chips divide them; None where each has all.
         devices: Number of chips that divide its work; the others run the same program on work of their own.
     """
 
     name: str
     trace: Callable[[], Traced]
     calls: int
-    held: float
+    held: float | None
     devices: int
 
 
@@ -181,7 +181,7 @@ def _encoding(model: Model, images: int, on_device: Callable[[Any], Any]) -> Pro
     framed = jax.ShapeDtypeStruct((images, h, w, 3), jnp.uint8)
     fitted = jax.ShapeDtypeStruct((images, 2), jnp.int32)
     arguments = (model, *on_device((framed, fitted)))
-    return Program("encode", lambda: embed_images.trace(*arguments), 1, _bytes(arguments), 1)
+    return Program("encode", lambda: embed_images.trace(*arguments), 1, None, 1)
 
 
 def _decoding(model: Model, points: int, calls: int, on_device: Callable[[Any], Any]) -> Program:
@@ -197,7 +197,7 @@ def _decoding(model: Model, points: int, calls: int, on_device: Callable[[Any], 
         "decode",
         lambda: predict_masks.trace(*arguments, multimask_output=True),
         calls,
-        _bytes(arguments),
+        None,
         1,
     )
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from jax.sharding import AbstractMesh, PartitionSpec
 
-from sam_jax.distributed.counting import Work, count_work
+from sam_jax.distributed.counting import Work, count_arguments, count_work
 
 PRODUCT = 2 * 8 * 6 * 6  # of an 8 × 6 and a 6 × 6 matrix
 X, W = jax.ShapeDtypeStruct((8, 6), jnp.float32), jax.ShapeDtypeStruct((6, 6), jnp.float32)
@@ -118,6 +118,11 @@ def test_each_device_does_its_part_and_receives_the_others():
 
 def test_outside_of_shard_map_devices_share_the_work():
     assert work_of(lambda x, w: x @ w, X, W, devices=8).flops == PRODUCT / 8
+
+
+def test_arguments_that_are_looked_at():
+    program = jax.make_jaxpr(lambda x, w, unused: (x @ w, x))(X, W, X)
+    assert count_arguments(program) == 4 * (8 * 6 + 6 * 6)
 
 
 def test_a_kernel_counts_for_each_point_of_its_grid():
