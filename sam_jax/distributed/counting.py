@@ -38,11 +38,23 @@ class Work(NamedTuple):
 
     def plus(self, other: "Work") -> "Work":
         """The work of both."""
-        return Work(*(a + b for a, b in zip(self, other, strict=True)))
+        return Work(
+            self.flops + other.flops,
+            self.recomputed + other.recomputed,
+            self.touched + other.touched,
+            self.received + other.received,
+            self.open_loops + other.open_loops,
+        )
 
     def times(self, number: int | float) -> "Work":
         """The same work done so often; unknown loops do not become more."""
-        return Work(*(float(number * part) for part in self[:-1]), self.open_loops)
+        return Work(
+            float(number * self.flops),
+            float(number * self.recomputed),
+            float(number * self.touched),
+            float(number * self.received),
+            self.open_loops,
+        )
 
 
 def count_work(program: ClosedJaxpr, devices: int = 1) -> Work:

@@ -52,6 +52,7 @@ def load_program(path: Path, devices: Sequence[Any] | None = None) -> Callable[.
         return serialize_executable.deserialize_and_load(
             payload, inputs, outputs, execution_devices=devices
         )
-    except (RuntimeError, ValueError) as error:
-        line = str(error).splitlines()[0]
-        raise InputError(f"{path} does not fit these devices: {line}") from error
+    except (RuntimeError, ValueError, KeyError) as error:  # the last if there are too few devices
+        raise InputError(
+            f"{path} was compiled for other devices than these, {len(devices)} × {devices[0].device_kind}"
+        ) from error

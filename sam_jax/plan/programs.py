@@ -207,8 +207,8 @@ def _bytes(tree: Any) -> float:
 
 
 def _width(leaf: Any) -> int:
-    key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    return 8 if key else np.dtype(leaf.dtype).itemsize
+    is_key = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return 8 if is_key else np.dtype(leaf.dtype).itemsize
 
 
 def _bytes_on_chip(tree: Any, specs: Any, mesh: Mesh | AbstractMesh) -> float:
