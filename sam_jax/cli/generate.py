@@ -117,9 +117,7 @@ class Generate:
             jax.process_count(),
         )
         started = time.perf_counter()
-        masks, problems, _ = track_masks(
-            run, len(run.to_do), run.done_before, profile=self.profile
-        )
+        masks, problems, _ = track_masks(run, len(run.to_do), run.done_before, profile=self.profile)
         seconds = time.perf_counter() - started
         done = len(run.to_do) - len(problems)
         before = f"; {count(run.done_before, 'photo')} done before" if run.done_before else ""

@@ -60,7 +60,9 @@ def prepare(config: RunSettings, mesh: Mesh | None = None) -> Preparation:
     """
     execution = config.execution
     if not isinstance(mesh, AbstractMesh):
-        mesh = device_mesh(None if mesh is None else list(mesh.devices.flat), execution.sharded_over)
+        mesh = device_mesh(
+            None if mesh is None else list(mesh.devices.flat), execution.sharded_over
+        )
     check_divisible(config.data.batch_size, execution.micro_batches, mesh)
     compute = execution.compute or default_compute(training=True)
     if compute.attention is None:  # a plan has chosen it, and its mesh has no devices to look at
