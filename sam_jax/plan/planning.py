@@ -33,6 +33,7 @@ _FORM = 2
 _PARTS_OF_PROGRAMS = (
     "types.py",
     "data/framing.py",
+    "distributed/mesh.py",
     "ops",
     "models",
     "losses",

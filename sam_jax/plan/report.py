@@ -44,7 +44,8 @@ def _title(request: Request) -> str:
     if execution.micro_batches > 1:
         title += f" in {execution.micro_batches} micro-batches"
     remat = ", remat" if execution.compute and execution.compute.remat else ""
-    return f"{title}, parameters {execution.parameters}{remat}"
+    over = f" over {execution.sharded_over}" if execution.sharded_over else ""
+    return f"{title}, parameters {execution.parameters}{over}{remat}"
 
 
 def _describe_program(plan: Plan, run: ProgramPlan) -> Iterator[str]:
