@@ -35,6 +35,7 @@ def config(tmp_path):
         (["--frozen", "image_encodr/*"], "no parameter fits 'image_encodr/*'; did you mean image_encoder/*?"),
         (["--frozen", "*"], "'*' leave no parameter to train"),
         (["--start-from", "none.pth"], "no such file: none.pth"),
+        (["--program", "none.program"], "none.program: No such file or directory"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )  # fmt: skip
