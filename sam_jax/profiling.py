@@ -66,7 +66,11 @@ class Profile:
         first = WARM_UP[self._thing]
         if self._done == first:
             jax.block_until_ready(results)
-            jax.profiler.start_trace(str(self._folder))
+            options = jax.profiler.ProfileOptions()
+            options.python_tracer_level = (
+                0  # every call of Python would be more than the work itself
+            )
+            jax.profiler.start_trace(str(self._folder), profiler_options=options)
             self._is_tracing = True
         elif self._is_tracing and self._done == first + TRACED[self._thing]:
             jax.block_until_ready(results)

@@ -12,7 +12,7 @@ from sam_jax.types import InputError
 def calls(monkeypatch):
     """What the profiler was asked for, in order, among what the run did."""
     made = []
-    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder: made.append("start"))
+    monkeypatch.setattr(jax.profiler, "start_trace", lambda folder, **_: made.append("start"))
     monkeypatch.setattr(jax.profiler, "stop_trace", lambda: made.append("stop"))
     return made
 
