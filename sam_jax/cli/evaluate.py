@@ -33,7 +33,7 @@ class Common:
     pictures: Annotated[int, arg(metavar="N")] = 3
     """The most best, median and worst cases to show on the page."""
     profile: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=UNSET)] = None
-    """Local folder for a trace of the second and third image, for TensorBoard or Perfetto."""
+    """Local folder for traces of the second and third image of each method, for TensorBoard or Perfetto."""
     multi_host: FlagCreatePairsOff[bool] = False
     """Share the images with other processes (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
 

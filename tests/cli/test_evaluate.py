@@ -96,7 +96,7 @@ def test_points(evaluate, photos, tmp_path):
     trace = tmp_path / "trace"
     options = ("--methods", "disc,sam", "--clicks", "2", "--no-noc", "--profile", trace)
     tables = evaluate("points", f"discs={photos}", *options)
-    assert len(list(trace.rglob("*.xplane.pb"))) == 1
+    assert len(list(trace.rglob("*.xplane.pb"))) == 2  # one of each method
     config = PointsConfig(clicks=2, noc_thresholds=())
     source = open_source(photos)
     records = [click_objects(Disc(), source[index], index, config) for index in range(4)]
