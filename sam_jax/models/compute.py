@@ -19,11 +19,13 @@ class Compute:
             and so are stored weights.
         remat: Whether the encoder's blocks are computed again in the backward pass instead of kept in memory.
         scan_blocks: Whether a run of windowed blocks between global ones is one compiled block in a loop.
-        heads_at_once: Number of heads whose scores of global attention exist at a time.
-        rows_at_once: Number of rows of the grid whose scores of global attention exist at a time.
+        heads_at_once: Number of heads whose scores of global attention exist at a time. This and what follows is
+            over all images of a batch, of each of which there is at least one of a kind.
+        rows_at_once: Number of rows of the grid, of each head, whose scores of global attention exist at a time.
         windows_at_once: Number of windows that are attended to in one product.
         tokens_at_once: Number of image tokens that pass through a block's MLP together.
-        prompts_at_once: Number of prompts that are decoded together.
+        prompts_at_once: Number of prompts that are decoded together; fewer than there are images, such as 1, decode one
+            image after another, which needs the least memory and is not divided among devices.
         attention: "strips" for attention in strips of query rows, on any device; "cudnn" for cuDNN's fused kernel, with
             bfloat16 on NVIDIA GPUs from Hopper on; "splash" for JAX's fused kernel on TPUs; None where `suit` shall
             choose, and strips where it does not. Layers that a kernel does not fit go in strips.

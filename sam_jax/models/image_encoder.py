@@ -18,7 +18,7 @@ from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv, Projection
 from sam_jax.ops.activations import gelu
 from sam_jax.ops.arguments import check_counts, check_finite, check_number, check_size
 from sam_jax.ops.attention import attend_globally, attend_in_windows
-from sam_jax.ops.batching import replace_in_batches
+from sam_jax.ops.batching import map_images, replace_in_batches
 from sam_jax.ops.fused_attention import attend_fused, fits
 from sam_jax.types import AnyArray, InputError
 
@@ -156,17 +156,18 @@ class Block(nn.Module):
             return x + self.mlp(self.norm2(x))
         (norm, of_norm), (mlp, of_mlp) = self.norm2.unbind(), self.mlp.unbind()
 
-        def add_mlp(token: Float[Array, " d"], *factor: Float[Array, ""]) -> Float[Array, " d"]:
-            added: Array = mlp.apply(of_mlp, norm.apply(of_norm, token))  # pyright: ignore[reportAssignmentType]
-            return token + (added * factor[0] if factor else added)
+        at_once = max(1, self.compute.tokens_at_once // x.shape[0])
 
-        tokens = x.reshape(-1, x.shape[-1])
-        factors = ()
-        if branches is not None:
-            per_image = x.shape[1] * x.shape[2]
-            factors = (jnp.repeat(branches[:, 1].astype(x.dtype), per_image),)
-        at_once = self.compute.tokens_at_once
-        return replace_in_batches(add_mlp, tokens, *factors, at_once=at_once).reshape(x.shape)
+        def add_to_image(tokens: Float[Array, "s d"], *factor: Float[Array, ""]) -> Array:
+            def add_mlp(token: Float[Array, " d"]) -> Float[Array, " d"]:
+                added: Array = mlp.apply(of_mlp, norm.apply(of_norm, token))  # pyright: ignore[reportAssignmentType]
+                return token + (added * factor[0] if factor else added)
+
+            return replace_in_batches(add_mlp, tokens, at_once=at_once)
+
+        tokens = x.reshape(x.shape[0], -1, x.shape[-1])
+        factors = () if branches is None else (branches[:, 1].astype(x.dtype),)
+        return map_images(add_to_image, tokens, *factors).reshape(x.shape)
 
 
 class Neck(nn.Module):

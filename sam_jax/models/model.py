@@ -14,7 +14,7 @@ from sam_jax.models.compute import ON_CPU, Compute
 from sam_jax.models.config import SamConfig
 from sam_jax.models.fine.sam import FineSam
 from sam_jax.models.sam import Sam
-from sam_jax.ops.batching import map_in_batches
+from sam_jax.ops.batching import map_images, map_in_batches
 from sam_jax.types import (
     AnyArray,
     EncodedPrompts,
@@ -131,20 +131,20 @@ def decode_masks(
         dense=jnp.broadcast_to(prompts.dense, (b, n, *prompts.dense.shape[2:]))
     )
 
-    def decode_image(image_and_prompts: tuple[Any, EncodedPrompts]) -> Any:
-        image, of_image = image_and_prompts
+    def decode_image(image: Any, of_image: EncodedPrompts) -> Any:
 
         def decode_prompt(prompt: EncodedPrompts) -> Any:
             return model.apply(
                 image, positions, prompt, multimask_output=multimask_output, method="decode_prompt"
             )
 
-        return map_in_batches(decode_prompt, sam.relate(image, of_image), at_once)
+        of_each = max(1, at_once // max(1, b))
+        return map_in_batches(decode_prompt, sam.relate(image, of_image), of_each)
 
-    logits, iou = map_in_batches(
-        decode_image, (image_embeddings, prompts), max(1, at_once // max(1, n))
-    )
-    return MaskPrediction(logits, iou)
+    if at_once >= b:
+        return MaskPrediction(*map_images(decode_image, image_embeddings, prompts))
+    both = (image_embeddings, prompts)
+    return MaskPrediction(*map_in_batches(lambda both: decode_image(*both), both, at_once))
 
 
 def abstract_variables(config: SamConfig) -> Variables:

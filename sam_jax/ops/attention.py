@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from sam_jax.ops.batching import replace_in_batches
+from sam_jax.ops.batching import map_images, replace_in_batches
 from sam_jax.ops.windows import merge_windows, partition_windows
 
 _einsum = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
@@ -51,10 +51,10 @@ def attend_globally(
         value: Values of the patches.
         rel_pos_h: Relative positions of rows, one for each distance.
         rel_pos_w: Relative positions of columns, one for each distance.
-        heads_at_once: Number of heads, over all images, whose scores exist at a time.
+        heads_at_once: Number of heads, over all images, whose scores exist at a time; at least one of each image.
         rows_at_once: Number of the grid's query rows whose scores exist at a time.
     """
-    b, gh, gw, heads, d = query.shape
+    b, gh, gw, _, d = query.shape
     rows = min(rows_at_once, gh)
     strips = -(-gh // rows)
     by_row, by_column = relative_positions(rel_pos_h, gh), relative_positions(rel_pos_w, gw)
@@ -88,11 +88,11 @@ def attend_globally(
         mixed = jax.lax.map(lambda strip: attend_strip(*strip), all_strips)
         return mixed.reshape(strips * rows, gw, d)[:gh]
 
-    of_heads = (
-        x.transpose(0, 3, 1, 2, 4).reshape(b * heads, gh, gw, d) for x in (query, key, value)
+    attend = functools.partial(
+        replace_in_batches, attend_head, at_once=max(1, heads_at_once // max(1, b))
     )
-    mixed = replace_in_batches(attend_head, *of_heads, at_once=heads_at_once)
-    return mixed.reshape(b, heads, gh, gw, d).transpose(0, 2, 3, 1, 4)
+    of_heads = (x.transpose(0, 3, 1, 2, 4) for x in (query, key, value))
+    return map_images(attend, *of_heads).transpose(0, 2, 3, 1, 4)
 
 
 def _mix(
@@ -141,7 +141,7 @@ def attend_in_windows(
         rel_pos_w: Relative positions of columns, one for each distance in a window.
         heads: Number of heads.
         window: Side of a window in patches.
-        windows_at_once: Number of windows that are computed together.
+        windows_at_once: Number of windows, over all images, that are computed together; at least one of each image.
     """
     b, gh, gw, _ = qkv.shape
     width = qkv.shape[-1] // 3
@@ -166,13 +166,13 @@ def attend_in_windows(
         return mixed.swapaxes(0, 1).reshape(patches, width)
 
     q, kv = (
-        (partition_windows(part, window) + bias.reshape(1, 1, 1, -1)).reshape(
-            -1, patches, part.shape[-1]
-        )
+        partition_windows(part, window) + bias.reshape(1, 1, 1, -1)
         for part, bias in (
             (qkv[..., :width], qkv_bias[:width]),
             (qkv[..., width:], qkv_bias[width:]),
         )
     )
-    mixed = replace_in_batches(attend, q, kv, at_once=windows_at_once)
-    return merge_windows(mixed.reshape(b, -1, patches, width), window, (gh, gw))
+    attend_image = functools.partial(
+        replace_in_batches, attend, at_once=max(1, windows_at_once // max(1, b))
+    )
+    return merge_windows(map_images(attend_image, q, kv), window, (gh, gw))

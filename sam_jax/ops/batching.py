@@ -1,6 +1,9 @@
 """Applying a function to every element of an array's first axis, so many at a time.
 
 A few at a time keep the working set in a CPU's cache; an accelerator wants to see many.
+
+Where an axis is divided among devices, a loop over it would have every device compute everything. So images are never
+looped over unless all others wait for one, and a loop over prompts takes some of every device's each time.
 """
 
 from collections.abc import Callable
@@ -10,21 +13,58 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Shaped
 
+from sam_jax.types import AnyArray
+
+
+def map_images(function: Callable[..., Any], *arrays: Any) -> Any:
+    """`jax.vmap` over images, which stay where they are if they are divided among devices.
+
+    A single image goes through as it is: under `jax.vmap` the branches of `jax.lax.cond` would all be computed.
+
+    Args:
+        function: A function of one image's part of the arrays.
+        *arrays: Arrays, or trees of them, whose first axis is that of images.
+    """
+    if jax.tree.leaves(arrays)[0].shape[0] > 1:
+        return jax.vmap(function)(*arrays)
+    of_one = function(*jax.tree.map(lambda leaf: leaf[0], arrays))
+    return jax.tree.map(lambda leaf: leaf[None], of_one)
+
 
 def map_in_batches(function: Callable[[Any], Any], elements: Any, at_once: int) -> Any:
-    """`jax.vmap` over batches of `at_once` elements, one batch after another.
+    """`jax.vmap` over batches of up to `at_once` elements, one batch after another.
 
-    A single element goes through as it is: under `jax.vmap` the branches of `jax.lax.cond` would all be computed.
+    A batch is not a stretch of neighbours, but every so manieth element: if the elements are divided among devices in
+    stretches, each device has its part of every batch.
+
+    A single element goes through as it is, as in `map_images`.
     """
     count = jax.tree.leaves(elements)[0].shape[0]
-    if count == 1:
-        of_one = function(jax.tree.map(lambda leaf: leaf[0], elements))
-        return jax.tree.map(lambda leaf: leaf[None], of_one)
-    if at_once >= count:
-        return jax.vmap(function)(elements)
+    if count == 1 or at_once >= count:
+        return map_images(function, elements)
     if at_once == 1:
         return jax.lax.map(function, elements)
-    return jax.lax.map(function, elements, batch_size=at_once)
+    size = _choose_size(count, at_once)
+    batches = -(-count // size)
+
+    def deal(leaf: AnyArray) -> Array:
+        leaf = jnp.asarray(leaf)
+        last = jnp.broadcast_to(leaf[-1:], (size * batches - count, *leaf.shape[1:]))
+        return jnp.concatenate([leaf, last]).reshape(size, batches, *leaf.shape[1:]).swapaxes(0, 1)
+
+    def collect(leaf: Array) -> Array:
+        return leaf.swapaxes(0, 1).reshape(size * batches, *leaf.shape[2:])[:count]
+
+    mapped = jax.lax.map(jax.vmap(function), jax.tree.map(deal, elements))
+    return jax.tree.map(collect, mapped)
+
+
+def _choose_size(count: int, at_once: int) -> int:
+    """The size of equal batches: a divisor of `count`, unless it were far smaller than `at_once`."""
+    divisor = next(size for size in range(at_once, 0, -1) if count % size == 0)
+    if 2 * divisor >= at_once:
+        return divisor
+    return -(-count // -(-count // at_once))
 
 
 def replace_in_batches(
