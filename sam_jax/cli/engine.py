@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from tyro.conf import OmitSubcommandPrefixes
 
+from sam_jax.cli.engine_check import Check
 from sam_jax.cli.engine_detector import Detect, Prefill
 from sam_jax.cli.engine_generate import Generate
 
@@ -15,7 +16,7 @@ class Engine:
     Example: sam-jax engine detect photos/annotations.sqlite --output runs/detector
     """
 
-    step: OmitSubcommandPrefixes[Detect | Prefill | Generate]
+    step: OmitSubcommandPrefixes[Detect | Prefill | Generate | Check]
     """Step to take."""
 
     def run(self) -> None:

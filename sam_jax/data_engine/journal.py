@@ -26,7 +26,7 @@ _VERDICTS = {
     **dict.fromkeys(("click", "box", "choose", "stroke"), Verdict.CORRECTED),
     **dict.fromkeys(("reject", "remove", "clear"), Verdict.REJECTED),
 }
-"""What a change says of a mask that was pre-filled; others leave it open."""
+"""What a change says of a mask that no person has drawn; others leave it open."""
 _ENDS = {"accept": MaskState.DONE, "reject": MaskState.REMOVED}
 
 Row = Mapping[str, Any]
@@ -139,7 +139,7 @@ def make_change(
     }
     if waits:
         after["person_id"] = person
-    if before is not None and before["stage"] == Stage.SEMI_AUTOMATIC:
+    if before is not None and before["stage"] in (Stage.SEMI_AUTOMATIC, Stage.FULLY_AUTOMATIC):
         after["state"] = str(_ENDS.get(kind, mask["state"]))
         after["verdict"] = _judge(kind, before)
     if mask["prompt"] is not None or before is None:
@@ -164,7 +164,7 @@ def make_change(
 
 
 def _judge(kind: str, before: Row) -> str | None:
-    """What has become of a pre-filled mask; done without a change of its pixels, it is accepted."""
+    """What has become of a mask that no person has drawn; done without a change of its pixels, it is accepted."""
     is_done = kind == "finish" and before["state"] == MaskState.PREFILLED
     verdict = Verdict.ACCEPTED if is_done else _VERDICTS.get(kind)
     return before["verdict"] if verdict is None else str(verdict)

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, or_, select, true, update
 
 from sam_jax.data_engine.database import insert_missing
-from sam_jax.data_engine.schema import MaskState, masks, people, photos
+from sam_jax.data_engine.schema import MaskState, checks, masks, people, photos
 from sam_jax.types import InputError
 
 LEASE_SECONDS = 120.0
@@ -45,6 +45,11 @@ def is_free() -> ColumnElement[bool]:
         photos.c.problem.is_(None),
         or_(photos.c.lease.is_(None), photos.c.leased_until < time.time()),
     )
+
+
+def is_checked() -> ColumnElement[bool]:
+    """Whether a photo is one whose automatic masks people correct, as a condition of a query."""
+    return photos.c.id.in_(select(checks.c.photo_id))
 
 
 def find_person(connection: Connection, name: str) -> int:

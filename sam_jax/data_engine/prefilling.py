@@ -17,7 +17,7 @@ from sam_jax.data.example import RecordError, Source, mask_runs
 from sam_jax.data.images import read_image
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.mask_states import Prompt, make_model_mask, measure_counts
-from sam_jax.data_engine.photos import is_free
+from sam_jax.data_engine.photos import is_checked, is_free
 from sam_jax.data_engine.pictures import inspect_file
 from sam_jax.data_engine.schema import MaskState, Stage, Verdict, masks, photos
 from sam_jax.data_engine.segmenter import Segmenter
@@ -177,7 +177,7 @@ def prefill(
     config: PrefillConfig,
     show: Callable[[int, int], None],
 ) -> Prefilled:
-    """Pre-fill the photos that nobody has finished or is at work on.
+    """Pre-fill the photos that nobody has finished or is at work on, but for those whose automatic masks are checked.
 
     Pre-filled masks that nobody has looked at make way for new ones. Where a photo has a mask already, or one that was
     rejected or removed there, no other is added.
@@ -196,7 +196,7 @@ def prefill(
     """
     with database.reading() as connection:
         rows = connection.execute(
-            select(photos.c.id, photos.c.path).where(is_free()).order_by(photos.c.id)
+            select(photos.c.id, photos.c.path).where(is_free(), ~is_checked()).order_by(photos.c.id)
         ).all()
     photo_count = mask_count = 0
     problems: list[str] = []
@@ -296,7 +296,9 @@ def store_proposed(
         Number of masks that the photo has got.
     """
     is_photo = photos.c.id == photo_id
-    taken = connection.execute(update(photos).where(is_photo, is_free()).values(**version))
+    taken = connection.execute(
+        update(photos).where(is_photo, is_free(), ~is_checked()).values(**version)
+    )
     if not taken.rowcount:
         return 0
     of_photo = masks.c.photo_id == photo_id

@@ -1,4 +1,4 @@
-"""The tables of the database: photos, people, models, masks, and the changes that people made.
+"""The tables of the database: photos, people, models, masks, the changes that people made, and checks of masks.
 
 What makes the tables is in `migrations`; this is what the code of today reads and writes. Times are seconds since 1970.
 """
@@ -129,4 +129,10 @@ changes = Table(
     Column("is_undone", Boolean, nullable=False),
     Column("other", Text),
     UniqueConstraint("photo_id", "number", name="changes_of_photo"),
+)
+checks = Table(
+    "checks",
+    metadata,
+    Column("photo_id", ForeignKey("photos.id"), primary_key=True),
+    Column("since", Double, nullable=False),
 )
