@@ -26,6 +26,8 @@ HELP_WIDTH = 90
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("predict",),
     ("generate",),
+    ("engine", "generate"),
+    ("engine", "check"),
     ("train",),
     ("train", "debug"),
     ("finetune",),

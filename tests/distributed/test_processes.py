@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from PIL import Image
 import sam_jax
 from sam_jax.checkpoints import save_checkpoint
 from sam_jax.cli.main import main
+from sam_jax.cli.supervision import LOST
 from sam_jax.models import init_variables
+from sam_jax.storage import copy_file, locate
 from tests.training.conftest import MINIATURE, QUICK_AND_ALONE
 
 pytestmark = pytest.mark.slow
@@ -120,3 +123,53 @@ def test_photos_are_shared(photos, weights, tmp_path):
     )
     assert len(of_one) == 5 + 2  # photos, coco.json, settings
     assert of_two == of_one
+
+
+def test_four_processes_from_a_bucket_to_a_bucket_one_of_which_is_killed(
+    bucket, object_store, weights, tmp_path
+):
+    place = locate(bucket)
+    (tmp_path / "photos").mkdir()
+    rng = np.random.default_rng(0)
+    for number in range(12):
+        pixels = rng.integers(0, 256, (40 + number, 60, 3), np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"photos/{number:02}.png")
+        copy_file(tmp_path / f"photos/{number:02}.png", place / f"photos/{number:02}.png")
+    copy_file(weights, place / "w.safetensors")
+    options = ("--pred-iou-thresh", "0", "--stability-score-thresh", "0", "--points-per-side", "12")
+    command = ("generate", f"{bucket}/photos", "--checkpoint", f"{bucket}/w.safetensors", *options)
+    command = (*command, "--output", f"{bucket}/out")
+    processes = start(*command, count=4, **object_store)
+    deadline = time.monotonic() + 120
+    while not (place / "out/sa1b/03.json").exists():  # the first of the last process
+        assert time.monotonic() < deadline
+        assert processes[3].poll() is None
+        time.sleep(0.01)
+    processes[3].kill()
+    for process in processes[:3]:
+        _, err = process.communicate(timeout=180)
+        assert process.returncode == LOST, err
+        assert "another process of this run has ended" in err.splitlines()[-1]
+    processes[3].communicate()
+    stems = [Path(name).stem for name in (place / "out").list_below() if name.endswith(".json")]
+    done = {stem for stem in stems if stem != "settings"}
+    others = {f"{number:02}" for number in range(12) if number % 4 < 3}
+    assert others | {"03"} <= done  # the others have done all of theirs
+    assert len(done) < 12
+    times = {stem: (place / f"out/sa1b/{stem}.json").stat().st_mtime for stem in done}
+    assert main([*command]) == 0
+    for stem, when in times.items():
+        assert (place / f"out/sa1b/{stem}.json").stat().st_mtime == when
+    there = {
+        name: (place / "out" / name).read_bytes()
+        for name in (place / "out").list_below()
+        if name != "settings.json"
+    }
+    local = ("generate", tmp_path / "photos", "--checkpoint", weights, *options)
+    assert main([*map(str, local), "--output", str(tmp_path / "out")]) == 0
+    assert there == {
+        str(path.relative_to(tmp_path / "out")): path.read_bytes()
+        for path in (tmp_path / "out").rglob("*")
+        if path.is_file() and path.name != "settings.json"
+    }
+    assert len(there) == 24
