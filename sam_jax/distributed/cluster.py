@@ -74,10 +74,12 @@ class _Hand:
         actor: Ray's handle of the process.
         pending: What the process was told to do, in this order: Ray's reference to the answer, and the items; none of
             those for getting ready.
+        is_ready: Whether the process has got ready; until then it has no items, as the cluster may have no room for it.
     """
 
     actor: Any
     pending: deque[tuple[Any, list[Any]]] = field(default_factory=deque)
+    is_ready: bool = False
 
 
 class _Worker:
@@ -211,7 +213,6 @@ class _Handout(Generic[Item, Result]):
             for start in range(0, len(items), size)
         )
         self._deaths: Counter[int] = Counter()
-        self._reasons: dict[int, str] = {}
         self._failed_starts = 0
         self._hands: list[_Hand] = []
 
@@ -249,15 +250,11 @@ class _Handout(Generic[Item, Result]):
             hand = _Hand(actor)
             hand.pending.append((actor.start.remote(self._make_work), []))
             self._hands.append(hand)
-            self._fill(hand)
         for hand in self._hands:
-            self._fill(hand)
-
-    def _fill(self, hand: _Hand) -> None:
-        while self._waiting and sum(bool(items) for _, items in hand.pending) < IN_HAND:
-            numbers = self._waiting.popleft()
-            given = [self._items[number] for number in numbers]
-            hand.pending.append((hand.actor.work.remote(given), numbers))
+            while hand.is_ready and self._waiting and len(hand.pending) < IN_HAND:
+                numbers = self._waiting.popleft()
+                given = [self._items[number] for number in numbers]
+                hand.pending.append((hand.actor.work.remote(given), numbers))
 
     def _take(self, hand: _Hand) -> Iterator[Answer[Item, Result]]:
         """Answers of a process that are ready, in their order."""
@@ -274,7 +271,9 @@ class _Handout(Generic[Item, Result]):
                     numbers, f"{type(error.cause).__name__}: {_first_line(error.cause)}"
                 )
                 continue
-            except (self._ray.exceptions.RayActorError, self._ray.exceptions.ObjectLostError):
+            except self._ray.exceptions.RaySystemError:
+                raise
+            except self._ray.exceptions.RayError:  # it has died, or what it answered is lost
                 yield from self._bury(hand, numbers)
                 return
             if numbers:
@@ -284,6 +283,8 @@ class _Handout(Generic[Item, Result]):
             elif results is not None:
                 message, kind = results
                 raise kind(message)
+            else:
+                hand.is_ready = True
 
     def _bury(self, hand: _Hand, numbers: list[int]) -> Iterator[Answer[Item, Result]]:
         """Give the work of a dead process back; what it was at is to blame, and what waited behind that is not."""

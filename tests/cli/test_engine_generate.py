@@ -220,6 +220,7 @@ def test_workers_on_a_cluster_that_is_interrupted_and_loses_one(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def finished():
@@ -230,7 +231,7 @@ def test_workers_on_a_cluster_that_is_interrupted_and_loses_one(
     process = start()
     wait_for(lambda: finished() >= 3, process)
     started = find_descendants(process.pid)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)  # to all, as a terminal does
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 130
     assert shown.splitlines()[-1] == "interrupted"
