@@ -90,7 +90,7 @@ class Generate:
         from sam_jax.inference.tally import explain_nothing
         from sam_jax.messages import LifeSigns, count
         from sam_jax.models import Model
-        from sam_jax.types import RunError
+        from sam_jax.types import InputError, RunError
 
         started = time.perf_counter()
         folder, places = open_photos(database, self.photos)
@@ -141,7 +141,8 @@ class Generate:
         if done and not masks and is_here:
             print(explain_nothing((generator.tally for generator in generators), arguments))
         if problems:
-            raise RunError(f"no masks of {count(len(problems), 'photo')}: {'; '.join(problems)}")
+            kind = RunError if done + run.done_before else InputError
+            raise kind(f"no masks of {count(len(problems), 'photo')}: {'; '.join(problems)}")
 
     def _make_folder_run(
         self, generators: Any, folder: Path, names: list[str], settings: dict[str, Any]
