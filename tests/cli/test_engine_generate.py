@@ -193,6 +193,11 @@ def find_descendants(process):
     return found
 
 
+def read_ticks(process):
+    """The processor's time that a process has used."""
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11])
+
+
 def wait_for(condition, process, seconds=180):
     deadline = time.monotonic() + seconds
     while not condition():
@@ -235,14 +240,16 @@ def test_workers_on_a_cluster_that_is_interrupted_and_loses_one(
     _, shown = process.communicate(timeout=60)
     assert process.returncode == 130
     assert shown.splitlines()[-1] == "interrupted"
-    assert not [number for number in started if Path(f"/proc/{number}").exists()]
+    deadline = time.monotonic() + 20
+    while [number for number in started if Path(f"/proc/{number}").exists()]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     before = finished()
     assert 3 <= before < 30
     process = start()
     wait_for(lambda: finished() >= before + 4, process)
     workers = [n for n, name in find_descendants(process.pid).items() if "ray::_Worker" in name]
-    assert len(workers) == 2
-    os.kill(workers[0], signal.SIGKILL)
+    os.kill(max(workers, key=read_ticks), signal.SIGKILL)  # the one that has done most so far
     told, shown = process.communicate(timeout=180)
     assert process.returncode == 0, shown
     assert f"of {40 - before} photos to" in told
