@@ -151,6 +151,7 @@ def act(port: int, person: str, actions: int, crowd: Crowd) -> None:
                 "counts": answer["mask"]["rle"]["counts"],
                 "prompt": prompt,
                 "predicted_iou": answer["mask"]["predicted_iou"],
+                "model": answer["model"],
                 "clicks": 1,
                 "strokes": 0,
                 "seconds": 1.0,

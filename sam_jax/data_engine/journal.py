@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select, update
 
 from sam_jax.data_engine.photos import ConflictError, read_photo_row, renew_lease
-from sam_jax.data_engine.schema import MaskState, Stage, Verdict, changes, masks, photos
+from sam_jax.data_engine.schema import MaskState, Stage, Verdict, changes, masks, models, photos
 from sam_jax.types import InputError
 
 KINDS = (
@@ -84,7 +84,6 @@ def make_change(
     change_id: str,
     kind: str,
     mask: dict[str, Any],
-    model_id: int | None,
 ) -> Outcome:
     """Change a mask, or begin one.
 
@@ -96,12 +95,12 @@ def make_change(
         kind: One of `KINDS`.
         mask: Columns of the mask as it is to be, from `read_mask`; `revision` is that of the mask as it was, 0 for a
             new one.
-        model_id: Number of the model that answers prompts.
 
     Raises:
         ConflictError: The photo is not leased to whoever asks, or the mask has changed meanwhile, or it is to be
             accepted or rejected and does not wait for that.
-        InputError: The change has no known kind, or only the detector could have made the mask.
+        InputError: The change has no known kind, or only the detector could have made the mask, or no model has the
+            number that the mask names.
     """
     if kind not in KINDS:
         raise InputError(f"kind is one of {', '.join(KINDS)}")
@@ -125,25 +124,24 @@ def make_change(
         )
     if mask["state"] == MaskState.PREFILLED and not waits:
         raise InputError("a mask that a person draws is not prefilled")
+    _check_model(connection, mask, before)
     person = read_photo_row(connection, photo_id)["leased_by"]
     now = time.time()
     after = {
         "photo_id": photo_id,
         "stage": int(Stage.ASSISTED_MANUAL),
-        "person_id": person,
+        "model_id": None,
         "created_at": now,
         **({} if before is None else before),
         **mask,
         "revision": mask["revision"] + 1,
         "updated_at": now,
     }
-    if waits:
-        after["person_id"] = person
+    # Whoever is the first to change a mask that a model or another data set has made answers for it.
+    after["person_id"] = person if before is None else before["person_id"] or person
     if before is not None and before["stage"] in (Stage.SEMI_AUTOMATIC, Stage.FULLY_AUTOMATIC):
         after["state"] = str(_ENDS.get(kind, mask["state"]))
         after["verdict"] = _judge(kind, before)
-    if mask["prompt"] is not None or before is None:
-        after["model_id"] = model_id
     _drop_undone(connection, photo_id)
     _write_mask(connection, after["id"], after, is_there=before is not None)
     number = _next_number(connection, photo_id)
@@ -161,6 +159,14 @@ def make_change(
         )
     )
     return Outcome(mask["id"], after, read_history(connection, photo_id))
+
+
+def _check_model(connection: Connection, mask: Row, before: Row | None) -> None:
+    model_id = mask.get("model_id")
+    if model_id is None or (before is not None and before["model_id"] == model_id):
+        return
+    if connection.execute(select(models.c.id).where(models.c.id == model_id)).first() is None:
+        raise InputError(f"no model has the number {model_id}")
 
 
 def _judge(kind: str, before: Row) -> str | None:

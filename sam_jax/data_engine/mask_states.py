@@ -18,6 +18,8 @@ MOST_CLICKS = 30
 LONGEST_LABEL = 200
 LONGEST_COUNTS = 8 << 20
 LONGEST_SECONDS = 1e6
+LARGEST_NUMBER = 2**31 - 1
+"""Largest number of a photo or a model that a database can hold."""
 _NAME = re.compile(r"[0-9a-f]{32}")
 
 
@@ -204,7 +206,7 @@ def read_mask(value: Any, size: tuple[int, int]) -> dict[str, Any]:
         "mask",
         *(
             ("id", "revision", "state", "counts", "prompt", "label", "verdict", "predicted_iou"),
-            ("clicks", "strokes", "seconds"),
+            ("clicks", "strokes", "seconds", "model"),
         ),
     )
     state = _read_member(given.get("state"), "state", MaskState)
@@ -213,7 +215,7 @@ def read_mask(value: Any, size: tuple[int, int]) -> dict[str, Any]:
     if state == MaskState.DONE and not measured.area:
         raise InputError("a mask that is done has a pixel at least")
     iou = given.get("predicted_iou")
-    verdict = given.get("verdict")
+    verdict, model = given.get("verdict"), given.get("model")
     return {
         "id": read_name(given.get("id"), "the id of a mask"),
         "revision": read_count(given.get("revision"), "revision"),
@@ -228,6 +230,8 @@ def read_mask(value: Any, size: tuple[int, int]) -> dict[str, Any]:
         "clicks": read_count(given.get("clicks"), "clicks"),
         "strokes": read_count(given.get("strokes"), "strokes"),
         "seconds": read_number(given.get("seconds"), "seconds", 0, LONGEST_SECONDS),
+        # A page that names none leaves the model that the mask has.
+        **({} if model is None else {"model_id": read_count(model, "model", LARGEST_NUMBER)}),
     }
 
 
@@ -296,6 +300,7 @@ def show_mask(row: Mapping[str, Any], names: Mapping[int, str]) -> dict[str, Any
     }
     prompt, box = row["prompt"], row["box"]
     return shown | {
+        "model": row["model_id"],
         "prompt": prompt and json.loads(prompt),
         "box": box and json.loads(box),
         "person": names.get(row["person_id"]),

@@ -8,6 +8,7 @@ from sqlalchemy import select
 
 from sam_jax.data_engine.photos import MissingError, is_free
 from sam_jax.data_engine.schema import photos
+from sam_jax.data_engine.segmenter import ServedModel
 from sam_jax.data_engine.workplace import GoneError, Workplace
 from sam_jax.types import RunError
 
@@ -30,7 +31,7 @@ class Preparation:
         self._workplace = workplace
         self._say = say
         self._ended = threading.Event()
-        self._prepared: set[int] = set()
+        self._prepared: set[tuple[int, int]] = set()
         self._thread = threading.Thread(target=self._work, name="preparation", daemon=True)
 
     def start(self) -> None:
@@ -42,27 +43,32 @@ class Preparation:
         self._ended.set()
 
     def _work(self) -> None:
-        self._workplace.segmenter.compile()
+        self._workplace.model.segmenter.compile()
         while not self._ended.is_set():
             try:
-                to_do = [number for number in self._find_next() if number not in self._prepared]
+                model = self._workplace.model
+                to_do = [
+                    number
+                    for number in self._find_next()
+                    if (model.number, number) not in self._prepared
+                ]
                 for number in to_do[:1]:
-                    self._prepare(number)
+                    self._prepare(model, number)
             except RunError as error:
                 self._say(str(error))
                 to_do = []
             if not to_do:
                 self._ended.wait(_LOOK_SECONDS)
 
-    def _prepare(self, number: int) -> None:
+    def _prepare(self, model: ServedModel, number: int) -> None:
         # Who clicks has the processor for themselves.
         while time.monotonic() - self._workplace.last_prompt < _PAUSE_SECONDS:
             if self._ended.wait(_PAUSE_SECONDS / 2):
                 return
-        self._prepared.add(number)
+        self._prepared.add((model.number, number))
         try:
             opened = self._workplace.read_picture(number)
-            self._workplace.segmenter.embed(opened.key, opened.picture.pixels)
+            model.segmenter.embed(opened.key, opened.picture.pixels)
         except (GoneError, MissingError):
             pass  # noted, and said
 

@@ -260,6 +260,20 @@ class Segmenter:
         return SegmentedMask(size, compress_counts(counts), float(answer.iou[index]))
 
 
+class ServedModel(NamedTuple):
+    """A model that answers prompts, with all that has to change with it.
+
+    Attributes:
+        segmenter: The model, and the embeddings that it has made.
+        name: What people call the model.
+        number: Number of the model in the database.
+    """
+
+    segmenter: Segmenter
+    name: str
+    number: int
+
+
 def choose(answer: Answer, choice: int | None) -> int:
     """The number of the mask that a choice means: of several the best where none was chosen, or the only one."""
     if len(answer.iou) == 1:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from sam_jax.data_engine.access import Access
 from sam_jax.data_engine.database import DatabaseFullError
-from sam_jax.data_engine.mask_states import read_count, read_name, read_text
+from sam_jax.data_engine.mask_states import LARGEST_NUMBER, read_count, read_name, read_text
 from sam_jax.data_engine.photos import LONGEST_NAME, ConflictError, MissingError
 from sam_jax.data_engine.statistics import summarise
 from sam_jax.data_engine.workplace import GoneError, Workplace
@@ -26,7 +26,6 @@ STATIC = Path(__file__).parent / "static"
 """The page, built from web/."""
 MOST_BYTES = 16 << 20
 """Size of a request at most; a mask of many thousand runs has a few hundred kilobytes."""
-LARGEST_NUMBER = 2**31 - 1
 PHOTOS_A_PAGE = 1000
 _TYPES = {
     ".css": "text/css; charset=utf-8",

@@ -32,7 +32,7 @@ from sam_jax.data_engine.photos import (
 )
 from sam_jax.data_engine.pictures import Picture, Pictures, inspect_file
 from sam_jax.data_engine.schema import MaskState, masks, models, photos, settings
-from sam_jax.data_engine.segmenter import SegmentedMask, Segmenter, choose
+from sam_jax.data_engine.segmenter import SegmentedMask, Segmenter, ServedModel, choose
 from sam_jax.types import InputError, RunError
 
 PHOTO_FOLDER = "photos"
@@ -71,8 +71,7 @@ class Workplace:
     Attributes:
         folder: Folder of the photos.
         database: Database of their masks.
-        segmenter: Model that answers prompts.
-        model_name: What people call the model.
+        model: Model that answers prompts now; whoever asks twice in one piece of work may get two.
         last_prompt: Time of the last prompt; work in the background waits until people pause.
 
     Raises:
@@ -88,14 +87,26 @@ class Workplace:
         model_name: str,
         say: Callable[[str], None],
     ) -> None:
-        self.folder, self.database, self.segmenter = folder, database, segmenter
-        self.model_name = model_name
+        self.folder, self.database = folder, database
         self.last_prompt = 0.0
         self._pictures = Pictures()
         self._say = say
         register_photos(database, folder)
-        with database.writing() as connection:
-            self.model_id = register_model(connection, model_name, segmenter.digest)
+        self.take_up(segmenter, model_name)
+
+    def take_up(self, segmenter: Segmenter, model_name: str) -> None:
+        """Let another model answer from now on; what is being answered is answered by the one before.
+
+        Args:
+            segmenter: Model that answers prompts, ready to do so where people are at work.
+            model_name: What people call the model.
+
+        Raises:
+            DatabaseError: The database cannot be reached.
+        """
+        with self.database.writing() as connection:
+            number = register_model(connection, model_name, segmenter.digest)
+        self.model = ServedModel(segmenter, model_name, number)
 
     def status(self) -> dict[str, Any]:
         """Numbers of photos and masks, and whether the model is ready."""
@@ -108,9 +119,10 @@ class Workplace:
             done = connection.execute(
                 select(func.count()).select_from(masks).where(masks.c.state == MaskState.DONE)
             ).scalar_one()
+        model = self.model
         return {
-            "model": self.model_name,
-            "is_ready": self.segmenter.is_ready.is_set(),
+            "model": model.name,
+            "is_ready": model.segmenter.is_ready.is_set(),
             "photos": {"total": total, "finished": finished, "problems": damaged},
             "masks": done,
         }
@@ -177,9 +189,7 @@ class Workplace:
             size = _size_of(read_photo_row(connection, photo_id))
         columns = read_mask(mask, size)
         with self.database.writing() as connection:
-            outcome = make_change(
-                connection, photo_id, lease, change_id, kind, columns, self.model_id
-            )
+            outcome = make_change(connection, photo_id, lease, change_id, kind, columns)
             return _show_outcome(connection, outcome)
 
     def undo(self, photo_id: int, lease: str, number: int) -> dict[str, Any]:
@@ -193,7 +203,7 @@ class Workplace:
             return _show_outcome(connection, redo_change(connection, photo_id, lease, number))
 
     def predict(self, photo_id: int, prompt: Any, *, is_preview: bool) -> dict[str, Any]:
-        """Masks that follow from a prompt.
+        """Masks that follow from a prompt, and the number of the model that has drawn them.
 
         Args:
             photo_id: Number of the photo.
@@ -206,13 +216,15 @@ class Workplace:
             MissingError: There is no photo of this number.
             RunError: The model is not ready yet.
         """
-        if not self.segmenter.is_ready.wait(0 if is_preview else _SECONDS_UNTIL_READY):
+        model = self.model
+        segmenter = model.segmenter
+        if not segmenter.is_ready.wait(0 if is_preview else _SECONDS_UNTIL_READY):
             raise RunError("the model is getting ready: try again in a moment")
         self.last_prompt = time.monotonic()
         with self.database.reading() as connection:
             row = read_photo_row(connection, photo_id)
         read = read_prompt(prompt, _size_of(row))
-        key, segmenter = self._check_version(row), self.segmenter
+        key = self._check_version(row)
         if not segmenter.has(key):
             segmenter.embed(key, self.read_picture(photo_id).picture.pixels)
         if read.base is not None and not read.clicks:
@@ -227,6 +239,7 @@ class Workplace:
         )
         self.last_prompt = time.monotonic()
         return {
+            "model": model.number,
             "mask": _show_segmented(mask),
             "choice": chosen if len(answer.iou) > 1 else None,
             "masks": [_show_segmented(other) for other in others],

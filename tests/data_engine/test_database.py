@@ -88,7 +88,7 @@ def test_a_backup_is_whole_while_people_work(tmp_path):
         while not ended.is_set():
             with database.writing() as connection:
                 mask = read_mask(draw(), (6, 9))
-                make_change(connection, number, leases[number], mask["id"], "click", mask, None)
+                make_change(connection, number, leases[number], mask["id"], "click", mask)
 
     threads = [threading.Thread(target=work, args=(number,)) for number in leases]
     for thread in threads:

@@ -50,9 +50,7 @@ def annotate(database, photos):
                 sent = draw(counts=encode_rle(mask, compress=True)["counts"], prompt=None)
                 sent |= {"label": label, "state": "done", "seconds": 7.5, "clicks": 3}
                 columns = read_mask(sent, SIZES[path])
-                make_change(
-                    connection, numbers[path], lease, columns["id"], "finish", columns, None
-                )
+                make_change(connection, numbers[path], lease, columns["id"], "finish", columns)
                 connection.exec_driver_sql("UPDATE photos SET leased_until = 0")
         for path, (height, width) in SIZES.items():
             connection.exec_driver_sql(

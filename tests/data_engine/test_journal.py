@@ -5,10 +5,12 @@ import secrets
 
 import numpy as np
 import pytest
+from sqlalchemy import insert, update
 
 from sam_jax.data_engine.journal import make_change, read_masks, redo_change, undo_change
 from sam_jax.data_engine.mask_states import read_mask
-from sam_jax.data_engine.photos import ConflictError, add_photos, lease_photo
+from sam_jax.data_engine.photos import ConflictError, add_photos, lease_photo, read_names
+from sam_jax.data_engine.schema import masks, models, photos
 from sam_jax.ops.rle import encode_rle
 from sam_jax.types import InputError
 
@@ -44,7 +46,7 @@ def change(database):
     def make(mask, kind="click", change_id=None, photo=1, lease=lease):
         with database.writing() as connection:
             columns, name = read_mask(mask, SIZE), change_id or secrets.token_hex(16)
-            return make_change(connection, photo, lease, name, kind, columns, None)
+            return make_change(connection, photo, lease, name, kind, columns)
 
     def step(direction, number):
         with database.writing() as connection:
@@ -52,6 +54,11 @@ def change(database):
 
     make.step = step
     return make
+
+
+def write(database, statement):
+    with database.writing() as connection:
+        connection.execute(statement)
 
 
 def states(database):
@@ -122,6 +129,36 @@ def test_a_change_after_undoing_takes_the_place_of_what_was_undone(change):
         change.step(redo_change, number)
 
 
+def test_a_mask_keeps_the_model_that_drew_it_until_another_draws_it_anew(database, change):
+    for number in (1, 2):
+        row = {"name": f"m{number}", "digest": str(number), "since": 0.0, "numbers": "{}"}
+        write(database, insert(models).values(row))
+    mask = draw(model=1)
+    assert change(mask).mask["model_id"] == 1
+    with pytest.raises(InputError, match="no model has the number 7"):
+        change(mask | {"revision": 1, "model": 7})
+    # A page that is older than the number of models leaves it as it is, and so does a new label.
+    older = {key: value for key, value in mask.items() if key != "model"}
+    assert change(older | {"revision": 1, "label": "cup"}, "label").mask["model_id"] == 1
+    assert change(mask | {"revision": 2, "model": 2}).mask["model_id"] == 2
+    assert change(draw(prompt=None), "stroke").mask["model_id"] is None
+
+
+def test_who_corrects_a_mask_of_nobody_answers_for_it(database, change):
+    mask = draw()
+    change(mask)
+    write(database, update(masks).values(stage=3, state="done", person_id=None))
+    corrected = change(mask | {"revision": 1, "state": "done"}).mask
+    with database.reading() as connection:
+        assert read_names(connection)[corrected["person_id"]] == "ann"
+    # The photo goes to another person, and the mask stays hers.
+    with database.writing() as connection:
+        connection.execute(update(photos).values(leased_until=0.0))
+        lease = lease_photo(connection, 1, "bob", None)
+    again = change(mask | {"revision": 2, "state": "done", "label": "cup"}, "label", lease=lease)
+    assert again.mask["person_id"] == corrected["person_id"]
+
+
 def test_only_who_has_the_photo_changes_it(database, change):
     with pytest.raises(ConflictError, match=r"a\.png is not yours any more; ann has it now"):
         change(draw(), lease="f" * 32)
@@ -186,6 +223,7 @@ def test_random_work_is_undone_to_nothing(database, change):
         {"seconds": 1e9},
         {"clicks": 1.5},
         {"owner": "me"},
+        {"model": "m"},
     ],
     ids=lambda wrong: repr(wrong)[:40],
 )

@@ -104,7 +104,7 @@ def change(database, granted, row, kind, **fields):
         told = {key: shown[key] for key in draw()} | fields
         columns = read_mask(told, (photo["height"], photo["width"]))
         name = secrets.token_hex(16)
-        return make_change(connection, row["photo_id"], granted, name, kind, columns, None)
+        return make_change(connection, row["photo_id"], granted, name, kind, columns)
 
 
 def test_masks_are_the_models_answers_to_the_detectors_boxes(segmenter, detector):

@@ -58,11 +58,12 @@ def test_a_click_becomes_a_mask_that_is_there_when_the_page_is_loaded_again(clie
     counts = answer["mask"]["rle"]["counts"]
     area = int(decode_rle(answer["mask"]["rle"]).sum())
     prompt = {"base": None, "box": None, "clicks": [[70.5, 40.0, 1]], "choice": answer["choice"]}
-    mask = draw(counts=counts, prompt=prompt, label=" a  cat ")
+    mask = draw(counts=counts, prompt=prompt, label=" a  cat ", model=answer["model"])
     assert save(client, opened, mask)["history"] == {"undo": 1, "redo": None}
     kept = masks_of(client, opened)[mask["id"]]
     assert (kept["area"], kept["label"], kept["person"]) == (area, "a cat", "ann")
     assert kept["prompt"] == prompt
+    assert kept["model"] == answer["model"] == 1
     undone = client.post(f"/api/photos/{photo['id']}/undo", lease=opened["lease"], number=1)
     assert undone == {"mask_id": mask["id"], "mask": None, "history": {"undo": None, "redo": 1}}
 

@@ -23,6 +23,8 @@ export interface MaskFields {
   readonly counts: string | null;
   readonly prompt: Prompt | null;
   readonly predicted_iou: number | null;
+  /** Number of the model that has drawn it; null for a brush alone. */
+  readonly model: number | null;
   readonly clicks: number;
   readonly strokes: number;
   readonly seconds: number;
@@ -69,6 +71,7 @@ export interface Segmented {
 }
 
 export interface Prediction {
+  readonly model: number;
   readonly mask: Segmented;
   readonly choice: number | null;
   readonly masks: readonly Segmented[];

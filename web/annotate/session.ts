@@ -291,6 +291,7 @@ export class Session {
       counts: null,
       prompt: null,
       predicted_iou: null,
+      model: null,
       clicks: 0,
       strokes: 0,
       seconds: this.clock.seconds,
@@ -312,6 +313,7 @@ export class Session {
       state: stateAfter(changed),
       prompt: { ...prompt, choice: prediction.choice ?? prompt.choice },
       predicted_iou: prediction.mask.predicted_iou,
+      model: prediction.model,
       clicks: changed.clicks + (kind === "choose" ? 0 : 1),
     });
     requestAnimationFrame(() => performance.measure("click to mask", { start: since, end: performance.now() }));
@@ -347,8 +349,8 @@ export class Session {
   private take(row: MaskRow): void {
     const { height, width } = this.photo;
     const runs = row.counts === null ? emptyRuns(height, width) : decodeRle({ size: [height, width], counts: row.counts });
-    const { id, revision, state, verdict, label, counts, prompt, predicted_iou, clicks, strokes, seconds, stage, person } = row;
-    const told = { id, revision, state, verdict, label, counts, prompt, predicted_iou, clicks, strokes, seconds };
+    const { id, revision, state, verdict, label, counts, prompt, predicted_iou, model, clicks, strokes, seconds, stage, person } = row;
+    const told = { id, revision, state, verdict, label, counts, prompt, predicted_iou, model, clicks, strokes, seconds };
     const number = this.masks.get(id)?.number ?? this.nextNumber++;
     this.masks.set(id, { ...told, runs, number, stage, person });
   }
