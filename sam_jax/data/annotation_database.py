@@ -1,4 +1,4 @@
-"""The database of `sam-jax annotate` as a data set: photos, each with the masks that are done."""
+"""The database of `sam-jax annotate` as a data set: photos, each with the masks that are done and seen by people."""
 
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,25 @@ ENDINGS = (".sqlite", ".db")
 """Endings of SQLite files."""
 SERVER = "postgresql"
 """What the address of a database on a server begins with."""
-_FOLDER = "SELECT value FROM settings WHERE name = 'photos'"
-_PHOTOS = """
+AUTOMATIC = "automatic"
+"""Name of the setting that takes fully automatic masks in, too, which nobody has looked at."""
+_SETTINGS = "SELECT name, value FROM settings"
+_WANTED = "masks.state = 'done' AND (masks.stage <> 3 OR masks.person_id IS NOT NULL OR :automatic)"
+_PHOTOS = f"""
     SELECT id, path FROM photos
-    WHERE problem IS NULL AND EXISTS (
-        SELECT 1 FROM masks WHERE masks.photo_id = photos.id AND masks.state = 'done')
+    WHERE problem IS NULL AND EXISTS (SELECT 1 FROM masks WHERE masks.photo_id = photos.id AND {_WANTED})
     ORDER BY path
 """
 _PROBLEMS = "SELECT path, problem FROM photos WHERE problem IS NOT NULL ORDER BY path"
-_MASKS = """
-    SELECT counts FROM masks WHERE photo_id = :photo AND state = 'done' ORDER BY created_at, id
+_MASKS = f"""
+    SELECT counts FROM masks WHERE photo_id = :photo AND {_WANTED} ORDER BY created_at, id
 """
 
 
 class AnnotationDatabase:
     """A source: the photos of a database that have masks. Photos that get their first mask later are not among them.
+
+    Masks of the fully automatic stage count where a person has changed them; others only if the database says so.
 
     Args:
         place: Path of the SQLite file, or the address of a database on a server.
@@ -36,11 +40,12 @@ class AnnotationDatabase:
 
     def __init__(self, place: str) -> None:
         self._place = place
-        (folder,), *_ = self._ask(_FOLDER) or [("",)]
-        self._folder = Path(folder)
+        settings = dict(self._ask(_SETTINGS))
+        self._automatic = AUTOMATIC in settings
+        self._folder = Path(settings.get("photos", ""))
         if not self._folder.is_dir() and not place.startswith(SERVER):
             self._folder = Path(place).parent  # where the whole folder has moved
-        self._photos = self._ask(_PHOTOS)
+        self._photos = self._ask(_PHOTOS, automatic=self._automatic)
         self._left_out = [f"{path}: {problem}" for path, problem in self._ask(_PROBLEMS)]
         if not self._photos:
             raise InputError(f"{self.name} has no masks yet: draw some with sam-jax annotate")
@@ -66,8 +71,13 @@ class AnnotationDatabase:
         except InputError as error:
             raise RecordError(str(error)) from error
         size = (image.shape[0], image.shape[1])
-        rles = [{"size": size, "counts": counts} for (counts,) in self._ask(_MASKS, photo=number)]
+        found = self._ask(_MASKS, photo=number, automatic=self._automatic)
+        rles = [{"size": size, "counts": counts} for (counts,) in found]
         return Example(str(path), image, RleMasks(rles, size))
+
+    def list_numbers(self) -> list[int]:
+        """Numbers of the photos in the database, from 0 on."""
+        return [number - 1 for number, _ in self._photos]
 
     def list_left_out(self) -> list[str]:
         """Photos that could not be used when they were to be annotated."""

@@ -13,7 +13,7 @@ from PIL import Image
 from sam_jax.data.example import RecordError
 from sam_jax.data.hints import Hints
 from sam_jax.data.images import decode_image, read_image
-from sam_jax.storage import BucketPath, is_folder
+from sam_jax.storage import NO_PHOTOS, BucketPath, is_folder
 from sam_jax.types import InputError
 
 UPRIGHT = 1
@@ -34,7 +34,7 @@ def list_files(folder: Path, endings: tuple[str, ...]) -> list[str]:
     """Paths of files with one of these endings below a folder, relative to it, sorted; hidden ones are left out.
 
     Links to folders are followed, and each folder is searched once, however many links lead to it. Pipes and devices
-    are no files.
+    are no files, and folders of results within the folder (`NO_PHOTOS`) are left out.
 
     Raises:
         InputError: There is no such folder.
@@ -57,8 +57,9 @@ def _list_shown(folder: BucketPath) -> Iterator[str]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each folder below one, itself included, with the names in it that are no folders; hidden ones are left out.
+    """Each folder below one, itself included, with the names in it that are no folders.
 
+    Hidden ones are left out, and folders of results below it.
     Links are followed last, so that a folder goes by its own name rather than by that of a link to it.
     """
     seen: set[tuple[int, int]] = set()
@@ -74,6 +75,9 @@ def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
                 folders.clear()
                 continue
             seen.add((about.st_dev, about.st_ino))
+            if NO_PHOTOS in files and parent != str(folder):
+                folders.clear()
+                continue
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             paths = (os.path.join(parent, name) for name in folders)
             waiting += [path for path in paths if os.path.islink(path)]

@@ -13,7 +13,7 @@ from sam_jax.data_engine.photos import read_names
 from sam_jax.data_engine.schema import MaskState, masks, models, photos
 from sam_jax.inference.mask_files import COCO_CATEGORY, gather_coco, make_document
 from sam_jax.ops.rle import decode_rle
-from sam_jax.storage import atomic_folder, copy_file, make_folder, write_json
+from sam_jax.storage import atomic_folder, copy_file, make_folder, mark_as_output, write_json
 from sam_jax.types import InputError
 
 Form = Literal["sa1b", "coco", "labels"]
@@ -82,6 +82,7 @@ def export_masks(database: Database, folder: Path, output: Path, form: Form) -> 
             usable.append((row, records))
     with atomic_folder(output, COCO_FILE if form == "coco" else None) as unfinished:
         write(folder, unfinished, usable, problems)
+        mark_as_output(unfinished)
     return Written(len(usable), sum(len(records) for _, records in usable), problems)
 
 

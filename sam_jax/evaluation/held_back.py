@@ -53,6 +53,8 @@ def measure_gain(before: Model, after: Model, held_back: Source, picture: Path) 
     Returns:
         The mean IoU of both; None if no photo has an object.
     """
+    if not len(held_back):
+        return None
     segmenters = [SamClickSegmenter(SamPredictor(model)) for model in (before, after)]
     ious: list[list[list[float]]] = [[], []]
     rows: list[list[UInt8[np.ndarray, "_h _w 3"]]] = []

@@ -6,9 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from sam_jax.data.annotation_database import AnnotationDatabase
 from sam_jax.data.example import Example, Source, mask_runs
 from sam_jax.data.left_out import list_left_out
 from sam_jax.data.sources import open_source
+from sam_jax.data.subset import find_held_out
 from sam_jax.data.synthetic import SyntheticSource
 from sam_jax.evaluation.experiment import DataSet, Item
 from sam_jax.evaluation.image_records import digest_arrays
@@ -39,7 +41,8 @@ def open_split(text: str, most: int | None = None) -> Split:
     """Open a part of a data set that is on the disk.
 
     Args:
-        text: The part as `NAME=PLACE`. With `@5` after it, the part is the first image and every fifth from there; with
+        text: The part as `NAME=PLACE`. With `@5` after it, the part is what `hold_back=5` holds out of training: the
+            first image and every fifth from there, of a database by the photos' numbers; with
             `@36:` or `@36:68`, the images from number 36, counted from 0, to the end or before number 68. PLACE is
             whatever `sam_jax.data.sources.open_source` can open.
         most: The most images, spread evenly over the part; None for all.
@@ -52,26 +55,30 @@ def open_split(text: str, most: int | None = None) -> Split:
         raise InputError(
             f"{text!r} is no data set: give NAME=PLACE, NAME=PLACE@5 or NAME=PLACE@36:"
         )
-    part = slice(None)
+    part, step = slice(None), 1
     if found := re.fullmatch(r"(.+)@(\d+)", place):
         place, step = found[1], int(found[2])
         if step < 1:
             raise InputError(f"{text}: every {step}th image leaves none: it must be 1 or more")
-        part = slice(None, None, step)
     elif found := re.fullmatch(r"(.+)@(\d+):(\d*)", place):
         place, part = found[1], slice(int(found[2]), int(found[3]) if found[3] else None)
     source = open_source(place)
     if len(source) == 0:
         raise InputError(f"{place} holds no images: there is nothing to measure")
-    chosen = range(len(source))[part]
+    chosen = find_held_out(source, step)[part]
     if not chosen:
         raise InputError(f"{text} leaves none of its {len(source)} images")
     if most is None and isinstance(source, SyntheticSource) and len(chosen) > MOST_DRAWN:
         raise InputError(
             f"{place} draws as many images as are asked for: say how many to measure, {text}@0:100, or --images 100"
         )
-    where = str(locate(place).resolve()) if exists(locate(place)) else place
-    return Split(name, where, source, spread_evenly(chosen, most))
+    return Split(name, _find_place(place, source), source, spread_evenly(chosen, most))
+
+
+def _find_place(place: str, source: Source) -> str:
+    if isinstance(source, AnnotationDatabase):
+        return source.name  # without the password of an address
+    return str(locate(place).resolve()) if exists(locate(place)) else place
 
 
 def open_splits(texts: Sequence[str], most: int | None = None) -> list[Split]:

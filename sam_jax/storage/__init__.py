@@ -2,6 +2,7 @@
 
 from sam_jax.storage.buckets import BucketPath, exists, is_folder, locate, to_local
 from sam_jax.storage.whole import (
+    NO_PHOTOS,
     NO_SPACE,
     UNFINISHED,
     atomic_file,
@@ -11,6 +12,7 @@ from sam_jax.storage.whole import (
     files_together,
     have_same_content,
     make_folder,
+    mark_as_output,
     refuse_endless,
     remove_folder,
     remove_leftovers,
@@ -21,6 +23,7 @@ from sam_jax.storage.whole import (
 )
 
 __all__ = [
+    "NO_PHOTOS",
     "NO_SPACE",
     "UNFINISHED",
     "BucketPath",
@@ -34,6 +37,7 @@ __all__ = [
     "is_folder",
     "locate",
     "make_folder",
+    "mark_as_output",
     "refuse_endless",
     "remove_folder",
     "remove_leftovers",

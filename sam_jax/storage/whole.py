@@ -37,6 +37,8 @@ except ImportError:  # where there are no such locks, what is left behind goes b
 
 UNFINISHED = ".*.unfinished"
 """The pattern of all unfinished names."""
+NO_PHOTOS = ".nomedia"
+"""Name of a file that says that the pictures of its folder are no photos, as on phones."""
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Error numbers of a full disk, of a used-up quota, and of a limit on the size of files."""
 _THE_PLACE = (
@@ -195,6 +197,17 @@ def make_folder(path: Path) -> None:
     """
     with explaining(path):
         path.mkdir(parents=True, exist_ok=True)
+
+
+def mark_as_output(folder: Path) -> None:
+    """Mark a folder of results, so that its pictures are not taken for photos of a folder around it.
+
+    Raises:
+        InputError: The folder cannot be written to.
+        RunError: The disk is full or broken.
+    """
+    with explaining(folder):
+        (folder / NO_PHOTOS).write_bytes(b"")
 
 
 @contextmanager

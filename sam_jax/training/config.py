@@ -54,7 +54,8 @@ class Stored:
         augmentation: Data augmentation of the images.
         pasting: Copy-paste of objects into the images, or None.
         hold_back: Interval of held-out images: with 5, the first image and every fifth after it take no part in
-            training. 0 holds out none.
+            training; in a database, by the photos' numbers, so that what is held out stays so while masks come in. 0
+            holds out none.
     """
 
     path: str

@@ -18,7 +18,14 @@ from sam_jax.distributed import check_shared, fetch_tree, gather_texts, place_ba
 from sam_jax.distributed.kept_programs import load_program
 from sam_jax.messages import LifeSigns, count
 from sam_jax.profiling import Profile
-from sam_jax.storage import NO_SPACE, locate, make_folder, remove_leftovers, write_text
+from sam_jax.storage import (
+    NO_SPACE,
+    locate,
+    make_folder,
+    mark_as_output,
+    remove_leftovers,
+    write_text,
+)
 from sam_jax.training.config import RunSettings, describe_config
 from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
 from sam_jax.training.feed import make_loader, open_sources
@@ -170,6 +177,7 @@ class _Run:
         )
         self._files = None
         if self._is_first_process:
+            mark_as_output(folder)
             write_text(folder / "config.json", json.dumps(description, indent=2) + "\n")
             self._files = resources.enter_context(
                 contextlib.closing(MetricFiles(folder, self.step))

@@ -6,19 +6,25 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import insert
 
+from sam_jax.data.annotation_database import AUTOMATIC
 from sam_jax.data.example import RecordError
+from sam_jax.data.folders import list_photos
 from sam_jax.data.pixel_runs import find_runs
 from sam_jax.data.sources import open_source
+from sam_jax.data.subset import hold_out
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.journal import make_change, read_masks
 from sam_jax.data_engine.mask_states import read_mask
 from sam_jax.data_engine.masks_in import import_masks, pack_runs
 from sam_jax.data_engine.masks_out import export_masks
 from sam_jax.data_engine.photos import lease_photo
-from sam_jax.data_engine.schema import Stage
+from sam_jax.data_engine.schema import Stage, settings
 from sam_jax.data_engine.workplace import register_photos
+from sam_jax.evaluation.splits import open_split
 from sam_jax.ops.rle import encode_rle
+from sam_jax.storage import mark_as_output
 from sam_jax.types import InputError
 from tests.data_engine.test_journal import draw
 
@@ -68,6 +74,10 @@ def read_all(source):
         assert all(mask.shape == example.image.shape[:2] for mask in masks)
         read[example.name] = masks
     return read
+
+
+def read_examples(source):
+    return [source[index] for index in range(len(source))]
 
 
 def assert_same(read, drawn):
@@ -159,6 +169,47 @@ def test_a_database_that_has_moved_with_its_photos_is_a_data_set(photos, tmp_pat
     (tmp_path / "x.sqlite").write_text("none")
     with pytest.raises(InputError, match="is no database of annotations"):
         open_source(tmp_path / "x.sqlite")
+
+
+def test_what_is_held_back_stays_so_while_masks_come_in(database, address, photos):
+    annotate(database, photos)
+    before = hold_out(open_source(address), 2)
+    assert [[example.name for example in part] for part in map(read_examples, before)] == [
+        [],
+        [str(photos / "a/one.png"), str(photos / "two.png")],
+    ]
+    with database.writing() as connection:  # the second photo gets its first mask
+        connection.exec_driver_sql(
+            "UPDATE masks SET photo_id = 2, counts = '0N' WHERE label = 'dot'"
+        )
+    learned, held = hold_out(open_source(address), 2)
+    assert [example.name for example in read_examples(held)] == [str(photos / "a/one.png")]
+    assert [example.name for example in read_examples(learned)] == [str(photos / "none.png")]
+    assert open_split(f"photos={address}@2").indices == [0]
+
+
+def test_automatic_masks_that_nobody_has_seen_are_not_learned_from(database, address, photos):
+    annotate(database, photos)
+    with database.writing() as connection:
+        connection.exec_driver_sql("UPDATE masks SET stage = 3")
+        connection.exec_driver_sql("UPDATE masks SET person_id = NULL WHERE label <> 'box'")
+    (example,) = read_examples(open_source(address))
+    assert len(example.masks) == 1  # the one that a person has corrected
+    np.testing.assert_array_equal(example.masks[0], LARGE)
+    with database.writing() as connection:
+        connection.execute(insert(settings).values(name=AUTOMATIC, value=""))
+    assert [len(example.masks) for example in read_examples(open_source(address))] == [2, 1]
+
+
+def test_what_was_written_into_the_folder_is_no_photo(database, photos):
+    annotate(database, photos)
+    export_masks(database, photos, photos / "exported", "sa1b")
+    mark_as_output(photos / "a")
+    (photos / "a/pictures").mkdir()
+    Image.new("RGB", (4, 4)).save(photos / "a/pictures/step.png")
+    assert list_photos(photos) == ["none.png", "two.png"]
+    assert list_photos(photos / "a") == ["one.png", "pictures/step.png"]
+    assert len(open_source(photos / "exported")) == 2
 
 
 def test_runs_are_packed_as_they_are_encoded():
