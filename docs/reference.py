@@ -26,6 +26,12 @@ HELP_WIDTH = 90
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("predict",),
     ("generate",),
+    ("annotate",),
+    ("engine", "train"),
+    ("engine", "use"),
+    ("engine", "status"),
+    ("engine", "detect"),
+    ("engine", "prefill"),
     ("engine", "generate"),
     ("engine", "check"),
     ("train",),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint
+from sam_jax.cli.options import UNSET
 
 if TYPE_CHECKING:
     from sam_jax.data_engine.database import Database
@@ -29,8 +29,10 @@ class Annotate:
     database: Annotated[str | None, arg(metavar="FILE or ADDRESS", help_behavior_hint=UNSET)] = None
     """Database of the masks: an SQLite file, or postgresql+psycopg://USER:PASSWORD@HOST/NAME for several machines. The
     default is PHOTOS/annotations.sqlite."""
-    checkpoint: Checkpoint = DEFAULT_CHECKPOINT
-    """Weights: an official .pth, a Hugging Face folder, a .safetensors, or `default`, which comes with sam-jax."""
+    checkpoint: Annotated[Path | None, arg(metavar="C", help_behavior_hint=UNSET)] = None
+    """Weights to begin with: an official .pth, a Hugging Face folder, a .safetensors, or `default`, which comes with
+    sam-jax and is what is taken without this option. Weights that the database knows already change nothing: the
+    version in use answers, which sam-jax engine train and use decide."""
     host: str = "127.0.0.1"
     """Address to listen at. With another than this machine's own, browsers need the token that is printed."""
     port: int = 8765
@@ -90,15 +92,11 @@ class Annotate:
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.data.folders import list_photos
         from sam_jax.data_engine.serving import ServingConfig, listen, serve
-        from sam_jax.inference import load
-        from sam_jax.messages import LifeSigns, print_line
+        from sam_jax.messages import print_line
 
         list_photos(self.photos)  # none is said before the weights are loaded
         listener = listen(self.host, self.port)
         keep_compiled_programs()
-        with LifeSigns() as signs:
-            signs.begin(f"loading the weights, {self.checkpoint}")
-            model = load(self.checkpoint)
         config = ServingConfig(
             host=self.host,
             port=self.port,
@@ -107,7 +105,7 @@ class Annotate:
             embeddings=platformdirs.user_cache_path("sam_jax") / "embeddings",
             embedding_bytes=int(self.embeddings_gb * _GIGABYTE),
         )
-        serve(listener, self.photos, database, model, self.checkpoint.name, config, print_line)
+        serve(listener, self.photos, database, self.checkpoint, config, print_line)
 
     def _import(self, database: "Database", place: Path) -> None:
         from sam_jax.data_engine.masks_in import import_masks

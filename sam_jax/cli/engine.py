@@ -1,22 +1,26 @@
 """`sam-jax engine`: the steps of the data engine beside annotating."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
-from tyro.conf import OmitSubcommandPrefixes
+from tyro.conf import OmitSubcommandPrefixes, subcommand
 
 from sam_jax.cli.engine_check import Check
 from sam_jax.cli.engine_detector import Detect, Prefill
 from sam_jax.cli.engine_generate import Generate
+from sam_jax.cli.engine_versions import Retrain, Status, Use
 
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """The steps of the data engine beside annotating: training a detector, pre-filling photos, masking all others.
+    """The steps of the data engine beside annotating: new versions of the model, a detector, and masks made ahead.
 
-    Example: sam-jax engine detect photos/annotations.sqlite --output runs/detector
+    Example: sam-jax engine status photos/annotations.sqlite
     """
 
-    step: OmitSubcommandPrefixes[Detect | Prefill | Generate | Check]
+    step: OmitSubcommandPrefixes[
+        Annotated[Retrain, subcommand("train")] | Use | Status | Detect | Prefill | Generate | Check
+    ]
     """Step to take."""
 
     def run(self) -> None:

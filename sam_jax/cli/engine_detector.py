@@ -1,5 +1,6 @@
 """`sam-jax engine detect` and `sam-jax engine prefill`: the second stage of the data engine."""
 
+import contextlib
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated
 
 from tyro.conf import Positional, arg
 
-from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint
+from sam_jax.cli.options import UNSET
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,9 +25,9 @@ class Detect:
     """Database of sam-jax annotate, or a data set in any other form that training reads."""
     output: Annotated[Path, arg(metavar="DIR")]
     """Folder of the run; the detector is DIR/weights.safetensors."""
-    checkpoint: Checkpoint = DEFAULT_CHECKPOINT
+    checkpoint: Annotated[Path | None, arg(metavar="C", help_behavior_hint=UNSET)] = None
     """Weights of the model that people work with: an official .pth, a Hugging Face folder, a .safetensors, or
-    `default`."""
+    `default`. The default is the version that the database has in use."""
     steps: Annotated[int, arg(metavar="N")] = 600
     """Number of training steps."""
     rate: Annotated[float, arg(metavar="R")] = 1e-3
@@ -34,7 +35,8 @@ class Detect:
     batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
     """Images a step, a multiple of the number of devices; the default is the smallest such number from 4 on."""
     hold_back: Annotated[int, arg(metavar="N")] = 5
-    """Every Nth photo, from the first on, is held out of training, to measure; 0 for none."""
+    """Every Nth photo, from the first on, is held out of training, to measure; 0 for none. In a database, photos keep
+    their numbers, so that those that are held out stay so."""
     enlargements: Annotated[int, arg(metavar="N")] = 1
     """How often boxes get a map twice as fine as the image embedding: 2 for objects of a few pixels."""
     seed: Annotated[int, arg(metavar="N")] = 0
@@ -46,15 +48,18 @@ class Detect:
         """Train the detector, and print where it is and what it finds."""
         started = time.perf_counter()
         from sam_jax.cli.compilation import keep_compiled_programs
+        from sam_jax.cli.frozen_data import freeze_data
         from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.cli.training_command import train_and_report
         from sam_jax.data_engine.detecting import make_detection_config
 
         check_output_folder(self.output)
         keep_compiled_programs()
+        checkpoint = self._choose_weights()
+        data = freeze_data(self.data, self.output)
         config = make_detection_config(
-            self.data,
-            str(self.checkpoint),
+            data,
+            str(checkpoint),
             steps=self.steps,
             rate=self.rate,
             batch_size=self.batch_size,
@@ -64,9 +69,18 @@ class Detect:
         )
         ending = train_and_report(config, self.output, self.max_seconds, started)
         if ending.name == "FINISHED" and self.hold_back:
-            self._measure()
+            self._measure(data, checkpoint)
 
-    def _measure(self) -> None:
+    def _choose_weights(self) -> Path:
+        from sam_jax.data.annotation_database import is_database
+        from sam_jax.data_engine.versions import SHIPPED, choose_weights, open_existing
+
+        if self.checkpoint is not None or not is_database(self.data):
+            return self.checkpoint or SHIPPED
+        with contextlib.closing(open_existing(self.data)) as database:
+            return choose_weights(database, None)
+
+    def _measure(self, data: str, checkpoint: Path) -> None:
         from sam_jax.data.sources import open_source
         from sam_jax.data.subset import hold_out
         from sam_jax.evaluation.box_scores import score_boxes
@@ -77,11 +91,9 @@ class Detect:
 
         with LifeSigns() as signs:
             signs.begin("measuring photos that were held back")
-            model = load(self.checkpoint)
+            model = load(checkpoint)
             detector = open_detector(self.output / WEIGHTS, model)
-            scores = score_boxes(
-                model, detector, hold_out(open_source(self.data), self.hold_back)[1]
-            )
+            scores = score_boxes(model, detector, hold_out(open_source(data), self.hold_back)[1])
         if scores is None:
             print("the photos that were held back have no objects to measure")
             return
@@ -107,8 +119,9 @@ class Prefill:
     """Detector that sam-jax engine detect has trained."""
     database: Annotated[str | None, arg(metavar="FILE or ADDRESS", help_behavior_hint=UNSET)] = None
     """Database of the masks: an SQLite file or an address. The default is PHOTOS/annotations.sqlite."""
-    checkpoint: Checkpoint = DEFAULT_CHECKPOINT
-    """Weights that the detector was trained with."""
+    checkpoint: Annotated[Path | None, arg(metavar="C", help_behavior_hint=UNSET)] = None
+    """Weights that answer the boxes, with the image encoder that the detector was trained with. The default is the
+    version that the database has in use."""
     least_score: Annotated[float, arg(metavar="S")] = 0.3
     """Score of the detector, from 0 to 1, below which an object is left out."""
     pred_iou_thresh: Annotated[float | None, arg(metavar="T", help_behavior_hint=UNSET)] = None
@@ -132,6 +145,7 @@ class Prefill:
         from sam_jax.data_engine.database import FILE_NAME, Database
         from sam_jax.data_engine.prefilling import PrefillConfig, prefill
         from sam_jax.data_engine.segmenter import Segmenter
+        from sam_jax.data_engine.versions import choose_weights
         from sam_jax.data_engine.workplace import register_model, register_photos
         from sam_jax.inference import load
         from sam_jax.inference.object_boxes import open_detector
@@ -149,14 +163,15 @@ class Prefill:
         database = Database(self.database or self.photos / FILE_NAME)
         try:
             with LifeSigns() as signs:
-                signs.begin(f"loading the weights, {self.checkpoint}")
-                model = load(self.checkpoint)
+                checkpoint = choose_weights(database, self.checkpoint)
+                signs.begin(f"loading the weights, {checkpoint}")
+                model = load(checkpoint)
                 detector = open_detector(self.detector, model)
                 folder = platformdirs.user_cache_path("sam_jax") / "embeddings"
                 segmenter = Segmenter(model, folder, int(4e9), print_line)
                 register_photos(database, self.photos)
                 with database.writing() as connection:
-                    model_id = register_model(connection, self.checkpoint.name, segmenter.digest)
+                    model_id = register_model(connection, checkpoint.name, segmenter.digest)
                 with photo_progress(signs) as progress:
                     progress.begin("pre-filling photos")
                     done = prefill(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from tyro.conf import OmitArgPrefixes, Positional, arg
 
 from sam_jax.cli.grid_options import PAPER_GRID, Grid
-from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint
+from sam_jax.cli.options import UNSET
 
 if TYPE_CHECKING:
     from sam_jax.data_engine.database import Database
@@ -37,8 +37,9 @@ class Generate:
     folder of its photos."""
     output: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=UNSET)] = None
     """Write the masks to DIR/sa1b in SA-1B's form, as sam-jax generate does, and leave the database as it is."""
-    checkpoint: Checkpoint = DEFAULT_CHECKPOINT
-    """Weights: an official .pth, a Hugging Face folder, a .safetensors, or `default`, which comes with sam-jax."""
+    checkpoint: Annotated[Path | None, arg(metavar="C", help_behavior_hint=UNSET)] = None
+    """Weights: an official .pth, a Hugging Face folder, a .safetensors, or `default`. The default is the version that
+    the database has in use."""
     images_per_batch: int = 1
     """Photos, or crops of them, that are encoded together. More are faster on a GPU or TPU, and take more memory."""
     ray: Annotated[str | None, arg(metavar="ADDRESS", help_behavior_hint=UNSET)] = None
@@ -81,6 +82,7 @@ class Generate:
         from sam_jax.cli.compilation import keep_compiled_programs
         from sam_jax.cli.progress_bar import track_masks
         from sam_jax.data_engine.generating import DatabaseRun, choose_photos, open_photos
+        from sam_jax.data_engine.versions import choose_weights
         from sam_jax.data_engine.workplace import register_model
         from sam_jax.distributed.cluster import Cluster
         from sam_jax.inference import load
@@ -98,10 +100,11 @@ class Generate:
             chosen = choose_photos(connection, places)
         with contextlib.ExitStack() as ending:
             signs = ending.enter_context(LifeSigns())
-            signs.begin(f"loading the weights, {self.checkpoint}")
+            checkpoint = choose_weights(database, self.checkpoint)
+            signs.begin(f"loading the weights, {checkpoint}")
             # With a cluster, this process leaves the devices to the workers.
             is_here = self.ray is None
-            model = load(self.checkpoint) if is_here else Model(*load_checkpoint(self.checkpoint))
+            model = load(checkpoint) if is_here else Model(*load_checkpoint(checkpoint))
             arguments = self.grid.arguments(model.config.automatic)
             if is_here:
                 generators = make_generators(model, arguments, self.images_per_batch)
@@ -110,7 +113,7 @@ class Generate:
             about = describe_model(model)
             if self.output is None:
                 with database.writing() as connection:
-                    number = register_model(connection, self.checkpoint.name, about["weights"])
+                    number = register_model(connection, checkpoint.name, about["weights"])
                 run = DatabaseRun(generators, database, folder, chosen, number)
             else:
                 settings = {"photos": str(folder.resolve()), "arguments": arguments, **about}
@@ -119,7 +122,7 @@ class Generate:
             if self.ray is not None and run.to_do:
                 signs.begin(f"starting workers by Ray, {self.ray}")
                 finder = MaskFinder(
-                    checkpoint=str(self.checkpoint),
+                    checkpoint=str(checkpoint),
                     digest=about["weights"],
                     arguments=arguments,
                     images_per_batch=self.images_per_batch,

@@ -1,7 +1,5 @@
 """`sam-jax finetune`: fine-tune existing weights on your own data."""
 
-import dataclasses
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +11,6 @@ from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint, ImageSize
 
 if TYPE_CHECKING:
     from sam_jax.training.config import TrainConfig
-
-SMALLEST_BATCH = 4
-"""Smallest number of images a step where --batch-size is not given."""
 
 HELD_BACK = 10
 """Interval of held-back images, and the smallest number of images, where --hold-back is not given."""
@@ -75,6 +70,7 @@ class Finetune:
         """Fine-tune the model, and print where the result is."""
         started = time.perf_counter()
         from sam_jax.cli.compilation import keep_compiled_programs
+        from sam_jax.cli.frozen_data import freeze_data
         from sam_jax.cli.output_folder import check_output_folder
         from sam_jax.cli.training_command import is_first_process, train_and_report
         from sam_jax.distributed import join_processes, wait_for_all
@@ -83,13 +79,14 @@ class Finetune:
         keep_compiled_programs()
         if self.multi_host:  # before anything looks at the devices
             join_processes()
-        config = self._make_config()
+        data = freeze_data(self.data, self.output)
+        config = self._make_config(data)
         ending = train_and_report(config, self.output, self.max_seconds, started, self.embeddings)
         if ending.name == "FINISHED" and is_first_process():
-            self._measure(config)
+            self._measure(data, config)
         wait_for_all()  # the others' end would be taken for a loss
 
-    def _measure(self, config: "TrainConfig") -> None:
+    def _measure(self, data: str, config: "TrainConfig") -> None:
         """Print what the held-back photos say of the model before and after."""
         from sam_jax.data.sources import open_source
         from sam_jax.data.subset import hold_out
@@ -109,7 +106,7 @@ class Finetune:
             size = config.model.image_encoder.image_size
             before = load(self.checkpoint, image_size=size)
             after = load(self.output / WEIGHTS)
-            held_back = hold_out(open_source(self.data), every)[1]
+            held_back = hold_out(open_source(data), every)[1]
             gain = measure_gain(before, after, held_back, self.output / PICTURE)
         if gain is None:
             print("the photos that were held back have no objects to measure")
@@ -121,57 +118,23 @@ class Finetune:
         )
         print(f"truth, before and after in {self.output / PICTURE}")
 
-    def _make_config(self) -> "TrainConfig":
-        import jax
-
-        from sam_jax.checkpoints import read_config
+    def _make_config(self, data: str) -> "TrainConfig":
         from sam_jax.data.sources import open_source
-        from sam_jax.models import default_compute
-        from sam_jax.training.config import (
-            DataConfig,
-            Execution,
-            Reporting,
-            Stored,
-            TrainConfig,
-        )
-        from sam_jax.training.interaction import Interaction
-        from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
+        from sam_jax.training.finetuning import FinetuningConfig, make_finetuning_run
 
         hold_back = self.hold_back
         if hold_back is None:
-            hold_back = HELD_BACK if len(open_source(self.data)) >= HELD_BACK else 0
-        devices = jax.device_count()
-        batch_size = self.batch_size
-        if batch_size is None:
-            batch_size = math.ceil(SMALLEST_BATCH / devices) * devices
-        model = read_config(self.checkpoint, image_size=self.image_size)
-        return TrainConfig(
-            model=model,
-            data=DataConfig(
-                sources=(Stored(path=self.data, hold_back=hold_back),),
-                batch_size=batch_size,
-                masks_per_image=self.masks,
-                seed=self.seed,
-            ),
+            hold_back = HELD_BACK if len(open_source(data)) >= HELD_BACK else 0
+        settings = FinetuningConfig(
             steps=self.steps,
-            optimiser=OptimiserConfig(
-                rate=self.rate, warmup_steps=self.steps // 10, decay=CosineDecay()
-            ),
-            interaction=Interaction(
-                iterations=self.iterations,
-                refine_iterations=min(2, self.iterations // 4),
-                box_jitter_limit=max(model.image_encoder.image_size) / 1024 * 20,
-            ),
-            start_from=str(self.checkpoint),
-            frozen=() if self.train_encoder else ("image_encoder/*",),
+            rate=self.rate,
+            batch_size=self.batch_size,
+            masks=self.masks,
+            iterations=self.iterations,
+            image_size=self.image_size,
+            hold_back=hold_back,
+            train_encoder=self.train_encoder,
+            cache_embeddings=self.cache_embeddings,
             seed=self.seed,
-            cache_embeddings=self.cache_embeddings and not self.train_encoder,
-            # One image at a time on each device, so that small machines have memory enough.
-            execution=Execution(
-                compute=dataclasses.replace(
-                    default_compute(training=True), remat=self.train_encoder
-                ),
-                micro_batches=max(1, batch_size // devices),
-            ),
-            reporting=Reporting(pictures_every=100, states_every=100),
         )
+        return make_finetuning_run(data, str(self.checkpoint), settings)

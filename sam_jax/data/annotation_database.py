@@ -26,6 +26,14 @@ _MASKS = f"""
 """
 
 
+def is_database(place: str) -> bool:
+    """Whether a data set is a database of annotations, on a server or in a file that exists."""
+    path = Path(place)
+    return place.partition(":")[0].partition("+")[0] == SERVER or (
+        path.suffix in ENDINGS and path.is_file()
+    )
+
+
 class AnnotationDatabase:
     """A source: the photos of a database that have masks. Photos that get their first mask later are not among them.
 

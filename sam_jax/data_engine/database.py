@@ -65,6 +65,11 @@ class Database:
         """The address without the password."""
         return self._engine.url.render_as_string(hide_password=True)
 
+    @property
+    def path(self) -> Path | None:
+        """The file of an SQLite database; None for one on a server."""
+        return Path(self._engine.url.database or "") if self.is_sqlite else None
+
     @contextlib.contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that only reads.

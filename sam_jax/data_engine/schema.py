@@ -1,4 +1,4 @@
-"""The tables of the database: photos, people, models, masks, the changes that people made, and checks of masks.
+"""The tables of the database: photos, people, models and their versions, masks, changes that people made, and checks.
 
 What makes the tables is in `migrations`; this is what the code of today reads and writes. Times are seconds since 1970.
 """
@@ -129,6 +129,21 @@ changes = Table(
     Column("is_undone", Boolean, nullable=False),
     Column("other", Text),
     UniqueConstraint("photo_id", "number", name="changes_of_photo"),
+)
+versions = Table(
+    "versions",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("model_id", ForeignKey("models.id")),
+    Column("weights", Text, nullable=False),
+    Column("origin", ForeignKey("versions.number")),
+    Column("begun_at", Double, nullable=False),
+    Column("made_at", Double),
+    Column("photos", Integer),
+    Column("masks", Integer),
+    Column("settings", Text),
+    Column("numbers", Text),
+    Column("in_use", Boolean, nullable=False),
 )
 checks = Table(
     "checks",

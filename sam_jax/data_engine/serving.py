@@ -6,6 +6,7 @@ import socket
 import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -13,10 +14,12 @@ import uvicorn
 from sam_jax.data_engine.access import is_loopback
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.preparation import Preparation
+from sam_jax.data_engine.renewal import Renewal
 from sam_jax.data_engine.segmenter import Segmenter
 from sam_jax.data_engine.server import make_app
+from sam_jax.data_engine.versions import name_weights, open_version_in_use
 from sam_jax.data_engine.workplace import Workplace
-from sam_jax.models import Model
+from sam_jax.messages import LifeSigns
 from sam_jax.types import InputError
 
 _SECONDS_TO_END = 3
@@ -47,29 +50,39 @@ def serve(
     listener: socket.socket,
     photos: Path,
     database: Database,
-    model: Model,
-    model_name: str,
+    checkpoint: Path | None,
     config: ServingConfig,
     say: Callable[[str], None],
 ) -> None:
-    """Serve the page until the process is told to end.
+    """Serve the page until the process is told to end, with the version of the model that is in use.
 
     Args:
         listener: Socket at the address that the configuration names, from `listen`.
         photos: Folder of the photos.
         database: Database of their masks.
-        model: Model that answers prompts.
-        model_name: What people call the model.
+        checkpoint: Weights that are put in use if the database does not know them yet; None for those in use, or for
+            the shipped ones where none are.
         config: Where the server listens and what it keeps.
         say: Prints a line.
 
     Raises:
-        InputError: The folder has no photos.
+        CheckpointError: The weights cannot be read.
+        InputError: The folder has no photos, or the weights in use are not those that they were.
         DatabaseError: The database cannot be reached.
     """
     with contextlib.closing(listener):
-        segmenter = Segmenter(model, config.embeddings, config.embedding_bytes, say)
-        workplace = Workplace(photos, database, segmenter, model_name, say)
+        with LifeSigns() as signs:
+            signs.begin("loading the weights")
+            version, model = open_version_in_use(database, checkpoint)
+        assert version.name is not None
+        if version.number or (
+            checkpoint is not None and name_weights(checkpoint) != version.weights
+        ):
+            say(f"version {version.number} of the model is in use: {version.name}")
+        make_segmenter = partial(
+            Segmenter, folder=config.embeddings, most_bytes=config.embedding_bytes, say=say
+        )
+        workplace = Workplace(photos, database, make_segmenter(model), version.name, say)
         token = None if is_loopback(config.host) else (config.token or secrets.token_urlsafe(18))
         app = make_app(workplace, token or config.token, say)
         port = listener.getsockname()[1]
@@ -79,6 +92,8 @@ def serve(
             address += f"?token={token or config.token}"
         preparation = Preparation(workplace, say)
         preparation.start()
+        renewal = Renewal(workplace, make_segmenter, say)
+        renewal.start()
         say(f"annotate at {address} (Ctrl-C ends it; everything is saved as it is made)")
         if config.opens_browser:
             webbrowser.open(address)
@@ -93,6 +108,7 @@ def serve(
         try:
             uvicorn.Server(settings).run(sockets=[listener])
         finally:
+            renewal.stop()
             preparation.stop()
 
 

@@ -20,7 +20,7 @@ from sam_jax.training.pictures import arrange_views
 
 CLICKING = PointsConfig(clicks=3, noc_thresholds=(), masks_per_image=8)
 MOST_PHOTOS = 10
-"""Photos that are measured, spread evenly: each is encoded twice, which takes seconds with a large model."""
+"""Photos that are measured where nobody says how many: each is encoded twice, seconds with a large model."""
 SHOWN = 4
 """Photos in the picture."""
 
@@ -41,7 +41,9 @@ class Gain(NamedTuple):
     after: list[float]
 
 
-def measure_gain(before: Model, after: Model, held_back: Source, picture: Path) -> Gain | None:
+def measure_gain(
+    before: Model, after: Model, held_back: Source, picture: Path, *, most: int = MOST_PHOTOS
+) -> Gain | None:
     """Click the objects of held-back photos with both models, and draw some of the masks after the first click.
 
     Args:
@@ -49,6 +51,7 @@ def measure_gain(before: Model, after: Model, held_back: Source, picture: Path) 
         after: Model that came out.
         held_back: Photos that took no part in training. Those that cannot be read are passed over.
         picture: File to write: a row for each photo, with the truth and the masks before and after.
+        most: Number of photos that are measured at most, spread evenly.
 
     Returns:
         The mean IoU of both; None if no photo has an object.
@@ -59,7 +62,7 @@ def measure_gain(before: Model, after: Model, held_back: Source, picture: Path) 
     ious: list[list[list[float]]] = [[], []]
     rows: list[list[UInt8[np.ndarray, "_h _w 3"]]] = []
     photos = 0
-    for index in np.unique(np.linspace(0, len(held_back) - 1, MOST_PHOTOS).astype(int)).tolist():
+    for index in np.unique(np.linspace(0, len(held_back) - 1, most).astype(int)).tolist():
         try:
             example = held_back[index]
             records = [

@@ -1,12 +1,17 @@
 """`sam-jax annotate`: what it refuses, and masks in and out."""
 
+import contextlib
 import json
+import sqlite3
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from sam_jax.cli.frozen_data import freeze_data
 from sam_jax.cli.main import main
+from sam_jax.data.sources import open_source
+from sam_jax.types import InputError
 
 
 @pytest.fixture
@@ -64,3 +69,17 @@ def test_a_folder_without_photos_is_refused(tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     assert main(["annotate", str(tmp_path / "empty"), "--no-browser"]) == 2
     assert "no photos (" in capsys.readouterr().err
+
+
+def test_a_run_learns_what_was_there_when_it_began(photos, tmp_path):
+    command = ["annotate", str(photos), "--import", str(tmp_path / "given")]
+    assert main(command) == 0
+    place = str(photos / "annotations.sqlite")
+    frozen = freeze_data(place, tmp_path / "run")
+    with contextlib.closing(sqlite3.connect(place)) as database, database:
+        database.execute("UPDATE masks SET state = 'removed'")
+    assert freeze_data(place, tmp_path / "run") == frozen
+    assert len(open_source(frozen)) == 1
+    with pytest.raises(InputError, match="no masks yet"):
+        freeze_data(place, tmp_path / "other")
+    assert freeze_data(str(tmp_path / "given"), tmp_path / "run") == str(tmp_path / "given")

@@ -14,6 +14,7 @@ from sam_jax.data_engine.journal import make_change
 from sam_jax.data_engine.mask_states import read_mask
 from sam_jax.data_engine.photos import add_photos, lease_photo
 from sam_jax.data_engine.schema import changes, masks, metadata, photos
+from sam_jax.data_engine.versions import list_versions
 from sam_jax.types import InputError
 from tests.data_engine.test_journal import draw
 
@@ -44,6 +45,7 @@ def test_a_database_of_the_version_before_opens_with_what_is_in_it(address):
     with contextlib.closing(Database(address)) as new, new.reading() as connection:
         row = connection.execute(select(masks)).mappings().one()
         assert (row["label"], row["seconds"], row["verdict"]) == ("cup", 9.5, None)
+        assert list_versions(connection) == []
 
 
 def test_versions_go_down_to_nothing_and_up_again(database):
