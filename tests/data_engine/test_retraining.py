@@ -74,7 +74,8 @@ def test_a_version_is_trained_killed_finished_taken_up_and_gone_back_from(server
     first, before, number = draw_next(client, None)
     for _ in range(2):
         _, _, number = draw_next(client, number)
-    command = ["engine", "train", server.database, "--steps", "4", "--masks", "1", "--iterations", "1"]
+    options = ["--steps", "4", "--masks", "1", "--iterations", "1"]
+    command = ["engine", "train", server.database, *options]
     killed = subprocess.Popen([sys.executable, "-m", "sam_jax", *command], env=os.environ)
     snapshot = tmp_path / "photos/annotations.versions/1/masks.sqlite"
     until(snapshot.is_file)
