@@ -92,7 +92,7 @@ def measure_automatic(model: Model, held_back: Source) -> dict[str, float]:
     right: list[bool] = []
     for index in range(len(held_back)):
         example = held_back[index]
-        found = [record["segmentation"] for record in generator.generate(example.image)]
+        found: list[Any] = [record["segmentation"] for record in generator.generate(example.image)]
         truth = [encode_runs(mask_runs(example.masks, k)) for k in range(len(example.masks))]
         ious = rle_ious(found, truth)
         nearest += ious.max(axis=0, initial=0.0).tolist()
