@@ -135,7 +135,7 @@ def test_what_people_make_of_the_masks_is_counted(masked):
         undo_change(connection, 1, granted, undone.history.undo)
     mine = draw(counts=encode(20, 30, 0, 9)["counts"], state="done", prompt=None)
     with masked.writing() as connection:
-        make_change(connection, 1, granted, "e" * 32, "stroke", read_mask(mine, SIZE), None)
+        make_change(connection, 1, granted, "e" * 32, "stroke", read_mask(mine, SIZE))
     assert measure(masked) == Check(12, 0, [], 0, 0, 0)
     back = next(row for row in rows_of(masked) if row["id"] == back["id"])
     change(masked, granted, back, "accept", state="done")
