@@ -39,7 +39,7 @@ def check_command(words):
 def test_every_page_of_the_guides_has_blocks():
     pages = {block.page for block in BLOCKS}
     guides = {str(path.relative_to(ROOT)) for path in (ROOT / "docs/guides").glob("*.md")}
-    assert len(guides) == 11
+    assert len(guides) == 12
     assert guides <= pages
     assert "README.md" in pages
 
