@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Int32, Integer, UInt8
 
+from sam_jax.data.phrases import DrawnObject
 from sam_jax.data.pixel_runs import Runs, draw_runs, find_label_runs, find_runs
 from sam_jax.ops.rle import decompress_counts
 from sam_jax.types import InputError
@@ -36,12 +37,14 @@ class Example(NamedTuple):
         image: RGB pixels of the photo.
         masks: One mask for each object, all of the photo's size.
         notes: Choices that reading had to make and that a user should know of, a line for each.
+        objects: What the objects of the masks are, in drawings, where phrases can say it; empty elsewhere.
     """
 
     name: str
     image: UInt8[np.ndarray, "h w 3"]
     masks: Masks
     notes: tuple[str, ...] = ()
+    objects: tuple[DrawnObject, ...] = ()
 
 
 @runtime_checkable

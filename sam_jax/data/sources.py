@@ -11,6 +11,7 @@ from sam_jax.data.annotation_database import ENDINGS, SERVER, AnnotationDatabase
 from sam_jax.data.array_record import FEATURES_FILE, ArrayRecordSource, find_version_folder
 from sam_jax.data.bsds500 import Bsds500Boundaries, Bsds500Folder
 from sam_jax.data.coco import CocoJson
+from sam_jax.data.drawn import DrawnSource
 from sam_jax.data.example import Source
 from sam_jax.data.folders import has_photo_with_json
 from sam_jax.data.label_maps import LabelMapFolder
@@ -21,6 +22,14 @@ from sam_jax.storage import BucketPath, exists, is_folder, locate
 from sam_jax.types import InputError
 
 SYNTHETIC = "synthetic"
+DRAWN, DRAWN_NEW = "drawn", "drawn-new"
+"""Drawings that phrases fit, as training sees them, and with combinations of words that it never sees."""
+
+_DRAWN_BY_US: dict[str, Callable[..., Source]] = {
+    SYNTHETIC: SyntheticSource,
+    DRAWN: DrawnSource,
+    DRAWN_NEW: functools.partial(DrawnSource, held_back=True),
+}
 
 LABEL_MAP_FOLDERS = (("images", "labels"), ("images", "masks"), ("JPEGImages", "Annotations"))
 """Names of the folders of photos and of maps: BBBC038's, our copies of DAVIS', DAVIS' own."""
@@ -37,7 +46,7 @@ FORMS = (
     "images/ with ground_truth/ or groundTruth/ (BSDS500)",
     f"{FEATURES_FILE} with ArrayRecord files (TFDS)",
     f"the database of `sam-jax annotate` ({', '.join(ENDINGS)}, {SERVER}://...)",
-    f"`{SYNTHETIC}` or `{SYNTHETIC}:SEED`",
+    f"`{SYNTHETIC}`, `{DRAWN}` or `{DRAWN_NEW}`, or one of them with a seed, as in `{SYNTHETIC}:0`",
 )
 
 
@@ -47,16 +56,17 @@ def open_source(place: str | Path) -> Source:
     A part of one is named by its folder of photos: `BSDS500/images/train`, `DAVIS/JPEGImages/480p/camel`.
 
     Args:
-        place: Folder, COCO or LVIS json file, on a disk or in a bucket, database of annotations, or `synthetic:SEED`.
+        place: Folder, COCO or LVIS json file, on a disk or in a bucket, database of annotations, `synthetic:SEED`,
+            `drawn:SEED` or `drawn-new:SEED`.
 
     Raises:
         InputError: There is nothing, or it has none of the forms, or it cannot be read.
     """
     kind, _, seed = str(place).partition(":")
-    if kind == SYNTHETIC and (seed or ":" not in str(place)) and not os.path.exists(place):
+    if kind in _DRAWN_BY_US and (seed or ":" not in str(place)) and not os.path.exists(place):
         if not (seed or "0").isdecimal():
-            raise InputError(f"{place}: the seed is a whole number, as in {SYNTHETIC}:0")
-        return SyntheticSource(seed=int(seed or 0))
+            raise InputError(f"{place}: the seed is a whole number, as in {kind}:0")
+        return _DRAWN_BY_US[kind](seed=int(seed or 0))
     if kind.partition("+")[0] == SERVER:
         return AnnotationDatabase(str(place))
     path = locate(place)
