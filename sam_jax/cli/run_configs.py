@@ -62,7 +62,7 @@ def _read_file(path: Path) -> RunConfig:
     config = names.get("config")
     if not isinstance(config, RunSettings):
         raise InputError(
-            f"{path} defines no `config`, which is a TrainConfig, PretrainConfig or DetectionConfig of "
+            f"{path} defines no `config`, which is a TrainConfig, PretrainConfig, DetectionConfig or PhraseConfig of "
             "sam_jax.training.config"
         )
     return RunConfig(path.stem, names.get("__doc__") or "", config)

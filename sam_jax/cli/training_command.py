@@ -13,7 +13,7 @@ import jax
 
 from sam_jax.messages import count
 from sam_jax.training.config import RunSettings
-from sam_jax.training.loop import WEIGHTS, Ending, train
+from sam_jax.training.loop import Ending, find_result, train
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -59,7 +59,7 @@ def train_and_report(
         program=program,
     )
     if ending is Ending.FINISHED:
-        _print_once(f"trained {count(config.steps, 'step')}: {folder / WEIGHTS}")
+        _print_once(f"trained {count(config.steps, 'step')}: {find_result(config, folder)}")
         return ending
     _print_once(f"{ending.value}: saved in {folder}; the same command goes on from there")
     if ending is Ending.INTERRUPTED:

@@ -146,13 +146,13 @@ def draw_sketch(
         mask = inside > 0
         labels[window][mask] = len(objects)
         picture[window][mask] = _paint(rng, mask, words[1], words[2], unit)
-    across, down = np.meshgrid(
-        np.linspace(-1, 1, width, dtype=np.float32), np.linspace(-1, 1, height, dtype=np.float32)
-    )
-    slope = rng.normal(0, 0.05, 2).astype(np.float32)
-    picture *= (1 + slope[0] * across + slope[1] * down)[:, :, None]
     picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 0.8))
-    picture += np.float32(rng.uniform(0, 6)) * rng.standard_normal(picture.shape, np.float32)
+    # Grey noise under uneven light, added: a third of the numbers that noise of each colour would take.
+    across, down = (np.linspace(-1, 1, side, dtype=np.float32) for side in (width, height))
+    slope = rng.normal(0, 6, 2).astype(np.float32)
+    light = np.float32(rng.uniform(0, 6)) * rng.standard_normal(size, np.float32)
+    light += slope[0] * across + (slope[1] * down)[:, None]
+    picture += light[:, :, None]
     image = np.clip(picture + 0.5, 0, 255).astype(np.uint8)
     return Sketch(image, labels, tuple(objects))
 

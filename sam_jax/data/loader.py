@@ -23,6 +23,7 @@ from absl import flags
 from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.example import Batch, RecordError, Source
 from sam_jax.data.pasting import Paster
+from sam_jax.data.phrased_crops import CropSettings, PhrasedBatch, PhrasedExample, phrase_example
 from sam_jax.data.transforms import CELL, FramedExample, frame_example
 from sam_jax.memory import require_memory
 from sam_jax.types import InputError
@@ -70,6 +71,8 @@ class LoaderConfig:
     """Seed of the order and of the augmentation."""
     workers: int = 0
     """Number of processes that read; 0 means threads of this process. The batches are the same."""
+    crops: CropSettings | None = None
+    """How crops and phrases of drawings are drawn, one crop for each mask; None for images and masks."""
 
     def __post_init__(self) -> None:
         for name, least in (("batch_size", 1), ("num_masks", 0), ("seed", 0), ("workers", 0)):
@@ -109,8 +112,8 @@ def add_up_positions(positions: Sequence[LoaderState]) -> LoaderState:
     return LoaderState(**{**positions[0], "skipped": skipped})
 
 
-class Loader(Iterator[Batch]):
-    """An endless stream of batches.
+class Loader(Iterator[Any]):
+    """An endless stream of batches: each a `Batch`, or a `PhrasedBatch` where crops and phrases are drawn.
 
     Args:
         ingredients: Sources to mix.
@@ -149,8 +152,10 @@ class Loader(Iterator[Batch]):
         self.skipped: dict[str, int] = {}
         self.notes: dict[str, int] = {}
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> Batch | PhrasedBatch:
         examples = [self._next_example() for _ in range(self._config.batch_size)]
+        if self._config.crops is not None:
+            return PhrasedBatch(*map(np.stack, zip(*examples, strict=True)))
         return Batch(
             images=np.stack([example.image for example in examples]),
             fitted=np.array([example.fitted for example in examples], np.int32),
@@ -192,7 +197,7 @@ class Loader(Iterator[Batch]):
             self._reader.close()
             self._reader = None
 
-    def _next_example(self) -> FramedExample:
+    def _next_example(self) -> Any:
         if self._reader is None:
             self._reader = _read(self._stream, self._examples_taken, self._config.workers)
         reading: Reading = next(self._reader)
@@ -212,12 +217,12 @@ class Reading(NamedTuple):
     """The result of a worker.
 
     Attributes:
-        example: Framed example; None if all records that were tried are bad.
+        example: Framed example, or crops and phrases; None if all records that were tried are bad.
         skipped: Reasons why the records that were tried before are bad.
         notes: Choices that reading the example had to make.
     """
 
-    example: FramedExample | None
+    example: FramedExample | PhrasedExample | None
     skipped: list[str]
     notes: tuple[str, ...] = ()
 
@@ -278,9 +283,12 @@ class _Reader(grain.transforms.RandomMap):
                 example = source[index]
                 if paster is not None:
                     example = paster.paste(example, rng)
-                framed = frame_example(
-                    example, self._config.frame, self._config.num_masks, augmentation, rng
-                )
+                config = self._config
+                if config.crops is not None:
+                    return Reading(
+                        phrase_example(example, config.num_masks, config.crops, rng), skipped
+                    )
+                framed = frame_example(example, config.frame, config.num_masks, augmentation, rng)
                 return Reading(framed, skipped, example.notes)
             except RecordError as error:
                 skipped.append(str(error))
@@ -335,5 +343,6 @@ def _fingerprint(ingredients: Sequence[Ingredient], config: LoaderConfig) -> str
         parts.append((len(source), augmentation, weight))
         if paster is not None:
             parts.append((len(paster.objects), replace(paster.pasting, path="")))
-    text = repr((parts, config.frame, config.num_masks, config.seed))
+    drawn = () if config.crops is None else (config.crops,)
+    text = repr((parts, config.frame, config.num_masks, config.seed, *drawn))
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -12,6 +12,7 @@ from sam_jax.losses.iou import hard_iou, iou_squared_error
 from sam_jax.losses.multiclass import multiclass_focal, softmax_cross_entropy
 from sam_jax.losses.objective import DICE_WEIGHT, FOCAL_WEIGHT, SamLosses, sam_mask_loss
 from sam_jax.losses.overlap import macro_dice, micro_dice, soft_dice, soft_iou
+from sam_jax.losses.pairs import sigmoid_pairs
 from sam_jax.losses.points import (
     PointLosses,
     point_losses,
@@ -44,6 +45,7 @@ __all__ = [
     "sample_bilinear",
     "sample_uncertain_points",
     "sigmoid_focal",
+    "sigmoid_pairs",
     "soft_dice",
     "soft_iou",
     "softmax_cross_entropy",

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import jax
 
+from sam_jax.data.drawn import DrawnSource
 from sam_jax.data.example import Source
 from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
 from sam_jax.data.pasting import Paster, Pasting
 from sam_jax.data.sources import open_photos, open_source
 from sam_jax.data.subset import hold_out
 from sam_jax.data.synthetic import SyntheticSource
-from sam_jax.training.config import RunSettings, Stored, Synthetic
+from sam_jax.training.config import Drawn, RunSettings, Stored, Synthetic
 
 
 def open_sources(config: RunSettings) -> list[Source]:
@@ -48,6 +49,7 @@ def make_loader(config: RunSettings, sources: Sequence[Source]) -> Loader:
             num_masks=config.data.masks_per_image,
             seed=config.data.seed,
             workers=config.execution.data_workers,
+            crops=config.crops,
         ),
         process_index=jax.process_index(),
         process_count=processes,
@@ -58,12 +60,14 @@ def _make_paster(pasting: Pasting | None) -> Paster | None:
     return None if pasting is None else Paster(open_source(pasting.path), pasting)
 
 
-def _open(source: Stored | Synthetic, find: Callable[[str], Source]) -> Source:
+def _open(source: Stored | Synthetic | Drawn, find: Callable[[str], Source]) -> Source:
     if isinstance(source, Stored):
         stored = find(source.path)
         return hold_out(stored, source.hold_back)[0] if source.hold_back else stored
-    textures = None if source.textures is None else Path(source.textures)
     length = {} if source.repeat is None else {"length": source.repeat}
+    if isinstance(source, Drawn):
+        return DrawnSource(seed=source.seed, size=source.size, things=source.things, **length)
+    textures = None if source.textures is None else Path(source.textures)
     return SyntheticSource(
         seed=source.seed,
         size=source.size,

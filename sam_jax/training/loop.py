@@ -7,11 +7,11 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
 
-from sam_jax.data.example import Batch
 from sam_jax.data.images import write_image
 from sam_jax.data.left_out import list_left_out, summarise_reasons
 from sam_jax.distributed import check_shared, fetch_tree, gather_texts, place_batch
@@ -26,8 +26,8 @@ from sam_jax.storage import (
     remove_leftovers,
     write_text,
 )
-from sam_jax.training.config import RunSettings, describe_config
-from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
+from sam_jax.training.config import PhraseConfig, RunSettings, describe_config
+from sam_jax.training.embeddings import Embeddings
 from sam_jax.training.feed import make_loader, open_sources
 from sam_jax.training.interruption import AgreedStop, Stop, StopRequest, watching_for_stops
 from sam_jax.training.metrics import Averager, MetricFiles
@@ -42,6 +42,9 @@ from sam_jax.types import RunError
 
 WEIGHTS = "weights.safetensors"
 """The name of the file of weights that a run ends with."""
+
+CLIP = "clip"
+"""The name of the folder that a run ends with in its place, where it trains a CLIP."""
 
 STATES = "states"
 """The name of the folder of saved training states."""
@@ -64,6 +67,16 @@ _ENDINGS = {
     Stop.INTERRUPTED: Ending.INTERRUPTED,
     Stop.TERMINATED: Ending.TERMINATED,
 }
+
+
+def find_result(config: RunSettings, folder: Path) -> Path:
+    """The file or folder of weights that a run leaves.
+
+    Args:
+        config: Configuration of the run.
+        folder: The folder of the run.
+    """
+    return folder / (CLIP if isinstance(config, PhraseConfig) else WEIGHTS)
 
 
 def train(
@@ -286,10 +299,10 @@ class _Run:
                     if request.reason:
                         return
 
-    def _embed(self, batch: Batch) -> Batch | EmbeddedBatch:
+    def _embed(self, batch: Any) -> Any:
         return self._embeddings.embed(batch) if self._embeddings else batch
 
-    def _take_step(self, batch: Batch | EmbeddedBatch) -> dict[str, jax.Array]:
+    def _take_step(self, batch: Any) -> dict[str, jax.Array]:
         placed = place_batch(batch, self._preparation.mesh)
         self._utilisation.look_at(self._step_to_count, self._state, placed)
         with jax.transfer_guard("disallow"):
@@ -322,7 +335,7 @@ class _Run:
         if self._files:
             self._files.write(self.step, metrics)
 
-    def _draw_picture(self, batch: Batch) -> None:
+    def _draw_picture(self, batch: Any) -> None:
         variables = fetch_tree(to_variables(self._state))
         if not self._files:
             return
@@ -338,7 +351,7 @@ class _Run:
     def _export_weights(self) -> None:
         variables = fetch_tree(to_variables(self._state))
         if self._is_first_process:
-            self._preparation.objective.save(self._folder / WEIGHTS, variables)
+            self._preparation.objective.save(find_result(self._config, self._folder), variables)
 
 
 def _count(images: int) -> str:

@@ -7,7 +7,6 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Array, Key, UInt8
 
-from sam_jax.data.example import Batch
 from sam_jax.training.embeddings import Embeddings
 from sam_jax.types import Variables
 
@@ -65,20 +64,20 @@ class Objective(Protocol):
         ...
 
     def draw(
-        self, variables: Variables, batch: Batch, encoded: Any, keys: Key[Array, " b"]
+        self, variables: Variables, batch: Any, encoded: Any, keys: Key[Array, " b"]
     ) -> UInt8[np.ndarray, "h w 3"]:
         """A picture of what the model does with some images.
 
         Args:
             variables: Weights, in the memory of this machine.
-            batch: The images.
+            batch: The images, as the loader gives them.
             encoded: The same batch as steps take it, which can have image embeddings in place of images.
             keys: One key for each image.
         """
         ...
 
     def save(self, path: Path, variables: Variables) -> None:
-        """Write weights to a `.safetensors` file.
+        """Write weights to a `.safetensors` file, or to the folder of a CLIP (`sam_jax.training.loop.find_result`).
 
         Raises:
             RunError: The disk refuses the file.

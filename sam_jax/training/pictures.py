@@ -114,6 +114,28 @@ def outline_boxes(
     return np.asarray(picture)
 
 
+def draw_crops(
+    crops: Sequence[UInt8[np.ndarray, "n h w 3"]], right: Sequence[Bool[np.ndarray, " n"]]
+) -> UInt8[np.ndarray, "all_h all_w 3"]:
+    """Draw a row of crops for each drawing, framed by whether the model is right about them.
+
+    Args:
+        crops: Crops of each drawing, of one size.
+        right: Whether the model is right about each crop.
+    """
+    rows = []
+    for images, answers in zip(crops, right, strict=True):
+        rows.append([_frame(image, answer) for image, answer in zip(images, answers, strict=True)])
+    return arrange_views(rows)
+
+
+def _frame(image: Picture, is_right: bool) -> Picture:
+    framed = np.empty((image.shape[0] + 2 * GAP, image.shape[1] + 2 * GAP, 3), np.uint8)
+    framed[:] = COLOURS[PointLabel.FOREGROUND if is_right else PointLabel.BACKGROUND]
+    framed[GAP:-GAP, GAP:-GAP] = image
+    return framed
+
+
 def _enlarge(mask: np.ndarray, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     return np.asarray(Image.fromarray(mask).resize((size[1], size[0]), Image.Resampling.NEAREST))
 

@@ -11,9 +11,16 @@ from jax.sharding import AbstractMesh, Mesh, NamedSharding
 from sam_jax.distributed import check_divisible, device_mesh, parameter_specs
 from sam_jax.messages import print_line
 from sam_jax.models import Compute, default_compute, suit
-from sam_jax.training.config import DetectionConfig, PretrainConfig, RunSettings, TrainConfig
+from sam_jax.training.config import (
+    DetectionConfig,
+    PhraseConfig,
+    PretrainConfig,
+    RunSettings,
+    TrainConfig,
+)
 from sam_jax.training.detection import Detection
 from sam_jax.training.mae import MaskedPainting
+from sam_jax.training.matching import Matching
 from sam_jax.training.objective import Objective
 from sam_jax.training.optimiser import make_optimiser, make_schedule
 from sam_jax.training.segmentation import Segmentation
@@ -112,8 +119,11 @@ def make_objective(config: RunSettings, compute: Compute) -> Objective:
             return MaskedPainting(config, compute)
         case DetectionConfig():
             return Detection(config, compute)
+        case PhraseConfig():
+            return Matching(config, compute)
     raise InputError(
-        f"a run is a TrainConfig, a PretrainConfig or a DetectionConfig, not {type(config).__name__}"
+        "a run is a TrainConfig, a PretrainConfig, a DetectionConfig or a PhraseConfig, not "
+        f"{type(config).__name__}"
     )
 
 

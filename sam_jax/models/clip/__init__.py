@@ -2,6 +2,7 @@
 
 from sam_jax.models.clip.clip import Clip, abstract_clip
 from sam_jax.models.clip.config import (
+    CLIP_TINY,
     CLIP_VIT_B_16,
     CLIP_VIT_B_32,
     CLIP_VIT_L_14,
@@ -20,8 +21,10 @@ from sam_jax.models.clip.model import (
     embed_tokens,
 )
 from sam_jax.models.clip.tokeniser import ClipTokeniser
+from sam_jax.models.clip.vocabulary import learn_words
 
 __all__ = [
+    "CLIP_TINY",
     "CLIP_VIT_B_16",
     "CLIP_VIT_B_32",
     "CLIP_VIT_L_14",
@@ -39,4 +42,5 @@ __all__ = [
     "embed_text",
     "embed_tokens",
     "init_clip",
+    "learn_words",
 ]

@@ -144,3 +144,21 @@ CLIP_VIT_L_14_336 = ClipConfig(
     width=768,
 )
 """CLIP ViT-L/14@336px, which Segment Anything's text prompts are made for: 427,944,193 parameters."""
+
+CLIP_TINY = ClipConfig(
+    text=ClipTextConfig(
+        width=64, depth=2, num_heads=2, mlp_width=256, context=16, vocabulary=620, activation="gelu"
+    ),
+    image=ClipImageConfig(
+        width=96,
+        depth=3,
+        num_heads=3,
+        mlp_width=384,
+        image_size=(48, 48),
+        patch_size=8,
+        activation="gelu",
+    ),
+    width=64,
+    has_logit_bias=True,
+)
+"""A small CLIP for the words of drawings (`sam_jax.data.phrases`), trained by the sigmoid loss: 509,026 parameters."""

@@ -39,12 +39,7 @@ class ClipTokeniser:
         *,
         context: int = 77,
     ) -> None:
-        try:
-            import tokenizers
-        except ImportError as error:
-            raise InputError(
-                "phrases need the package tokenizers: pip install 'sam-jax[text]'"
-            ) from error
+        tokenizers = import_tokenizers()
         absent = [word for word in (START, END) if word not in words]
         if absent:
             raise InputError(f"the vocabulary of a CLIP has the word {absent[0]}, and this has not")
@@ -109,6 +104,21 @@ class ClipTokeniser:
     def _encode(self, texts: Sequence[str]) -> list[list[int]]:
         encodings = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [encoding.ids for encoding in encodings]
+
+
+def import_tokenizers() -> Any:
+    """The package `tokenizers`.
+
+    Raises:
+        InputError: It is not installed.
+    """
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise InputError(
+            "phrases need the package tokenizers: pip install 'sam-jax[text]'"
+        ) from error
+    return tokenizers
 
 
 def check_phrases(phrases: Any) -> Sequence[str]:
