@@ -1,7 +1,7 @@
 """MkDocs hook: the pages that are made from the package, so that they cannot go out of date.
 
 One page for each public module and package, an index of all public names, the help of every sub-command, the model
-card and the changelog.
+cards and the changelog.
 """
 
 import contextlib
@@ -67,6 +67,9 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     pages["command_line.md"] = _write_commands()
     pages["model_card.md"] = _link_to_repository(
         f"{PACKAGE}/weights/MODEL_CARD.md", config.repo_url
+    )
+    pages["clip_card.md"] = _link_to_repository(
+        f"{PACKAGE}/weights/drawings/MODEL_CARD.md", config.repo_url
     )
     pages["changelog.md"] = _link_to_repository("CHANGELOG.md", config.repo_url)
     for path, content in pages.items():

@@ -15,6 +15,8 @@ OPENAI_MERGES = "bpe_simple_vocab_16e6.txt.gz"
 """OpenAI's list of merges, of which CLIP has the first."""
 OPENAI_MERGES_URL = f"https://github.com/openai/CLIP/raw/main/clip/{OPENAI_MERGES}"
 _END_OF_WORD = "</w>"
+_SETTINGS, _KNOWN = "tokenizer_config.json", "known_words"
+"""The file and the name of the words that a model has learned, where these are few."""
 _LARGEST_FILE = 64 << 20
 
 
@@ -56,7 +58,7 @@ def read_words(folder: Path, context: int, vocabulary: int) -> ClipTokeniser:
             f"{vocabulary}: they belong to another model"
         )
     try:
-        return ClipTokeniser(words, merges, context=context)
+        return ClipTokeniser(words, merges, context=context, known=_read_known(folder / _SETTINGS))
     except InputError as error:
         raise CheckpointError(f"{source}: {error}") from error
 
@@ -71,8 +73,9 @@ def write_words(folder: Path, tokeniser: ClipTokeniser) -> None:
     write_json(folder / "vocab.json", tokeniser.words)
     lines = ["#version: 0.2", *(" ".join(pair) for pair in tokeniser.merges)]
     write_text(folder / "merges.txt", "\n".join(lines) + "\n")
+    known = {} if tokeniser.known is None else {_KNOWN: list(tokeniser.known)}
     write_json(
-        folder / "tokenizer_config.json",
+        folder / _SETTINGS,
         {
             "tokenizer_class": "CLIPTokenizer",
             "bos_token": START,
@@ -81,8 +84,20 @@ def write_words(folder: Path, tokeniser: ClipTokeniser) -> None:
             "unk_token": END,
             "do_lower_case": True,
             "model_max_length": tokeniser.context,
+            **known,
         },
     )
+
+
+def _read_known(path: Path) -> list[str] | None:
+    """The words that a model has learned, where a file tells that these are few."""
+    settings = _read_json(path) if path.is_file() else {}
+    known = settings.get(_KNOWN) if isinstance(settings, dict) else None
+    if known is not None and not (
+        isinstance(known, list) and all(isinstance(word, str) for word in known)
+    ):
+        raise CheckpointError(f"{path}: {_KNOWN} is no list of words")
+    return known
 
 
 def _read_tokenizer(path: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:

@@ -19,8 +19,15 @@ from sam_jax.types import CheckpointError
 SHIPPED_WEIGHTS = Path(__file__).parents[1] / "weights" / "tiny.safetensors"
 """What comes with this package; MODEL_CARD.md beside it says how it was made and what it is good for."""
 
+SHIPPED_CLIP_FOLDER = Path(__file__).parents[1] / "weights" / "drawings"
+"""The small CLIP of drawings that comes with this package; MODEL_CARD.md in it tells of it."""
+
 SHIPPED = "default"
 """The name of the weights that come with this package, wherever a checkpoint is named."""
+
+
+SHIPPED_CLIP = "drawings"
+"""The name of the CLIP that comes with this package, wherever a CLIP is named."""
 
 
 class Stored(NamedTuple):

@@ -45,9 +45,10 @@ class Generate:
     text: Annotated[UseAppendAction[tuple[str, ...]], arg(metavar="PHRASE")] = ()
     """Keep the masks that fit a phrase, such as "a wheel", by CLIP's judgement. Repeat it for more phrases."""
     clip: Annotated[Path | None, arg(metavar="CLIP", help_behavior_hint=UNSET)] = None
-    """CLIP for --text: a Hugging Face folder or OpenAI's .pt; the default is what `sam-jax download` brought."""
+    """CLIP for --text: a Hugging Face folder, OpenAI's .pt, or `drawings`, which comes with sam-jax and knows drawings
+    only; the default is what `sam-jax download` brought, or else `drawings`."""
     text_threshold: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint=UNSET)] = None
-    """Similarity from which a mask fits a phrase: a cosine, by default 0.2."""
+    """Similarity from which a mask fits a phrase: a cosine, by default 0.2, or a probability, by default 0.5."""
     profile: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=UNSET)] = None
     """Local folder for a trace of the second and third photo, for TensorBoard or Perfetto."""
     grid: Annotated[OmitArgPrefixes[Grid], arg(name="")] = field(default_factory=Grid)

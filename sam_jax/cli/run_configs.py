@@ -63,7 +63,7 @@ def _read_file(path: Path) -> RunConfig:
     if not isinstance(config, RunSettings):
         raise InputError(
             f"{path} defines no `config`, which is a TrainConfig, PretrainConfig, DetectionConfig or PhraseConfig of "
-            "sam_jax.training.config"
+            "sam_jax.training"
         )
     return RunConfig(path.stem, names.get("__doc__") or "", config)
 

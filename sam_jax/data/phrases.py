@@ -5,7 +5,6 @@ has what it names: "red circle" fits the striped one, too.
 """
 
 import itertools
-import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -210,8 +209,8 @@ def find_unknown_words(text: str) -> list[str]:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text, in lower case, without the marks between them."""
-    return re.findall(r"\w+", text.lower())
+    """The words of a text, in lower case, without the marks around them."""
+    return [word for part in text.lower().split() if (word := part.strip(".,;:!?'\""))]
 
 
 def _read_thing(words: str, text: str) -> Phrase:

@@ -1,7 +1,7 @@
 """How well phrases choose among the things of drawings: by crops of the true masks, and by automatic masks."""
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +10,6 @@ from sam_jax.data.drawn import DrawnSource, find_unique_phrases, replace_word
 from sam_jax.data.example import Example
 from sam_jax.data.phrases import Phrase, fits, is_held_back
 from sam_jax.evaluation.mask_overlap import mask_iou
-from sam_jax.inference import SamAutomaticMaskGenerator
 from sam_jax.inference.text_ranking import find_threshold, measure_similarities
 from sam_jax.models.clip import ClipModel, embed_text
 from sam_jax.ops.rle import decode_rle
@@ -19,6 +18,15 @@ SEED = 1_000_000
 """Seed of the drawings that are measured; those of training have others."""
 PHRASES_PER_DRAWING = 8
 """Most phrases of a drawing, half of them with what fits none of its things."""
+
+
+@runtime_checkable
+class FindsMasks(Protocol):
+    """What finds all masks of an image, as a `sam_jax.SamAutomaticMaskGenerator` does."""
+
+    def generate(self, image: Any) -> list[Any]:
+        """Records of all masks of an image."""
+        ...
 
 
 class Question(NamedTuple):
@@ -125,7 +133,7 @@ def measure_choices(
 
 
 def measure_ranking(
-    generator: SamAutomaticMaskGenerator, clip: ClipModel, source: DrawnSource, drawings: int
+    generator: FindsMasks, clip: ClipModel, source: DrawnSource, drawings: int
 ) -> Ranking:
     """Ask for things of drawings, and choose the automatic mask that is most similar.
 

@@ -2,6 +2,7 @@
 
 import os
 import types
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -9,6 +10,7 @@ from typing import TypeVar
 import jax
 
 from sam_jax.checkpoints import SHIPPED, load_checkpoint, load_clip
+from sam_jax.checkpoints.contents import SHIPPED_CLIP, SHIPPED_CLIP_FOLDER
 from sam_jax.checkpoints.downloads import CLIP_FILES, downloads_folder
 from sam_jax.models import (
     VIT_B,
@@ -23,7 +25,7 @@ from sam_jax.models import (
 )
 from sam_jax.models.clip import ClipModel
 from sam_jax.ops.arguments import describe
-from sam_jax.types import InputError
+from sam_jax.types import InputError, InputWarning
 
 AnyModel = TypeVar("AnyModel", Model, ClipModel)
 
@@ -61,33 +63,37 @@ def load_clip_model(path: str | os.PathLike[str] | None = None) -> ClipModel:
     """Load a CLIP with its weights and words onto the default device.
 
     Args:
-        path: A folder of Hugging Face's, or OpenAI's `.pt` with the words beside it; None for the largest that
-            `sam-jax download` has brought into its usual folder.
+        path: A folder of Hugging Face's, or OpenAI's `.pt` with the words beside it; "drawings" for the small one that
+            comes with this package; None for the largest that `sam-jax download` has brought into its usual folder,
+            or, where there is none, that small one.
 
     Raises:
         CheckpointError: The weights or the words are damaged, unsafe or of another model.
-        InputError: There are no weights, or no words.
+        InputError: There are no words, or the package `tokenizers` is absent.
     """
     if path is None:
         path = find_downloaded_clip()
+    if path is None:
+        path = SHIPPED_CLIP
+        warnings.warn(
+            "phrases are judged by the small CLIP that comes with sam-jax, which knows drawings and no photos: "
+            "`sam-jax download clip_vit_l_14_336` brings one for photos (0.9 GB), or --clip names a folder or file",
+            InputWarning,
+            stacklevel=2,
+        )
+    if str(path) == SHIPPED_CLIP:
+        path = SHIPPED_CLIP_FOLDER
     clip = load_clip(path, compute=default_compute())
     return clip.replace(variables=jax.device_put(clip.variables))  # pyright: ignore[reportAttributeAccessIssue]
 
 
-def find_downloaded_clip() -> Path:
-    """The largest CLIP that `sam-jax download` has brought.
-
-    Raises:
-        InputError: There is none; the message says where to get one.
-    """
+def find_downloaded_clip() -> Path | None:
+    """The largest CLIP that `sam-jax download` has brought; None where there is none."""
     for name in reversed(CLIP_FILES):
         path = downloads_folder() / CLIP_FILES[name].name
         if path.is_file():
             return path
-    raise InputError(
-        "phrases need a CLIP, and none is here: `sam-jax download clip_vit_l_14_336` brings one (0.9 GB), "
-        "or --clip names a folder or file"
-    )
+    return None
 
 
 def copy_to_devices(model: AnyModel) -> list[AnyModel]:

@@ -1,9 +1,6 @@
 """What a training run is: everything that its result depends on, and how it is computed, kept and reported."""
 
 import abc
-import dataclasses
-import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,7 +8,6 @@ from sam_jax.data.augmentation import Augmentation
 from sam_jax.data.pasting import Pasting
 from sam_jax.data.phrased_crops import CropSettings
 from sam_jax.models import Compute, DetectorConfig, MaeConfig, SamConfig
-from sam_jax.models.clip import ClipConfig
 from sam_jax.ops.patches import count_visible
 from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import OptimiserConfig, StepDecay
@@ -383,102 +379,3 @@ class DetectionConfig(RunSettings):
     def frame(self) -> tuple[int, int]:
         """Size (h, w) of the padded input in pixels."""
         return self.model.image_encoder.image_size
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhraseConfig(RunSettings):
-    """A run that trains a CLIP on drawings: crops of their things and phrases, by the sigmoid loss.
-
-    Attributes:
-        model: Sizes of the CLIP, with a bias of the logits.
-        data: Drawings to train on; `masks_per_image` is the most things that a drawing has.
-        steps: Number of steps of the whole run.
-        optimiser: How gradients move the parameters.
-        phrases_per_image: Number of phrases of a drawing.
-        absent: Probability that a word of a phrase is replaced, so that the phrase may fit nothing.
-        most_growth: Largest factor by which the box of a thing grows before it is cropped; the smallest is 1.
-        start_from: Folder of a CLIP to start from; None for random weights.
-        seed: Seed of random weights and of all that is drawn on the devices.
-        execution: How steps are computed.
-        reporting: What the run leaves behind on its way.
-
-    Raises:
-        InputError: A value is out of its range, or two settings contradict each other.
-    """
-
-    model: ClipConfig
-    phrases_per_image: int = 24
-    absent: float = 0.3
-    most_growth: float = 2.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.data.masks_per_image < 1:
-            raise InputError("masks_per_image is at least 1: a CLIP learns from crops of masks")
-        if not all(isinstance(source, Drawn) for source in self.data.sources):
-            raise InputError("phrases are known of drawings only: every source is a Drawn")
-        if not self.data.images_stay:
-            raise InputError(
-                "drawings are as phrases say they are: turn augmentation and pasting off"
-            )
-        if not self.model.has_logit_bias:
-            raise InputError("the sigmoid loss learns a bias: set has_logit_bias of the model")
-        if self.optimiser.layer_decay != 1:
-            raise InputError("layer_decay is for encoders that are trained already: set it to 1")
-
-    @property
-    def frame(self) -> tuple[int, int]:
-        """Size (h, w) of the crops in pixels."""
-        return self.model.image.image_size
-
-    @property
-    def crops(self) -> CropSettings:
-        """How crops and phrases are drawn."""
-        return CropSettings(
-            image_size=self.model.image.image_size,
-            patch_size=self.model.image.patch_size,
-            phrases=self.phrases_per_image,
-            absent=self.absent,
-            most_growth=self.most_growth,
-        )
-
-
-_FREE_TO_CHANGE = ("execution", "reporting")
-
-
-def describe_config(config: RunSettings) -> dict[str, Any]:
-    """The configuration as a tree of what JSON knows."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
-def find_differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """The settings on which the result of a run depends and in which two descriptions differ, one text for each.
-
-    Args:
-        before: A description, from `describe_config`.
-        now: Another one.
-    """
-
-    def flatten(node: Any, path: str = "") -> dict[str, Any]:
-        items: Sequence[tuple[Any, Any]] = []
-        if isinstance(node, dict):
-            items = list(node.items())
-        elif isinstance(node, list) and any(isinstance(item, dict) for item in node):
-            items = list(enumerate(node))
-        if not items:
-            return {path: node}
-        flat = {}
-        for key, item in items:
-            flat |= flatten(item, f"{path}.{key}" if path else str(key))
-        return flat
-
-    flat_before, flat_now = (
-        flatten({key: item for key, item in tree.items() if key not in _FREE_TO_CHANGE})
-        for tree in (before, now)
-    )
-    missing = "not set"
-    return [
-        f"{name} was {flat_before.get(name, missing)} and is now {flat_now.get(name, missing)}"
-        for name in sorted({*flat_before, *flat_now})
-        if flat_before.get(name, missing) != flat_now.get(name, missing)
-    ]

@@ -26,12 +26,14 @@ from sam_jax.storage import (
     remove_leftovers,
     write_text,
 )
-from sam_jax.training.config import PhraseConfig, RunSettings, describe_config
+from sam_jax.training.config import RunSettings
+from sam_jax.training.config_differences import describe_config
 from sam_jax.training.embeddings import Embeddings
 from sam_jax.training.feed import make_loader, open_sources
 from sam_jax.training.interruption import AgreedStop, Stop, StopRequest, watching_for_stops
 from sam_jax.training.metrics import Averager, MetricFiles
 from sam_jax.training.orbax_states import check_place_of_states
+from sam_jax.training.phrase_config import PhraseConfig
 from sam_jax.training.preparation import first_state, prepare
 from sam_jax.training.progress import ProgressReport
 from sam_jax.training.saved_states import SavedStates

@@ -27,8 +27,8 @@ from sam_jax.models.clip import (
     learn_words,
 )
 from sam_jax.models.clip.tokeniser import END, START
-from sam_jax.training.config import PhraseConfig
 from sam_jax.training.parameters import find_frozen, put_back
+from sam_jax.training.phrase_config import PhraseConfig
 from sam_jax.training.pictures import draw_crops
 from sam_jax.types import AnyArray, InputError, Variables
 

@@ -13,7 +13,6 @@ from sam_jax.messages import print_line
 from sam_jax.models import Compute, default_compute, suit
 from sam_jax.training.config import (
     DetectionConfig,
-    PhraseConfig,
     PretrainConfig,
     RunSettings,
     TrainConfig,
@@ -23,6 +22,7 @@ from sam_jax.training.mae import MaskedPainting
 from sam_jax.training.matching import Matching
 from sam_jax.training.objective import Objective
 from sam_jax.training.optimiser import make_optimiser, make_schedule
+from sam_jax.training.phrase_config import PhraseConfig
 from sam_jax.training.segmentation import Segmentation
 from sam_jax.training.state import TrainState, create_state
 from sam_jax.training.step import TrainStep, make_train_step

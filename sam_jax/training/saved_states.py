@@ -17,7 +17,7 @@ from sam_jax.data.loader import LoaderState, add_up_positions
 from sam_jax.distributed import broadcast_text, gather_texts
 from sam_jax.storage import explaining, make_folder
 from sam_jax.training.checksums import sum_up
-from sam_jax.training.config import find_differences
+from sam_jax.training.config_differences import find_differences
 from sam_jax.training.orbax_states import DamagedError, OrbaxStates
 from sam_jax.training.state import TrainState
 from sam_jax.types import InputError, RunError

@@ -321,3 +321,18 @@ def test_what_cannot_be_written(tmp_path):
     with pytest.raises(InputError, match="is a file"):
         save_clip(tmp_path / "file", model)
     assert name_clip(CLIP_VIT_L_14_336) == "CLIP ViT-L/14@336px"
+
+
+def test_words_that_are_few_stay_so(square, tmp_path):
+    words, merges = square.tokeniser.words, square.tokeniser.merges
+    few = ClipTokeniser(words, merges, context=12, known=["red", "circle"])
+    save_clip(tmp_path / "clip", square.replace(tokeniser=few))
+    read = load_clip(tmp_path / "clip").tokeniser
+    assert read.known == ("red", "circle")
+    np.testing.assert_array_equal(read(["Red circle!"]), few(["Red circle!"]))
+    with pytest.raises(InputError, match=r"'wheel' is none of the few words .*\(red, circle\)"):
+        read(["red wheel"])
+    path = tmp_path / "clip" / "tokenizer_config.json"
+    path.write_text(json.dumps({"known_words": "red circle"}))
+    with pytest.raises(CheckpointError, match="known_words is no list of words"):
+        load_clip(tmp_path / "clip")

@@ -313,6 +313,10 @@ def test_options_of_phrases(generate, photos, weights, colour_clip, monkeypatch,
     monkeypatch.setattr("sam_jax.inference.loading.downloads_folder", lambda: tmp_path)
     generate(photos, "--text", "a wheel", code=2)
     told = capsys.readouterr().err.splitlines()
-    assert told[-1].startswith("error: phrases need a CLIP, and none is here: `sam-jax download")
+    assert told[-1].startswith(
+        "error: 'a wheel': 'wheel' is none of the few words of this small CLIP"
+    )
+    assert "`sam-jax download clip_vit_l_14_336` brings one" in told[-1]
+    assert any("small CLIP that comes with sam-jax, which knows drawings" in line for line in told)
     generate(photos, "--text", "a wheel", "--clip", weights, code=2)
     assert "holds a Segment Anything, not a CLIP" in capsys.readouterr().err

@@ -13,9 +13,8 @@ from sam_jax.training.config import (
     Execution,
     Stored,
     Synthetic,
-    describe_config,
-    find_differences,
 )
+from sam_jax.training.config_differences import describe_config, find_differences
 from sam_jax.types import InputError
 from tests.training.conftest import CONFIG
 

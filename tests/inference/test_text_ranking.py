@@ -9,9 +9,9 @@ from sam_jax.inference.text_ranking import (
     match_masks,
     measure_similarities,
 )
-from sam_jax.models.clip import embed_text
+from sam_jax.models.clip import CLIP_TINY, embed_text
 from sam_jax.ops.rle import decode_rle
-from sam_jax.types import InputError
+from sam_jax.types import InputError, InputWarning
 from tests.clip_models import make_colour_clip
 
 SQUARES = {
@@ -137,10 +137,13 @@ def test_wrong_phrases(generator, clip, phrases, threshold, told):
         TextMaskGenerator(generator, clip, phrases, threshold)
 
 
-def test_without_a_clip_it_says_where_one_is(monkeypatch, tmp_path):
+def test_without_a_clip_it_is_that_of_drawings_and_it_says_where_another_is(monkeypatch, tmp_path):
     monkeypatch.setattr("sam_jax.inference.loading.downloads_folder", lambda: tmp_path)
-    with pytest.raises(
-        InputError, match="`sam-jax download clip_vit_l_14_336` brings one"
-    ) as error:
-        load_clip_model()
-    assert "\n" not in str(error.value)
+    with pytest.warns(InputWarning, match="`sam-jax download clip_vit_l_14_336` brings one"):
+        clip = load_clip_model()
+    assert clip.config == CLIP_TINY
+    for phrase, word in (("a red wheel", "wheel"), ("колесо", "колесо"), ("!", "!")):
+        with pytest.raises(InputError, match=f"{word}' is none of the few words") as error:
+            embed_text(clip, [phrase])
+        assert "\n" not in str(error.value)
+        assert "`sam-jax download clip_vit_l_14_336` brings one" in str(error.value)

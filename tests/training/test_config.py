@@ -10,9 +10,8 @@ from sam_jax.training.config import (
     Stored,
     Synthetic,
     TrainConfig,
-    describe_config,
-    find_differences,
 )
+from sam_jax.training.config_differences import describe_config, find_differences
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig, StepDecay
 from sam_jax.types import InputError
 

@@ -9,7 +9,7 @@ from PIL import Image
 from tensorboardX.proto.event_pb2 import Event
 
 import sam_jax
-from sam_jax.training.config import find_differences
+from sam_jax.training.config_differences import find_differences
 
 from .conftest import MINIATURE
 

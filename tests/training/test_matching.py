@@ -25,7 +25,6 @@ from sam_jax.training.config import (
     DataConfig,
     Drawn,
     Execution,
-    PhraseConfig,
     Reporting,
     Synthetic,
 )
@@ -33,6 +32,7 @@ from sam_jax.training.feed import make_loader, open_sources
 from sam_jax.training.loop import Ending, find_result, train
 from sam_jax.training.matching import make_tokens
 from sam_jax.training.optimiser import CosineDecay, OptimiserConfig
+from sam_jax.training.phrase_config import PhraseConfig
 from sam_jax.training.preparation import first_state, prepare
 from sam_jax.types import InputError
 

@@ -27,6 +27,8 @@ class ClipTokeniser:
         words: Index of each part of a word, with `START` and `END`; a part that ends a word ends in `</w>`.
         merges: Pairs of parts in the order in which they are joined.
         context: Number of tokens of a phrase.
+        known: Words that the model has learned, where these are few: others are refused. None for models that know what
+            parts of words mean.
 
     Raises:
         InputError: The package `tokenizers` is not installed, or the words and merges don't fit together.
@@ -38,6 +40,7 @@ class ClipTokeniser:
         merges: Sequence[tuple[str, str]],
         *,
         context: int = 77,
+        known: Sequence[str] | None = None,
     ) -> None:
         tokenizers = import_tokenizers()
         absent = [word for word in (START, END) if word not in words]
@@ -46,6 +49,7 @@ class ClipTokeniser:
         from tokenizers import Regex, models, normalizers, pre_tokenizers
 
         self.context = context
+        self.known = None if known is None else tuple(known)
         self.words = dict(words)
         self.merges = [(first, second) for first, second in merges]
         try:
@@ -84,11 +88,14 @@ class ClipTokeniser:
             phrases: List of phrases, in any script.
 
         Raises:
-            InputError: A phrase is no text, or there is nothing in it.
+            InputError: A phrase is no text, there is nothing in it, or the model has learned few words, and not all of
+                its words.
         """
         for phrase in check_phrases(phrases):
             if not phrase.strip():
                 raise InputError("a phrase says what to look for; this one is empty")
+            if self.known is not None:
+                _check_known(phrase, self.known)
         return self.tokenise(phrases)
 
     def tokenise(self, texts: Sequence[str]) -> Int[np.ndarray, "n t"]:
@@ -119,6 +126,16 @@ def import_tokenizers() -> Any:
             "phrases need the package tokenizers: pip install 'sam-jax[text]'"
         ) from error
     return tokenizers
+
+
+def _check_known(phrase: str, known: Sequence[str]) -> None:
+    words = [word for part in phrase.lower().split() if (word := part.strip(".,;:!?'\""))]
+    unknown = next((word for word in words if word not in known), None)
+    if unknown is not None or not words:
+        raise InputError(
+            f"{phrase!r}: {unknown or phrase!r} is none of the few words of this small CLIP ({', '.join(known)}); "
+            "`sam-jax download clip_vit_l_14_336` brings one that knows most (0.9 GB), or --clip names a folder or file"
+        )
 
 
 def check_phrases(phrases: Any) -> Sequence[str]:

@@ -10,7 +10,7 @@ _END_OF_WORD = "</w>"
 
 
 def learn_words(words: Sequence[str], context: int) -> ClipTokeniser:
-    """A tokeniser with a token of its own for each of some words; all other words are made of letters and parts.
+    """A tokeniser with a token of its own for each of some words, which refuses all others in phrases.
 
     Byte pairs are joined by how often they occur, and in alphabetical order where that is equal: the trainer of the
     package `tokenizers` joins them in another order each time.
@@ -33,9 +33,9 @@ def learn_words(words: Sequence[str], context: int) -> ClipTokeniser:
         parts = [_join(word, pair) for word in parts]
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     letters = [*alphabet, *(letter + _END_OF_WORD for letter in alphabet)]
-    known = dict.fromkeys([*letters, *("".join(pair) for pair in merges), START, END])
+    tokens = dict.fromkeys([*letters, *("".join(pair) for pair in merges), START, END])
     return ClipTokeniser(
-        {part: number for number, part in enumerate(known)}, merges, context=context
+        {part: number for number, part in enumerate(tokens)}, merges, context=context, known=words
     )
 
 

@@ -2,10 +2,12 @@ import hashlib
 
 import jax
 import numpy as np
+import pytest
 
 from sam_jax.data.phrases import MOST_WORDS, WORDS
 from sam_jax.models.clip import CLIP_TINY, abstract_clip, learn_words
 from sam_jax.models.clip.tokeniser import END, START
+from sam_jax.types import InputError
 
 
 def test_every_word_has_a_token_of_its_own():
@@ -21,16 +23,14 @@ def test_every_word_has_a_token_of_its_own():
     )
 
 
-def test_other_words_are_made_of_letters():
+def test_other_words_are_refused():
     tokeniser = learn_words(WORDS, 16)
-    for word in ("wheel", "Rad", "колесо", "🙂"):
-        tokens = tokeniser([word])[0]
-        assert tokens[2] != tokeniser.words[END]
-        assert end_at(tokeniser, tokens) > 1
-
-
-def end_at(tokeniser, tokens):
-    return int((tokens == tokeniser.words[END]).argmax())
+    assert len(tokeniser(["A red, small circle!"])) == 1
+    for word in ("wheel", "Rad", "колесо", "🙂", "d", "re"):
+        with pytest.raises(InputError, match="none of the few words"):
+            tokeniser([f"red {word}"])
+        tokens = tokeniser.tokenise([word])[0]
+        assert tokens[1] != tokeniser.words[END]  # of letters, which all have tokens
 
 
 def test_it_is_the_same_each_time():
