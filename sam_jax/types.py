@@ -6,6 +6,7 @@ The axis alphabet of every shape in this package:
     n   prompts of an image           gh gw  patches: the encoder's grid
     p   points of a prompt            t      tokens
     m   masks of a prompt             d      width: features of a token
+    c   width of CLIP's space
 """
 
 from enum import IntEnum
@@ -64,18 +65,21 @@ class Prompts(NamedTuple):
         points: Points x, y in pixels of the padded input, in which the resized image lies.
         labels: A `PointLabel` for every point.
         masks: Logits of an earlier answer at a quarter of the padded input's size; None for no mask prompt.
+        text: CLIP's embeddings, of unit length, of what to segment; all zeros for a prompt without text, None where no
+            prompt has any.
     """
 
     points: Float[AnyArray, "b n p 2"]
     labels: Int[AnyArray, "b n p"]
     masks: Float[AnyArray, "b n h w"] | None = None
+    text: Float[AnyArray, "b n c"] | None = None
 
 
 class PromptEmbeddings(NamedTuple):
     """Prompts as the decoder takes them.
 
     Attributes:
-        tokens: One token for every point, in no particular order (text can add its own).
+        tokens: One token for every point, and one for text where there is any.
         present: Which tokens take part in attention.
         dense: Dense map that is added to the image embedding; of size 1 along grid axes (and b, n) where it is the same
             everywhere.

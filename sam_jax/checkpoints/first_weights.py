@@ -46,7 +46,7 @@ class Account(NamedTuple):
     """What became of each tensor of a file of weights, and of each leaf of the model.
 
     Attributes:
-        kind: What the file holds.
+        kind: What the file holds: a kind of plain ViT, or a Segment Anything.
         taken: Names in the file of the tensors that were taken.
         resized: Texts that say what was interpolated on the way.
         dropped: Names in the file of the tensors that were not taken.
@@ -86,7 +86,8 @@ def load_first_weights(
         seed: Seed of the weights that the file has nothing for.
 
     Returns:
-        Weights of the whole model, and the account of a plain ViT; None instead of it for a whole Segment Anything.
+        Weights of the whole model, and the account of what is not from the file: of a plain ViT, or of a Segment
+            Anything without the text projection that the config has. None where all is from the file.
 
     Raises:
         CheckpointError: The file is damaged, unsafe, or does not fit the model; the message tells all that doesn't fit.
@@ -97,12 +98,36 @@ def load_first_weights(
     if vit := find_vit(stored.tensors):
         return _load_encoder(path, stored, vit, config, seed)
     model, variables = load_checkpoint(path, image_size=config.image_encoder.image_size)
+    if config != model == _without_text(config):
+        return _add_projection(stored, variables, config, seed)
     if model != config:
         raise InputError(
             f"start_from: {path} is {name_variant(model)}, but the config's model is "
             f"{name_variant(config)}: {_first_difference(model, config)}"
         )
     return variables, None
+
+
+def _without_text(config: SamConfig) -> SamConfig:
+    return replace(config, prompt_encoder=replace(config.prompt_encoder, text_width=None))
+
+
+def _add_projection(
+    stored: Stored, variables: Variables, config: SamConfig, seed: int
+) -> tuple[Variables, Account]:
+    """The weights of an ordinary Segment Anything, with a text projection that starts at random."""
+    leaves = conversion.flatten(variables)
+    fresh = conversion.flatten(init_variables(config, seed))
+    fresh = {path: leaf for path, leaf in fresh.items() if path not in leaves}
+    account = Account(
+        kind="a Segment Anything",
+        taken=tuple(stored.tensors),
+        resized=(),
+        dropped=(),
+        dropped_parts=(),
+        fresh=tuple(fresh),
+    )
+    return unflatten_dict({**leaves, **fresh}, sep="/"), account
 
 
 def _first_difference(one: Any, other: Any) -> str:
@@ -262,6 +287,8 @@ def _summarise_paths(paths: Iterable[str]) -> list[str]:
     told = []
     for path in paths:
         _, part, *rest = path.split("/")
+        if "text_projection" in rest:
+            part = f"{part}/text_projection"
         if part == "image_encoder":
             part = f"{part}/{rest[-1] if rest[-1].startswith('rel_pos') else rest[0]}"
         told.append(part)

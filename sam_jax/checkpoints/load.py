@@ -78,8 +78,8 @@ def save_checkpoint(path: str | os.PathLike, config: SamConfig, variables: Varia
         variables: Weights of the model.
 
     Raises:
-        InputError: The ending is another one, or the format has no place for the model: for additions that official
-            PyTorch lacks, or in Hugging Face's for inputs that are not square.
+        InputError: The ending is another one, or the format has no place for the model: for additions or text prompts,
+            which official PyTorch lacks, or in Hugging Face's for inputs that are not square.
         CheckpointError: The weights don't fit the model.
         RunError: The disk refuses the file.
     """
@@ -167,6 +167,10 @@ def _check_format(path: Path, config: SamConfig) -> None:
         raise InputError(
             f"{path}: official PyTorch has no place for what these weights add to Segment Anything; "
             "write them as .safetensors"
+        )
+    if path.suffix != ".safetensors" and config.prompt_encoder.text_width is not None:
+        raise InputError(
+            f"{path}: official PyTorch has no place for the text projection; write these weights as .safetensors"
         )
     if is_folder:
         hugging_face.check_writable(path, config)

@@ -1,6 +1,7 @@
 """How the same tensor is called and laid out here, in official PyTorch files, and in Hugging Face's.
 
-`OFFICIAL` is the whole translation between our paths and official keys, and `MAE` that of the masked autoencoder;
+`OFFICIAL` is the whole translation between our paths and official keys (of which published files have no
+`text_projection`), and `MAE` that of the masked autoencoder;
 `HUGGING_FACE` renames Hugging Face's keys to official ones, whose layouts they share. In a row, `*` stands for the same
 text on both sides, without separators, and `**` for any rest.
 """
@@ -60,6 +61,7 @@ OFFICIAL = {
         ("mask_downscaling/conv2", "mask_downscaling.3", "conv"),
         ("mask_downscaling/norm2", "mask_downscaling.4", "norm"),
         ("mask_downscaling/conv3", "mask_downscaling.6", "conv 1x1"),
+        ("text_projection", "text_projection", "linear"),
     ),
     "params/mask_decoder": (
         ("iou_token", "iou_token", "embedding"),

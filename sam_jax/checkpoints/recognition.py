@@ -33,6 +33,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 def name_variant(config: SamConfig) -> str:
     """What people call the model, whatever its input size and thresholds; its width and depth if it has no name."""
+    if config.prompt_encoder.text_width is not None:
+        prompt_encoder = replace(config.prompt_encoder, text_width=None)
+        return f"{name_variant(replace(config, prompt_encoder=prompt_encoder))} with text prompts"
     for name, variant in VARIANTS.items():
         whole = variant.with_image_size(config.image_encoder.image_size)
         whole = replace(whole, automatic=config.automatic)
@@ -128,6 +131,7 @@ def _measure(shapes: Shapes) -> SamConfig:
         prompt_encoder=PromptEncoderConfig(
             width=shapes["prompt_encoder.not_a_point_embed.weight"][1],
             mask_channels=shapes["prompt_encoder.mask_downscaling.3.weight"][0],
+            text_width=shapes.get("prompt_encoder.text_projection.weight", (0, None))[1],
         ),
         # The number of the decoder's heads leaves no trace; every SAM has the default.
         mask_decoder=MaskDecoderConfig(

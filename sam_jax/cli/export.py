@@ -64,6 +64,8 @@ class Export:
             model = load(self.checkpoint, image_size=self.image_size)
             signs.begin(f"exporting to {self.page or self.destination}")
             files = self._write_page(model) if self.page else self._write_files(model)
+        if model.config.prompt_encoder.text_width is not None:
+            print("text prompts are left out: an exported decoder takes points, boxes and masks")
         height, width = model.config.image_encoder.image_size
         for file in files:
             megabytes = file.stat().st_size / 1e6

@@ -18,7 +18,7 @@ from sam_jax.data.framing import normalise
 from sam_jax.export.exported import ABOUT, FORMAT, PROGRAM, WEIGHTS
 from sam_jax.export.packing import Packing, find_packing
 from sam_jax.export.programs import find_masks
-from sam_jax.models import ON_ACCELERATOR, Model, encode_image
+from sam_jax.models import ON_ACCELERATOR, Model, encode_image, without_text
 from sam_jax.types import AnyArray, Prompts
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -36,7 +36,8 @@ def write_stablehlo(
 ) -> None:
     """Write programs and weights of a model; `sam_jax.load_exported` reads them.
 
-    Numbers of images, prompts and points are free. The precision is that of `model.compute.dtype`.
+    Numbers of images, prompts and points are free. The precision is that of `model.compute.dtype`. Text prompts are
+    left out.
 
     Args:
         file: File to write to.
@@ -46,7 +47,8 @@ def write_stablehlo(
             a prompt has one or two points, otherwise the one for several.
     """
     compute = replace(ON_ACCELERATOR, dtype=model.compute.dtype, attention="strips")
-    model, packing = replace(model, compute=compute), find_packing(model)
+    model = without_text(replace(model, compute=compute))
+    packing = find_packing(model)
     weights = flatten_dict(model.variables, sep="/")
     about = {
         "format": FORMAT,

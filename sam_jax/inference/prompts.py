@@ -1,4 +1,4 @@
-"""From clicks, boxes and masks, as people give them, to the model's `Prompts`."""
+"""From clicks, boxes, masks and text, as people give them, to the model's `Prompts`."""
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -25,8 +25,11 @@ def make_prompts(
     point_labels: Shaped[np.ndarray, "_n _p"] | None = None,
     boxes: Float[np.ndarray, "_n 4"] | None = None,
     mask_inputs: Float[np.ndarray, "_n h w"] | None = None,
+    text: Float[np.ndarray, "_n c"] | None = None,
 ) -> Prompts:
     """Prompts for one image, filled up to a number of points from `POINT_SIZES`.
+
+    The padding point follows points and text that come without a box, as in training.
 
     Args:
         framing: Where the image lies in the padded input.
@@ -35,22 +38,23 @@ def make_prompts(
             corner of a box, -1 no point.
         boxes: Boxes x0, y0, x1, y1 in pixels of the original image.
         mask_inputs: Low-resolution logits of an earlier answer.
+        text: CLIP's embeddings of phrases, of unit length.
 
     Raises:
         InputError: There is no prompt, or its parts don't fit each other.
     """
-    _check(framing, point_coords, point_labels, boxes, mask_inputs)
-    n = next(len(x) for x in (point_coords, boxes, mask_inputs) if x is not None)
+    _check(framing, point_coords, point_labels, boxes, mask_inputs, text)
+    n = next(len(x) for x in (point_coords, boxes, mask_inputs, text) if x is not None)
     points, labels = [np.zeros((n, 0, 2), np.float32)], [np.zeros((n, 0), np.int32)]
     if point_coords is not None and point_labels is not None:
         points.append(framing.to_frame(point_coords))
         labels.append(np.asarray(point_labels, np.int32))
-        if boxes is None:
-            # As after a box, no padding point follows the corners of one.
-            has_corners = np.isin(point_labels, _CORNERS).any(axis=1, keepdims=True)
-            padding = np.where(has_corners, PointLabel.ABSENT, PointLabel.NOT_A_POINT)
-            points.append(np.zeros((n, 1, 2), np.float32))
-            labels.append(padding.astype(np.int32))
+    if boxes is None and (point_coords is not None or text is not None):
+        # As after a box, no padding point follows the corners of one.
+        has_corners = np.isin(labels[-1], _CORNERS).any(axis=1, keepdims=True)
+        padding = np.where(has_corners, PointLabel.ABSENT, PointLabel.NOT_A_POINT)
+        points.append(np.zeros((n, 1, 2), np.float32))
+        labels.append(padding.astype(np.int32))
     if boxes is not None:
         points.append(framing.to_frame(np.asarray(boxes).reshape(n, 2, 2)))
         labels.append(np.tile(np.array(_CORNERS, np.int32), (n, 1)))
@@ -58,6 +62,7 @@ def make_prompts(
         np.concatenate(points, axis=1)[None],
         np.concatenate(labels, axis=1)[None],
         None if mask_inputs is None else np.asarray(mask_inputs, np.float32)[None],
+        None if text is None else np.asarray(text, np.float32)[None],
     )
     return pad_points(prompts, round_up(prompts.labels.shape[2], POINT_SIZES))
 
@@ -82,7 +87,7 @@ def take_prompts(prompts: Prompts, which: slice | Int[np.ndarray, " n"]) -> Prom
     return Prompts(
         prompts.points[:, which],
         prompts.labels[:, which],
-        None if prompts.masks is None else prompts.masks[:, which],
+        *(None if part is None else part[:, which] for part in prompts[2:]),
     )
 
 
@@ -97,9 +102,10 @@ def _check(
     point_labels: np.ndarray | None,
     boxes: np.ndarray | None,
     mask_inputs: np.ndarray | None,
+    text: np.ndarray | None,
 ) -> None:
-    if point_coords is None and boxes is None and mask_inputs is None:
-        raise InputError("give at least one prompt: points, a box or a mask")
+    if all(part is None for part in (point_coords, boxes, mask_inputs, text)):
+        raise InputError("give at least one prompt: points, a box, a mask or text")
     if (point_coords is None) != (point_labels is None):
         raise InputError("point_coords and point_labels go together: a label for every point")
     if point_coords is not None and point_labels is not None:
@@ -127,10 +133,10 @@ def _check(
             f"a mask prompt is low-resolution logits of {height}x{width} (h x w), as predict returns them; "
             f"the array has shape {mask_inputs.shape}"
         )
-    counts = {len(x) for x in (point_coords, boxes, mask_inputs) if x is not None}
+    counts = {len(x) for x in (point_coords, boxes, mask_inputs, text) if x is not None}
     if len(counts) > 1:
         raise InputError(
-            f"points, boxes and masks are for different numbers of prompts: {sorted(counts)}"
+            f"points, boxes, masks and text are for different numbers of prompts: {sorted(counts)}"
         )
     for name, values in (("point", point_coords), ("box", boxes), ("mask", mask_inputs)):
         if values is not None and not (np.abs(values) <= LARGEST).all():

@@ -42,6 +42,7 @@ from sam_jax.models.model import (
     encode_image,
     encode_prompts,
     make_sam,
+    without_text,
 )
 from sam_jax.models.prompt_encoder import PromptEncoderConfig
 from sam_jax.models.sam import Sam
@@ -90,4 +91,5 @@ __all__ = [
     "predict_boxes",
     "reconstruct",
     "suit",
+    "without_text",
 ]

@@ -69,7 +69,7 @@ def _draw(path: str, leaf: jax.ShapeDtypeStruct, seed: int) -> np.ndarray:
     if name in ZEROS:
         return np.zeros(leaf.shape, np.float32)
     std = 1.0
-    if name == "kernel":
+    if name == "kernel" and "text_projection" not in path:
         std = math.prod(leaf.shape[:-1]) ** -0.5
     elif name == "pos_embed":
         std = POSITIONS_STD

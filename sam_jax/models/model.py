@@ -1,6 +1,7 @@
 """A model with its weights, and the pure functions that run it over batches of images and prompts."""
 
 import math
+from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -44,6 +45,8 @@ class Model:
         height, width = encoder.image_size
         numbers = sum(math.prod(np.shape(leaf)) for leaf in jax.tree.leaves(self.variables))
         additions = "" if self.config.fine is None else ", with additions"
+        if self.config.prompt_encoder.text_width is not None:
+            additions += ", with text prompts"
         return (
             f"Model(ViT of width {encoder.width} and depth {encoder.depth}, input {height}x{width}, "
             f"{numbers / 1e6:.1f} million parameters, {self.compute.dtype}{additions})"
@@ -64,6 +67,19 @@ class Model:
         """
         variables = jax.tree.map(jnp.asarray, self.variables)
         return self.sam.apply(variables, *arguments, method=method, **options)
+
+
+def without_text(model: Model) -> Model:
+    """The same model without its text projection, where nothing takes text: an ordinary Segment Anything."""
+    config, variables = model.config, model.variables
+    if config.prompt_encoder.text_width is None:
+        return model
+    params = dict(variables["params"])
+    params["prompt_encoder"] = {
+        name: leaf for name, leaf in params["prompt_encoder"].items() if name != "text_projection"
+    }
+    config = replace(config, prompt_encoder=replace(config.prompt_encoder, text_width=None))
+    return Model(config, {**variables, "params": params}, model.compute)
 
 
 def make_sam(config: SamConfig, compute: Compute = ON_CPU) -> Sam:
@@ -99,10 +115,11 @@ def encode_prompts(model: Model, prompts: Prompts) -> EncodedPrompts:
 
     Args:
         model: Model with its weights.
-        prompts: Points, boxes and masks, in the padded input.
+        prompts: Points, boxes and masks, in the padded input, and text.
 
     Raises:
-        InputError: The mask prompts have another size than low-resolution logits.
+        InputError: The mask prompts have another size than low-resolution logits, or the weights are not for text of
+            this width, or for none.
     """
     return model.apply(prompts, method="encode_prompts")
 
@@ -157,10 +174,12 @@ def abstract_variables(config: SamConfig) -> Variables:
 def _trace_variables(config: SamConfig) -> Variables:
     """What `abstract_variables` returns; tracing takes over a second, and a run asks several times."""
     height, width = config.image_encoder.image_size
+    text_width = config.prompt_encoder.text_width
     prompts = Prompts(
         jnp.zeros((1, 1, 1, 2)),
         jnp.ones((1, 1, 1), jnp.int32),
         jnp.zeros((1, 1, height // 4, width // 4)),
+        None if text_width is None else jnp.zeros((1, 1, text_width)),
     )
     init = partial(make_sam(config).init, multimask_output=True)
     return jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, height, width, 3)), prompts)  # pyright: ignore[reportReturnType]

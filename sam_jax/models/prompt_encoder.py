@@ -1,6 +1,6 @@
-"""The prompt encoder: points, boxes and masks become tokens and a dense map.
+"""The prompt encoder: points, boxes, text and masks become tokens and a dense map.
 
-Source: [Segment Anything](https://arxiv.org/abs/2304.02643), section 3 and appendix A.
+Source: [Segment Anything](https://arxiv.org/abs/2304.02643), section 3, appendix A, and D.5 for text.
 """
 
 from dataclasses import dataclass
@@ -24,13 +24,18 @@ class PromptEncoderConfig:
     Attributes:
         width: Width of the tokens and of the dense map, which is the image embedding's.
         mask_channels: Number of hidden channels of the mask prompt's downscaling.
+        text_width: Width of the CLIP embeddings that are taken as text prompts, 768 for the paper's; None for a model
+            without text prompts, as all published ones are.
     """
 
     width: int = 256
     mask_channels: int = 16
+    text_width: int | None = None
 
     def __post_init__(self) -> None:
         check_counts(self, "width", "mask_channels")
+        if self.text_width is not None:
+            check_counts(self, "text_width")
         if self.width % 2 or self.mask_channels % 4:
             raise InputError(
                 f"width {self.width} must be even and mask_channels {self.mask_channels} divisible by 4"
@@ -93,7 +98,7 @@ class PromptEncoder(nn.Module):
         config: Sizes of the prompt encoder.
         image_size: Height and width in pixels of the padded input, in which points are given.
         grid: Height and width of the image embedding.
-        dtype: Dtype of the mask prompt's downscaling; points are encoded in float32.
+        dtype: Dtype of the mask prompt's downscaling; points and text are encoded in float32.
     """
 
     config: PromptEncoderConfig
@@ -114,6 +119,11 @@ class PromptEncoder(nn.Module):
         self.not_a_point_embed = learned("not_a_point_embed")
         self.no_mask_embed = learned("no_mask_embed")
         self.mask_downscaling = MaskDownscaling(self.config, self.dtype)
+        if self.config.text_width is not None:
+            # Of embeddings of length 1 it makes tokens as long as the learned ones.
+            self.text_projection = nn.Dense(
+                width, dtype=jnp.float32, kernel_init=nn.initializers.normal(1.0)
+            )
         self.gaussian_matrix = self.variable(
             "constants",
             "gaussian_matrix",
@@ -125,14 +135,30 @@ class PromptEncoder(nn.Module):
         return encode_grid(self.grid, self.gaussian_matrix.value)
 
     def __call__(self, prompts: Prompts) -> PromptEmbeddings:
-        """Tokens for points and boxes; the dense map is the mask prompt, or one learned vector everywhere."""
+        """Tokens for points, boxes and text; the dense map is the mask prompt, or one learned vector everywhere."""
         if prompts.masks is None:
             dense = self.no_mask_embed.reshape(1, 1, 1, 1, -1)
         else:
             dense = self._embed_masks(prompts.masks)
         present: Bool[Array, "b n t"] = prompts.labels != PointLabel.ABSENT
         tokens = self._embed_points(prompts.points, prompts.labels)
+        if prompts.text is not None:
+            has_text = (prompts.text != 0).any(axis=-1, keepdims=True)
+            present = jnp.concatenate([present, has_text], axis=2)
+            tokens = jnp.concatenate([tokens, self._embed_text(prompts.text)], axis=2)
         return PromptEmbeddings(tokens, present, dense)
+
+    def _embed_text(self, text: Float[AnyArray, "b n c"]) -> Float[Array, "b n 1 d"]:
+        if self.config.text_width is None:
+            raise InputError(
+                "these weights have no text projection: text prompts need a Segment Anything that was trained with text"
+            )
+        if text.shape[2] != self.config.text_width:
+            raise InputError(
+                f"the model was trained with a CLIP whose embeddings have a width of {self.config.text_width}, not "
+                f"{text.shape[2]}"
+            )
+        return self.text_projection(jnp.asarray(text))[:, :, None]
 
     def _embed_points(
         self, points: Float[AnyArray, "b n p 2"], labels: Int[AnyArray, "b n p"]

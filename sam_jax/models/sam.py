@@ -41,7 +41,7 @@ class Sam(nn.Module):
     ) -> tuple[Float[Array, "m h_low w_low"], Float[Array, " m"]]:
         """Mask logits and predicted IoU of the only prompt of one image: the three steps in a row.
 
-        Flax's `init` creates all weights from it if the prompt has a mask.
+        Flax's `init` creates all weights from it if the prompt has a mask, and text where the config is for text.
         """
 
         def first(batch: Any) -> Any:

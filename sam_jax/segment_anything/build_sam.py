@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from sam_jax.inference import load
 from sam_jax.inference import sam_model_registry as models
-from sam_jax.models import Model
+from sam_jax.models import Model, without_text
 from sam_jax.segment_anything.modeling import (
     ImageEncoderViT,
     MaskDecoder,
@@ -29,7 +29,7 @@ Checkpoint = str | os.PathLike[str] | None
 
 
 def wrap_model(model: Model) -> Sam:
-    """A model of this package as official scripts take it.
+    """A model of this package as official scripts take it, without text prompts.
 
     Args:
         model: Model with its weights, from `sam_jax.load`; its padded input is square.
@@ -42,6 +42,7 @@ def wrap_model(model: Model) -> Sam:
         raise InputError(
             f"official scripts know square inputs only, not {height}x{width}: load the weights with image_size={height}"
         )
+    model = without_text(model)
     return Sam(
         ImageEncoderViT.of_model(model), PromptEncoder.of_model(model), MaskDecoder.of_model(model)
     ).eval()

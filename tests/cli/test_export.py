@@ -1,10 +1,14 @@
 import os
+import zipfile
+from dataclasses import replace
 
 import numpy as np
 import onnxruntime
 
 import sam_jax
+from sam_jax.checkpoints import load_checkpoint, save_checkpoint
 from sam_jax.cli.main import main
+from sam_jax.export.exported import WEIGHTS
 
 
 def test_onnx_of_both_parts(weights, tmp_path, capsys):
@@ -22,10 +26,19 @@ def test_onnx_of_both_parts(weights, tmp_path, capsys):
     assert [x.name for x in decoder.get_outputs()] == ["iou_predictions", "low_res_masks"]
 
 
-def test_stablehlo_of_another_size(weights, tmp_path):
-    destination = tmp_path / "sam.stablehlo"
-    assert main(["export", str(weights), str(destination), "--image-size", "64,96"]) == 0
+def test_stablehlo_of_another_size_and_without_text(weights, tmp_path, capsys):
+    config, variables = load_checkpoint(weights)
+    config = replace(config, prompt_encoder=replace(config.prompt_encoder, text_width=3))
+    projection = {"kernel": np.ones((3, 32), np.float32), "bias": np.zeros(32, np.float32)}
+    variables["params"]["prompt_encoder"]["text_projection"] = projection
+    source, destination = tmp_path / "text.safetensors", tmp_path / "sam.stablehlo"
+    save_checkpoint(source, config, variables)
+    assert main(["export", str(source), str(destination), "--image-size", "64,96"]) == 0
+    assert capsys.readouterr().out.startswith("text prompts are left out: an exported decoder")
     assert sam_jax.load_exported(destination).image_size == (64, 96)
+    with zipfile.ZipFile(destination) as archive:
+        assert b"mask_tokens" in archive.read(WEIGHTS)
+        assert b"text_projection" not in archive.read(WEIGHTS)
 
 
 def test_bad_input_is_refused_and_leaves_no_file(complaint, weights, tmp_path):

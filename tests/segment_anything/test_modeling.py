@@ -1,6 +1,7 @@
 """The model and its parts: weights, modes, devices, gradients, and what they refuse."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from experiments.official import segment_anything
 from sam_jax import InputError, Model, load
-from sam_jax.models import VIT_B
+from sam_jax.models import VIT_B, init_variables
 from sam_jax.segment_anything import SamPredictor, build_sam, build_sam_vit_h, sam_model_registry
 from sam_jax.segment_anything.build_sam import wrap_model
 from sam_jax.segment_anything.modeling import (
@@ -38,6 +39,13 @@ def test_registry():
     keys = ["default", "vit_h", "vit_l", "vit_b"]
     assert list(sam_model_registry)[:4] == keys == list(segment_anything.sam_model_registry)
     assert sam_model_registry["default"] is build_sam is build_sam_vit_h
+
+
+def test_text_prompts_are_left_out():
+    encoder = replace(SMALL.prompt_encoder, text_width=3)
+    config = replace(SMALL, prompt_encoder=encoder)
+    plain, with_text = (wrap_model(Model(c, init_variables(c))) for c in (SMALL, config))
+    assert_alike(dict(plain.state_dict()), dict(with_text.state_dict()))
 
 
 def assemble(package):

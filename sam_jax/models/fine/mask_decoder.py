@@ -20,7 +20,7 @@ class FinePrompts(NamedTuple):
     """Prompts as the fine model's decoder takes them.
 
     Attributes:
-        tokens: Tokens of the points and boxes.
+        tokens: Tokens of the points, boxes and text.
         present: Which tokens take part in attention.
         dense: Dense map that is added to the image embedding.
         clicks: Row and column at a quarter of the pixels, and label, of tokens that are clicks; -1 for other tokens.

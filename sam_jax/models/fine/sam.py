@@ -35,6 +35,8 @@ class FineSam(Sam):
     def encode_prompts(self, prompts: Prompts) -> FinePrompts:
         """Tokens, dense maps and clicks of prompts; no image is needed."""
         clicks = find_clicks(prompts, self.config.image_encoder.image_size)
+        if prompts.text is not None:  # Its token is no click.
+            clicks = jnp.pad(clicks, ((0, 0), (0, 0), (0, 1), (0, 0)), constant_values=-1)
         return FinePrompts(*self.prompt_encoder(prompts), clicks)
 
     def decode_prompt(
