@@ -160,6 +160,11 @@ def learn_words(lines: list[str], size: int = 700) -> tuple[dict[str, int], list
     }, merges
 
 
+def make_clip_model(config: ClipConfig) -> ClipModel:
+    """A CLIP with random weights, without words."""
+    return ClipModel(config, init_clip(config))
+
+
 def make_colour_clip() -> ClipModel:
     """A CLIP whose weights are set by hand: it knows red, green and blue, by the mean colour of the patches it sees."""
     words, merges = learn_words(["red green blue thing"] * 5)

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, UInt8
 from sam_jax.cli.prompt_options import PhotoPrompts
 from sam_jax.data.images import write_image, write_mask
 from sam_jax.inference.overlay import draw_overlay
+from sam_jax.inference.text_prompts import PhraseAnswer
 from sam_jax.ops.boxes import mask_to_box_xywh
 from sam_jax.ops.rle import encode_rle
 from sam_jax.storage import files_together, write_json
@@ -24,12 +25,13 @@ def write_prediction(
     prompts: PhotoPrompts,
     masks: Bool[np.ndarray, "n m h w"],
     scores: Float[np.ndarray, "n m"],
+    answer: PhraseAnswer | None = None,
 ) -> list[dict[str, Any]]:
     """Write the masks, a picture of the photo with the best mask of each object, and a JSON file.
 
     The JSON file has the fields of SA-1B's files. Each annotation also has `file` (name of the mask's PNG file),
     `object` (index of the prompted object) and `best` (whether its predicted IoU is the highest among the object's
-    masks).
+    masks), and, of a phrase, `phrase` and `similarity`.
 
     Args:
         folder: Folder of the files.
@@ -38,6 +40,7 @@ def write_prediction(
         prompts: Prompts that the masks answer.
         masks: Predicted masks of each object.
         scores: Predicted IoU of each mask.
+        answer: What was found for phrases, in the order of the masks; None where no prompt is one.
 
     Returns:
         The annotations of the JSON file, one for each mask.
@@ -57,6 +60,7 @@ def write_prediction(
             "area": int(mask.sum()),
             "bbox": mask_to_box_xywh(mask).tolist(),
             "segmentation": encode_rle(mask, compress=True),
+            **({} if answer is None else answer.describe(i)),
         }
         for i, masks_of_object in enumerate(masks)
         for k, mask in enumerate(masks_of_object)
@@ -75,6 +79,7 @@ def write_prediction(
             "labels": prompts.labels.tolist(),
             "boxes": prompts.boxes.tolist(),
             "masks": len(prompts.masks),
+            **({"text": list(prompts.phrases)} if prompts.phrases else {}),
         },
         "annotations": annotations,
     }

@@ -23,12 +23,14 @@ class PhotoPrompts:
         labels: Labels of the clicks: 1 on the object, 0 beside it.
         boxes: Boxes as x0, y0, x1, y1, each around one object.
         masks: Rough masks, each of one object.
+        phrases: Phrases, each of one object or of all that it fits; only one where there are other prompts.
     """
 
     points: Float[np.ndarray, "p 2"]
     labels: Int[np.ndarray, " p"]
     boxes: Float[np.ndarray, "k 4"]
     masks: Bool[np.ndarray, "j h w"]
+    phrases: tuple[str, ...] = ()
 
     @property
     def is_single_click(self) -> bool:
@@ -39,16 +41,23 @@ class PhotoPrompts:
         self, predictor: SamPredictor, *, multimask_output: bool
     ) -> tuple[Bool[np.ndarray, "n m h w"], Float[np.ndarray, "n m"]]:
         """Predict the masks of every object in the predictor's image, with their predicted IoU."""
-        frame = predictor.model.config.image_encoder.image_size
-        logits = [mask_to_logits(mask, predictor.input_size, frame) for mask in self.masks]
         masks, scores, _ = predictor.predict_batch(
-            point_coords=self.points[None] if len(self.points) else None,
-            point_labels=self.labels[None] if len(self.points) else None,
-            boxes=self.boxes if len(self.boxes) else None,
-            mask_inputs=np.stack(logits) if logits else None,
-            multimask_output=multimask_output,
+            **self.arguments(predictor), multimask_output=multimask_output
         )
         return masks, scores
+
+    def arguments(self, predictor: SamPredictor) -> dict[str, np.ndarray]:
+        """Points, boxes and masks, those that there are, as `SamPredictor.predict_batch` takes them."""
+        given: dict[str, np.ndarray] = {}
+        if len(self.points):
+            given |= {"point_coords": self.points[None], "point_labels": self.labels[None]}
+        if len(self.boxes):
+            given["boxes"] = self.boxes
+        if len(self.masks):
+            frame = predictor.model.config.image_encoder.image_size
+            logits = [mask_to_logits(mask, predictor.input_size, frame) for mask in self.masks]
+            given["mask_inputs"] = np.stack(logits)
+        return given
 
 
 def read_prompts(
@@ -57,6 +66,7 @@ def read_prompts(
     boxes: Sequence[str],
     masks: Sequence[Path],
     size: tuple[int, int],
+    phrases: tuple[str, ...] = (),
 ) -> PhotoPrompts:
     """Parse the prompts and check that they fit the photo.
 
@@ -66,12 +76,13 @@ def read_prompts(
         boxes: Boxes, each as X0,Y0,X1,Y1.
         masks: Image files of rough masks.
         size: Height and width of the photo in pixels.
+        phrases: Phrases.
 
     Raises:
         InputError: A prompt is not made of numbers, is outside the photo or empty, a mask has another size than the
             photo, or the prompts together do not tell which objects are meant.
     """
-    _check_combination(len(foreground) + len(background), len(boxes), len(masks))
+    _check_combination(len(foreground) + len(background), len(boxes), len(masks), phrases)
     clicks = [_read_point("--point", text, size) for text in foreground]
     clicks += [_read_point("--negative", text, size) for text in background]
     return PhotoPrompts(
@@ -79,16 +90,25 @@ def read_prompts(
         labels=np.array([1] * len(foreground) + [0] * len(background), np.int64),
         boxes=np.array([_read_box(text, size) for text in boxes], np.float64).reshape(-1, 4),
         masks=np.array([_read_mask(path, size) for path in masks], bool).reshape(-1, *size),
+        phrases=phrases,
     )
 
 
-def _check_combination(points: int, boxes: int, masks: int) -> None:
-    if points + boxes + masks == 0:
+def _check_combination(points: int, boxes: int, masks: int, phrases: tuple[str, ...]) -> None:
+    if points + boxes + masks + len(phrases) == 0:
         raise InputError(
             "no prompt: add a click on the object (--point 320,240), "
             "a box around it (--box 200,120,440,360), or a rough mask of it (--mask M.png)"
         )
     objects = max(boxes, masks)
+    if not all(phrase.strip() for phrase in phrases):
+        raise InputError('--text says what to look for, as in --text "a wheel"; this one is empty')
+    if len(set(phrases)) < len(phrases):
+        raise InputError(f"a phrase is there twice: {', '.join(phrases)}")
+    if phrases and points + objects and max(len(phrases), objects) > 1:
+        raise InputError(
+            "with points, a box or a mask, --text is about their one object: give one phrase and one object"
+        )
     if points and objects > 1:
         raise InputError(
             f"points belong to one object, but {objects} boxes or masks mean {objects} objects: "

@@ -12,6 +12,7 @@ import jax
 from sam_jax.checkpoints import SHIPPED, load_checkpoint, load_clip
 from sam_jax.checkpoints.contents import SHIPPED_CLIP, SHIPPED_CLIP_FOLDER
 from sam_jax.checkpoints.downloads import CLIP_FILES, downloads_folder
+from sam_jax.inference.arguments import check_text
 from sam_jax.models import (
     VIT_B,
     VIT_H,
@@ -23,7 +24,7 @@ from sam_jax.models import (
     init_variables,
     suit,
 )
-from sam_jax.models.clip import ClipModel
+from sam_jax.models.clip import CLIP_TINY, ClipModel
 from sam_jax.ops.arguments import describe
 from sam_jax.types import InputError, InputWarning
 
@@ -85,6 +86,31 @@ def load_clip_model(path: str | os.PathLike[str] | None = None) -> ClipModel:
         path = SHIPPED_CLIP_FOLDER
     clip = load_clip(path, compute=default_compute())
     return clip.replace(variables=jax.device_put(clip.variables))  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def load_clip_of(model: Model, path: str | os.PathLike[str] | None = None) -> ClipModel:
+    """Load the CLIP of weights that take text.
+
+    Args:
+        model: Model with its weights.
+        path: As for `load_clip_model`; None for the small one where the weights take its embeddings, or else for the
+            largest that `sam-jax download` has brought.
+
+    Raises:
+        CheckpointError: The weights or the words are damaged, unsafe or of another model.
+        InputError: The weights take no text, or that of another CLIP, or none is here.
+    """
+    check_text(model)
+    if path is None and model.config.prompt_encoder.text_width == CLIP_TINY.width:
+        path = SHIPPED_CLIP
+    elif path is None and find_downloaded_clip() is None:
+        raise InputError(
+            "phrases need the CLIP that the weights were trained with, and none is here: "
+            "`sam-jax download clip_vit_l_14_336` brings the paper's (0.9 GB), or --clip names a folder or file"
+        )
+    clip = load_clip_model(path)
+    check_text(model, clip)
+    return clip
 
 
 def find_downloaded_clip() -> Path | None:

@@ -1,5 +1,6 @@
 """Prompting one image again and again, with the official interface."""
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -9,12 +10,13 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Shaped
 
 from sam_jax.data.framing import Framing, frame_image
-from sam_jax.inference.arguments import check_model
+from sam_jax.inference.arguments import check_model, check_text
 from sam_jax.inference.prompt_batches import decode_in_batches
 from sam_jax.inference.prompts import PROMPT_SIZES, make_prompts
 from sam_jax.inference.steps import embed_images
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits, upscale_masks
 from sam_jax.models import Compute, Model, SamConfig, abstract_variables
+from sam_jax.models.clip import ClipModel, embed_text
 from sam_jax.ops.arguments import as_numbers, check_image
 from sam_jax.types import ImageEmbedding, InputError
 
@@ -39,17 +41,22 @@ class SamPredictor:
 
     Args:
         sam_model: Model with its weights, from `sam_jax.load`.
+        text: CLIP with its words, from `sam_jax.inference.loading.load_clip_of`, for weights that take text; None where
+            no prompt is a phrase.
 
     Raises:
-        InputError: The model is none, but, for example, a path.
+        InputError: The model is none, but, for example, a path; or it takes no text, or that of another CLIP.
 
     Attributes:
         model: Model with its weights.
     """
 
-    def __init__(self, sam_model: Model) -> None:
+    def __init__(self, sam_model: Model, text: ClipModel | None = None) -> None:
         check_model(sam_model)
+        if text is not None:
+            check_text(sam_model, text)
         self.model = sam_model
+        self._clip = text
         self.reset_image()
 
     def reset_image(self) -> None:
@@ -98,6 +105,8 @@ class SamPredictor:
         mask_input: Shaped[np.ndarray, "... h_low w_low"] | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
+        *,
+        text: str | None = None,
     ) -> tuple[
         Bool[np.ndarray, "m h w"] | Float[np.ndarray, "m h w"],
         Float[np.ndarray, " m"],
@@ -114,6 +123,8 @@ class SamPredictor:
             multimask_output: Whether to give three masks, which is best for a single click, or one, which is best for
                 several prompts together.
             return_logits: Whether to give masks as logits instead of thresholding them at 0.
+            text: Phrase, such as "a wheel", alone or with other prompts, for weights that were trained with text. There
+                is an answer whether something fits or not; `sam_jax.inference.text_prompts.segment_phrases` judges it.
 
         Returns:
             Masks at the image's size, the predicted IoU of each, and low-resolution logits, which can go in again as
@@ -121,7 +132,8 @@ class SamPredictor:
 
         Raises:
             RuntimeError: No image was set.
-            InputError: There is no prompt, it is for several objects, or its parts don't fit each other.
+            InputError: There is no prompt, it is for several objects, its parts don't fit each other, or the predictor
+                has no CLIP for its phrase.
         """
         _check_single(point_coords, point_labels, box, mask_input)
         masks, iou, low = self.predict_batch(
@@ -131,6 +143,7 @@ class SamPredictor:
             None if mask_input is None else as_numbers("mask_input", mask_input),
             multimask_output,
             return_logits,
+            text=None if text is None else [text],
         )
         return masks[0], iou[0], low[0]
 
@@ -142,6 +155,8 @@ class SamPredictor:
         mask_inputs: Shaped[np.ndarray, "n h_low w_low"] | None = None,
         multimask_output: bool = True,
         return_logits: bool = False,
+        *,
+        text: Sequence[str] | None = None,
     ) -> tuple[
         Bool[np.ndarray, "n m h w"] | Float[np.ndarray, "n m h w"],
         Float[np.ndarray, "n m"],
@@ -149,8 +164,8 @@ class SamPredictor:
     ]:
         """`predict` for several objects of the image at once, each with its own prompt.
 
-        Stands for the official `predict_torch`, but takes coordinates in pixels of the image, not of the input frame.
-        For no objects the answers are arrays without elements.
+        Stands for the official `predict_torch`, but takes coordinates in pixels of the image, not of the input frame,
+        and a phrase for each object. For no objects the answers are arrays without elements.
         """
         features, framing = self._require_image()
         prompts = make_prompts(
@@ -159,6 +174,7 @@ class SamPredictor:
             point_labels=_as_array(point_labels),
             boxes=_as_array(boxes),
             mask_inputs=_as_array(mask_inputs),
+            text=None if text is None else embed_text(self.require_clip(), text),
         )
         plan, upscale = plan_upscaling(framing), upscale_logits if return_logits else upscale_masks
         height, width = framing.original
@@ -187,6 +203,20 @@ class SamPredictor:
             )
         masks, iou, low = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return masks, iou, low
+
+    def require_clip(self) -> ClipModel:
+        """The CLIP that makes embeddings of phrases.
+
+        Raises:
+            InputError: There is none, or the weights take no text.
+        """
+        check_text(self.model)
+        if self._clip is None:
+            raise InputError(
+                "phrases need the CLIP that the weights were trained with: SamPredictor(model, load_clip_of(model)), "
+                "from sam_jax.inference.loading"
+            )
+        return self._clip
 
     def get_image_embedding(self) -> Float[np.ndarray, "1 d gh gw"]:
         """The image embedding with channels first, as the official method gives it."""

@@ -2,19 +2,27 @@ import argparse
 import json
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from sam_jax.checkpoints import convert_checkpoint
+from sam_jax.checkpoints import (
+    convert_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    save_clip,
+)
 from sam_jax.cli.main import main
 from sam_jax.data.images import read_image, read_mask, write_image, write_mask
 from sam_jax.inference import SamPredictor, load
 from sam_jax.inference.mask_prompts import mask_to_logits
+from sam_jax.models import init_variables
 from sam_jax.ops.boxes import mask_to_box_xywh
 from sam_jax.ops.rle import decode_rle
+from tests.clip_models import make_colour_clip
 
 
 @pytest.fixture
@@ -307,3 +315,56 @@ def test_a_json_file_of_somebody_else_stays(photo, weights, tmp_path, complaint)
     assert "bay.json is there already" in message
     assert truth.read_text() == '{"annotations": []}'
     assert os.listdir(tmp_path) == ["bay.json"]
+
+
+@pytest.fixture(scope="module")
+def with_text(tmp_path_factory, weights):
+    """The miniature model with a text projection, and its CLIP."""
+    folder = tmp_path_factory.mktemp("text")
+    config, variables = load_checkpoint(weights)
+    config = replace(config, prompt_encoder=replace(config.prompt_encoder, text_width=3))
+    variables["params"]["prompt_encoder"]["text_projection"] = init_variables(config)["params"][
+        "prompt_encoder"
+    ]["text_projection"]
+    save_checkpoint(folder / "sam.safetensors", config, variables)
+    save_clip(folder / "clip", make_colour_clip())
+    return ["--checkpoint", folder / "sam.safetensors", "--clip", folder / "clip"]
+
+
+def test_phrases_give_what_fits_and_say_what_does_not(photo, with_text, tmp_path, capsys):
+    command = ["predict", photo, "--output", tmp_path / "masks", *with_text]
+    phrases = ["--text", "red", "--text", "blue"]
+    assert main([str(a) for a in (*command, *phrases, "--text-threshold", "1")]) == 0
+    said = capsys.readouterr().out
+    assert re.fullmatch(
+        r"nothing found that fits 'red'( \(.*\))?, 'blue'( \(.*\))? by --text-threshold 1\n", said
+    )
+    assert not (tmp_path / "masks").exists()
+    assert main([str(a) for a in (*command, *phrases, "--text-threshold", "-1")]) == 0
+    document = json.loads((tmp_path / "masks" / "bay.json").read_text())
+    assert document["prompts"]["text"] == ["red", "blue"]
+    assert [a["phrase"] for a in document["annotations"]] == ["red", "blue"]
+    assert all(-1 <= a["similarity"] <= 1 for a in document["annotations"])
+    assert "similarity" in capsys.readouterr().out
+    assert main([str(a) for a in (*command, "--text", "red", "--point", "30,20")]) == 0
+    document = json.loads((tmp_path / "masks" / "bay.json").read_text())
+    assert len(document["annotations"]) == 1
+
+
+def test_phrases_that_cannot_be_looked_for(photo, weights, with_text, tmp_path, complaint):
+    output = ["--output", tmp_path / "masks"]
+    line = complaint("predict", photo, "--text", "a wheel", "--checkpoint", weights, *output)
+    assert "not trained with text" in line
+    assert "sam-jax generate --text" in line
+    ask = ["predict", photo, *output, *with_text]
+    for arguments, message in (
+        (["--text", " "], "this one is empty"),
+        (["--text", "red", "--text", "red"], "a phrase is there twice"),
+        (["--text", "red", "--text", "blue", "--point", "3,3"], "give one phrase"),
+        (["--text", "red", "--box", "1,1,9,9", "--box", "3,3,9,9"], "give one phrase"),
+        (["--text", "red", "--multimask"], "leave out --multimask"),
+        (["--text", "red", "--text-threshold", "2"], "threshold"),
+        (["--point", "3,3"], "--clip belongs to --text"),
+    ):
+        assert message in complaint(*ask, *arguments)
+    assert not (tmp_path / "masks").exists()
