@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Int32, Integer, UInt8
+from jaxtyping import Bool, Float32, Int32, Integer, UInt8
 
 from sam_jax.data.phrases import DrawnObject
 from sam_jax.data.pixel_runs import Runs, draw_runs, find_label_runs, find_runs
@@ -38,6 +38,8 @@ class Example(NamedTuple):
         masks: One mask for each object, all of the photo's size.
         notes: Choices that reading had to make and that a user should know of, a line for each.
         objects: What the objects of the masks are, in drawings, where phrases can say it; empty elsewhere.
+        text: CLIP's embeddings of each mask in k variants, which stand for text in training; zeros for masks that have
+            none, and None where training takes no text.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Example(NamedTuple):
     masks: Masks
     notes: tuple[str, ...] = ()
     objects: tuple[DrawnObject, ...] = ()
+    text: Float32[np.ndarray, "masks k c"] | None = None
 
 
 @runtime_checkable
@@ -75,12 +78,14 @@ class Batch(NamedTuple):
         fitted: Size (h, w) of each photo inside the padded input.
         masks: Truth at a quarter of the padded input: a cell is object where at least half of its pixels are.
         valid: Which masks are real; an image can have fewer than n.
+        text: CLIP's embeddings of each mask in k variants, zeros for masks that have none; None without text.
     """
 
     images: UInt8[np.ndarray, "b h w 3"]
     fitted: Int32[np.ndarray, "b 2"]
     masks: Bool[np.ndarray, "b n h_low w_low"]
     valid: Bool[np.ndarray, "b n"]
+    text: Float32[np.ndarray, "b n k c"] | None = None
 
 
 @runtime_checkable

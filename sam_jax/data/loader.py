@@ -161,6 +161,11 @@ class Loader(Iterator[Any]):
             fitted=np.array([example.fitted for example in examples], np.int32),
             masks=np.stack([example.masks for example in examples]),
             valid=np.stack([example.valid for example in examples]),
+            text=(
+                None
+                if examples[0].text is None
+                else np.stack([example.text for example in examples])
+            ),
         )
 
     def get_state(self) -> LoaderState:

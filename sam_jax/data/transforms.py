@@ -5,7 +5,7 @@ from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, UInt8
+from jaxtyping import Bool, Float, Float32, Int, UInt8
 from PIL import Image
 
 from sam_jax.data.augmentation import (
@@ -33,6 +33,7 @@ class FramedExample(NamedTuple):
     fitted: tuple[int, int]
     masks: Bool[np.ndarray, "n h_low w_low"]
     valid: Bool[np.ndarray, " n"]
+    text: Float32[np.ndarray, "n k c"] | None = None
 
 
 def frame_example(
@@ -73,13 +74,18 @@ def frame_example(
     if num_masks and not drawn:
         raise RecordError(f"{example.name}: {_explain_lack(example)}")
     masks = np.zeros((num_masks, frame[0] // CELL, frame[1] // CELL), bool)
-    for place, truth in enumerate(drawn):
+    for place, (_, truth) in enumerate(drawn):
         masks[place] = truth
+    text = None
+    if example.text is not None:
+        text = np.zeros((num_masks, *example.text.shape[1:]), np.float32)
+        text[: len(drawn)] = example.text[[index for index, _ in drawn]]
     return FramedExample(
         image=render_photo(example.image, placement, colours),
         fitted=placement.fitted,
         masks=masks,
         valid=np.arange(num_masks) < len(drawn),
+        text=text,
     )
 
 
@@ -159,8 +165,8 @@ def _draw_masks(
     order: Int[np.ndarray, " masks"],
     times: Float[np.ndarray, " masks"],
     augmentation: Augmentation,
-) -> list[np.ndarray]:
-    """Draw usable masks without replacement, by weight.
+) -> list[tuple[int, np.ndarray]]:
+    """Draw usable masks without replacement, by weight: the index and the truth of each.
 
     Each mask gets an exponential time with its weight as the rate, and the earliest are taken (Efraimidis and Spirakis,
     "Weighted random sampling with a reservoir", 2006, https://doi.org/10.1016/j.ipl.2005.11.003).
@@ -173,7 +179,7 @@ def _draw_masks(
         times: Exponential times at a rate of 1, ascending, one for each entry of `order`.
         augmentation: Definition of usable masks and of their weights.
     """
-    drawn: list[tuple[float, np.ndarray]] = []
+    drawn: list[tuple[float, int, np.ndarray]] = []
     if num_masks == 0:
         return []
     for index, time in zip(order.tolist(), times.tolist(), strict=True):
@@ -182,8 +188,8 @@ def _draw_masks(
         truth, share = _render_mask(mask_runs(example.masks, index), placement)
         if share <= LARGEST_SHARE and np.count_nonzero(truth) >= augmentation.min_cells:
             arrival = time / share**augmentation.area_power
-            bisect.insort(drawn, (arrival, truth), key=itemgetter(0))
-    return [truth for _, truth in drawn[:num_masks]]
+            bisect.insort(drawn, (arrival, index, truth), key=itemgetter(0))
+    return [(index, truth) for _, index, truth in drawn[:num_masks]]
 
 
 def _explain_lack(example: Example) -> str:

@@ -11,6 +11,7 @@ from sam_jax.models import Compute, DetectorConfig, MaeConfig, SamConfig
 from sam_jax.ops.patches import count_visible
 from sam_jax.training.interaction import Interaction
 from sam_jax.training.optimiser import OptimiserConfig, StepDecay
+from sam_jax.training.text_prompting import TextPrompting
 from sam_jax.types import InputError
 
 
@@ -258,6 +259,7 @@ class TrainConfig(RunSettings):
         seed: Seed of random weights and of all that is drawn on the devices.
         cache_embeddings: Whether every image is encoded once and its embedding kept on disk, which needs a frozen
             encoder and images that stay the same.
+        text: How large masks get embeddings of CLIP as first prompts; None to train without text.
         execution: How steps are computed.
         reporting: What the run leaves behind on its way.
 
@@ -270,6 +272,7 @@ class TrainConfig(RunSettings):
     frozen: tuple[str, ...] = ()
     drop_path: float = 0.0
     cache_embeddings: bool = False
+    text: TextPrompting | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -285,6 +288,12 @@ class TrainConfig(RunSettings):
             raise InputError(
                 "cache_embeddings leaves no encoder to apply drop_path in: set one of them off"
             )
+        if self.text is not None and self.model.prompt_encoder.text_width is None:
+            raise InputError(
+                "text needs a model that takes it: set model.prompt_encoder.text_width to the width of the CLIP"
+            )
+        if self.text is not None and any(source.pasting for source in self.data.sources):
+            raise InputError("text needs masks that stay the same: turn pasting off")
 
     @property
     def frame(self) -> tuple[int, int]:

@@ -1,13 +1,10 @@
 """Image embeddings on disk, for training with a frozen encoder: computed once, and read from then on.
 
-The file of an embedding is named by what the embedding depends on: its folder by the encoder's sizes, precision and
-weights, and in it the file by the pixels. So runs can share the files, and whatever changes gets files of its own.
+The folder of the files is named by the encoder's sizes, precision and weights, and the files by the pixels
+(`sam_jax.training.kept_arrays`).
 """
 
-import hashlib
-import math
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +12,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int32, PyTree, UInt8
+from jaxtyping import Array, Bool, Float, Float32, Int, Int32, PyTree, UInt8
 
 from sam_jax.checkpoints.tensors import digest_leaves
 from sam_jax.data.augmentation import Augmentation
@@ -23,8 +20,8 @@ from sam_jax.data.example import Batch, RecordError, Source
 from sam_jax.data.framing import normalise
 from sam_jax.data.transforms import frame_example
 from sam_jax.models import Model, Sam, default_compute, encode_image, make_sam, suit
-from sam_jax.storage import atomic_file, make_folder, remove_leftovers
-from sam_jax.types import ImageEmbedding, RunError
+from sam_jax.training.kept_arrays import KeptArrays, count_bytes
+from sam_jax.types import ImageEmbedding
 
 
 class EmbeddedBatch(NamedTuple):
@@ -35,12 +32,14 @@ class EmbeddedBatch(NamedTuple):
         fitted: Height and width of each photo inside its padded input, in pixels.
         masks: Truth at the size of low-resolution logits.
         valid: Whether a mask is real; the others only fill up the batch.
+        text: CLIP's embeddings of each mask, as in `Batch`.
     """
 
     embeddings: ImageEmbedding
     fitted: Int32[np.ndarray, "b 2"]
     masks: Bool[np.ndarray, "b n h_low w_low"]
     valid: Bool[np.ndarray, "b n"]
+    text: Float32[np.ndarray, "b n k c"] | None = None
 
 
 class Embeddings:
@@ -65,14 +64,17 @@ class Embeddings:
         self._sam = make_sam(sam.config, suit(compute, jax.local_devices()[0]))
         self._encoder = encoder
         self._like = _abstract_embedding(self._sam, encoder)
-        self.folder = folder / _identify(sam, encoder)
-        make_folder(self.folder)
-        remove_leftovers(self.folder)
+        self._files = KeptArrays(
+            folder / _identify(sam, encoder),
+            f"an embedding takes {self.bytes_per_image / 1e6:.1f} MB an image: make room for them, or do without them "
+            "(cache_embeddings)",
+        )
+        self.folder = self._files.folder
 
     @property
     def bytes_per_image(self) -> int:
         """The size of a file."""
-        return sum(map(_count_bytes, jax.tree.leaves(self._like)))
+        return count_bytes(self._like)
 
     def embed(self, batch: Batch) -> EmbeddedBatch:
         """Replace a batch's images by their embeddings.
@@ -85,7 +87,7 @@ class Embeddings:
             for image, fitted in zip(batch.images, batch.fitted, strict=True)
         ]
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *embeddings)
-        return EmbeddedBatch(stacked, batch.fitted, batch.masks, batch.valid)
+        return EmbeddedBatch(stacked, batch.fitted, batch.masks, batch.valid, batch.text)
 
     def encode(
         self, image: UInt8[np.ndarray, "h w 3"], fitted: Int32[np.ndarray, "2"]
@@ -119,57 +121,19 @@ class Embeddings:
 
     def keep_within(self, most_bytes: int) -> None:
         """Remove the files that were not used for the longest time, until the others fit into a number of bytes."""
-        files = []
-        for path in self.folder.iterdir():
-            with suppress(FileNotFoundError):  # another process removes them, too
-                about = path.stat()
-                files.append((about.st_mtime, about.st_size, path))
-        surplus = sum(size for _, size, _ in files) - most_bytes
-        for _, size, path in sorted(files):
-            if surplus <= 0:
-                break
-            path.unlink(missing_ok=True)
-            surplus -= size
+        self._files.keep_within(most_bytes)
 
     def _find(
         self, image: UInt8[np.ndarray, "h w 3"], fitted: Int32[np.ndarray, "2"]
     ) -> ImageEmbedding:
-        name = hashlib.blake2b(image.tobytes() + fitted.tobytes(), digest_size=16).hexdigest()
-        path = self.folder / name
-        with suppress(FileNotFoundError):
-            content = path.read_bytes()
-            if len(content) == self.bytes_per_image:
-                # Of a file that somebody else owns, or in a bucket, the age stays.
-                with suppress(OSError):
-                    path.touch()
-                return self._unpack(content)
-        embedding = self.encode(image, fitted)
-        self._write(path, b"".join(leaf.tobytes() for leaf in jax.tree.leaves(embedding)))
-        return embedding
-
-    def _unpack(self, content: bytes) -> ImageEmbedding:
-        """The arrays that lie behind one another in a file."""
-        arrays, offset = [], 0
-        for leaf in jax.tree.leaves(self._like):
-            flat = np.frombuffer(content, leaf.dtype, math.prod(leaf.shape), offset)
-            arrays.append(flat.reshape(leaf.shape))
-            offset += _count_bytes(leaf)
-        return jax.tree.unflatten(jax.tree.structure(self._like), arrays)
+        return self._files.find(
+            (image.tobytes(), fitted.tobytes()), self._like, lambda: self.encode(image, fitted)
+        )
 
     @cached_property
     def _model(self) -> Model:
         """On a device only if there is something to encode."""
         return _to_model(self._sam, jax.device_put(self._encoder))
-
-    def _write(self, path: Path, content: bytes) -> None:
-        try:
-            with atomic_file(path) as file:
-                file.write(content)
-        except RunError as error:
-            raise RunError(
-                f"{error}; an embedding takes {self.bytes_per_image / 1e6:.1f} MB an image: "
-                "make room for them, or do without them (cache_embeddings)"
-            ) from error
 
 
 @jax.jit
@@ -194,10 +158,6 @@ def _abstract_embedding(sam: Sam, encoder: Any) -> PyTree[jax.ShapeDtypeStruct]:
 def _to_model(sam: Sam, encoder: Any) -> Model:
     """A model that has nothing but its image encoder."""
     return Model(sam.config, {"params": {"image_encoder": encoder}}, sam.compute)
-
-
-def _count_bytes(leaf: jax.ShapeDtypeStruct) -> int:
-    return math.prod(leaf.shape) * leaf.dtype.itemsize
 
 
 def _identify(sam: Sam, encoder: Any) -> str:

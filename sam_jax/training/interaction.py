@@ -18,6 +18,9 @@ from sam_jax.models import Model, decode_masks, encode_prompts
 from sam_jax.ops.arguments import check_finite
 from sam_jax.types import AnyArray, InputError, MaskPrediction, PointLabel, Prompts
 
+_TEXT = 3
+"""Number of the stream of an image's draws about text; the key itself is split into those of the others."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Interaction:
@@ -36,6 +39,8 @@ class Interaction:
             every point uniformly.
         box_jitter: Standard deviation of the noise of a box's coordinates, as a share of the box's side.
         box_jitter_limit: Largest noise of a box's coordinates, in pixels of the padded input.
+        text_alone_share: Probability, in [0, 1], that a mask that has text has only text as its first prompt, as in the
+            paper; else it has a point or a box, too.
     """
 
     iterations: int = 11
@@ -44,6 +49,7 @@ class Interaction:
     centre_share: float = 0.0
     box_jitter: float = 0.1
     box_jitter_limit: float = 20.0
+    text_alone_share: float = 1.0
 
     def __post_init__(self) -> None:
         check_finite(self)
@@ -54,7 +60,7 @@ class Interaction:
                 f"refine_iterations is 0, 1 or 2, and fewer than the {self.iterations} iterations, "
                 f"not {self.refine_iterations}"
             )
-        for name in ("box_share", "centre_share"):
+        for name in ("box_share", "centre_share", "text_alone_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a probability from 0 to 1, not {getattr(self, name)}")
         if self.box_jitter < 0 or self.box_jitter_limit < 0:
@@ -137,6 +143,7 @@ def simulate_session(
     valid: Bool[AnyArray, "b n"],
     keys: Key[Array, " b"],
     interaction: Interaction,
+    text: Float[AnyArray, "b n k c"] | None = None,
 ) -> tuple[Metrics, Session]:
     """Prompt for every mask, correct the answers, and add up the losses.
 
@@ -152,6 +159,8 @@ def simulate_session(
         valid: Whether a mask counts; the others only fill up the batch.
         keys: One key for each image, so that a session does not depend on the other images of the batch.
         interaction: Settings of the simulated annotator.
+        text: CLIP's embeddings of each mask, of which one is drawn that stays a prompt in all iterations; zeros for
+            masks that have none.
 
     Returns:
         Metrics summed over masks, and what happened.
@@ -177,10 +186,15 @@ def simulate_session(
 
     first_prompt = jax.vmap(jax.vmap(lambda key, mask: _first_prompt(key, mask, interaction)))
     points, labels = first_prompt(of_masks(key_first), truth)
+    drawn = None
+    if text is not None:
+        key_text = of_masks(jax.vmap(lambda key: jax.random.fold_in(key, _TEXT))(keys))
+        draw = jax.vmap(jax.vmap(lambda *one: _draw_text(*one, interaction)))
+        drawn, labels = draw(key_text, jnp.asarray(text), labels)
     later = ((0, 0), (0, 0), (0, iterations - 1))
     points = jnp.pad(points, (*later, (0, 0)))
     labels = jnp.pad(labels, later, constant_values=PointLabel.ABSENT)
-    first = answer(Prompts(points, labels), multimask_output=True)
+    first = answer(Prompts(points, labels, text=drawn), multimask_output=True)
 
     idle = jax.vmap(jax.vmap(lambda key: _idle_iteration(key, interaction)))(of_masks(key_idle))
     one = functools.partial(sample_error_point, cell=CELL, centre_share=interaction.centre_share)
@@ -195,7 +209,8 @@ def simulate_session(
         label = jnp.where(is_idle, PointLabel.ABSENT, label)
         points = state.points.at[:, :, index + 1].set(point)
         labels = state.labels.at[:, :, index + 1].set(label)
-        later = answer(Prompts(points, labels, state.logits), multimask_output=False)
+        prompts = Prompts(points, labels, state.logits, drawn)
+        later = answer(prompts, multimask_output=False)
         return _State(points, labels, later.logits), (later.losses, later.iou)
 
     state, later = _State(points, labels, first.logits), None
@@ -255,6 +270,23 @@ def _first_prompt(
         jnp.array([PointLabel.FOREGROUND, PointLabel.NOT_A_POINT]),
     )
     return jnp.where(is_box, box.reshape(2, 2), point), labels.astype(jnp.int32)
+
+
+def _draw_text(
+    key: Key[Array, ""],
+    text: Float[Array, "k c"],
+    labels: Int[Array, "2"],
+    interaction: Interaction,
+) -> tuple[Float[Array, " c"], Int[Array, "2"]]:
+    """One of a mask's embeddings, and the labels of the first prompt, which is text alone or has a point or a box, too.
+
+    Text alone has the padding point, as points have.
+    """
+    key_variant, key_alone = jax.random.split(key)
+    drawn = text[jax.random.randint(key_variant, (), 0, len(text))]
+    is_alone = jax.random.bernoulli(key_alone, interaction.text_alone_share) & (drawn != 0).any()
+    alone = jnp.array([PointLabel.ABSENT, PointLabel.NOT_A_POINT], jnp.int32)
+    return drawn, jnp.where(is_alone, alone, labels)
 
 
 def _idle_iteration(key: Key[Array, ""], interaction: Interaction) -> Int[Array, ""]:

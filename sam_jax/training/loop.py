@@ -5,16 +5,23 @@ import enum
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from sam_jax.data.example import Source
 from sam_jax.data.images import write_image
 from sam_jax.data.left_out import list_left_out, summarise_reasons
-from sam_jax.distributed import check_shared, fetch_tree, gather_texts, place_batch
+from sam_jax.distributed import (
+    check_shared,
+    fetch_tree,
+    gather_texts,
+    place_batch,
+    wait_for_all,
+)
 from sam_jax.distributed.kept_programs import load_program
 from sam_jax.messages import LifeSigns, count
 from sam_jax.profiling import Profile
@@ -26,7 +33,7 @@ from sam_jax.storage import (
     remove_leftovers,
     write_text,
 )
-from sam_jax.training.config import RunSettings
+from sam_jax.training.config import RunSettings, TrainConfig
 from sam_jax.training.config_differences import describe_config
 from sam_jax.training.embeddings import Embeddings
 from sam_jax.training.feed import make_loader, open_sources
@@ -39,6 +46,7 @@ from sam_jax.training.progress import ProgressReport
 from sam_jax.training.saved_states import SavedStates
 from sam_jax.training.spent_time import SpentTime
 from sam_jax.training.state import to_variables
+from sam_jax.training.text_prompting import TextSource, add_text
 from sam_jax.training.utilisation import Utilisation
 from sam_jax.types import RunError
 
@@ -162,7 +170,7 @@ class _Run:
         self._step_to_count = self._preparation.train_step
         if program is not None:
             self._preparation = self._preparation._replace(train_step=load_program(program))
-        self._sources = open_sources(config)
+        self._sources = self._open_sources(config, embeddings)
         self._loader = make_loader(config, self._sources)
         resources.callback(self._loader.close)
         description, messages = describe_config(config), []
@@ -225,8 +233,10 @@ class _Run:
         reporting = self._config.reporting
         begun = self.step
         waiting: list[tuple[int, dict[str, jax.Array]]] = []
-        if self._embeddings and self.step == 0:
-            self._embed_ahead(self._embeddings, request)
+        if self.step == 0:
+            self._embed_text_ahead(request)
+            if self._embeddings:
+                self._embed_ahead(self._embeddings, request)
         stop = AgreedStop(request, self._preparation.mesh)
         reason = stop.look()
         while self.step < self._config.steps and not reason:
@@ -300,6 +310,36 @@ class _Run:
                     advance()
                     if request.reason:
                         return
+
+    @staticmethod
+    def _open_sources(config: RunSettings, embeddings: Path) -> Sequence[Source]:
+        """The sources of a run, whose masks have embeddings of CLIP where the run trains with text."""
+        sources = open_sources(config)
+        if not isinstance(config, TrainConfig) or config.text is None:
+            return sources
+        text_width = config.model.prompt_encoder.text_width
+        return add_text(sources, config.text, text_width, embeddings)
+
+    def _embed_text_ahead(self, request: StopRequest) -> None:
+        """Let CLIP see all masks, if the run is long enough or worker processes need it; else when their turn comes."""
+        images = sum(map(len, self._sources))
+        sources = [s for s in self._sources if isinstance(s, TextSource) and s.features.folder]
+        seen = self._config.steps * self._config.data.batch_size
+        if not sources or (seen < images and not self._config.execution.data_workers):
+            return
+        self._progress.say(
+            f"embedding the masks of {count(images, 'image')} by CLIP, in {sources[0].features.folder}"
+        )
+        shares = [
+            range(jax.process_index(), len(source), jax.process_count()) for source in sources
+        ]
+        with self._progress.counting("embedding masks", sum(map(len, shares))) as advance:
+            for source, share in zip(sources, shares, strict=True):
+                for _ in source.compute_ahead(share):
+                    advance()
+                    if request.reason:
+                        break
+        wait_for_all()  # Worker processes read what others have computed.
 
     def _embed(self, batch: Any) -> Any:
         return self._embeddings.embed(batch) if self._embeddings else batch

@@ -21,7 +21,7 @@ from sam_jax.models import (
 from sam_jax.training.config import TrainConfig
 from sam_jax.training.embeddings import EmbeddedBatch, Embeddings
 from sam_jax.training.interaction import Metrics
-from sam_jax.training.parameters import find_frozen
+from sam_jax.training.parameters import find_frozen, map_paths
 from sam_jax.training.pictures import draw_sessions
 from sam_jax.training.step import compute_gradients, compute_loss
 from sam_jax.types import InputError, Variables
@@ -58,6 +58,8 @@ class Segmentation:
             InputError: A pattern of `frozen` fits nothing, or `cache_embeddings` is set although the encoder trains.
         """
         frozen = find_frozen(params, self._config.frozen)
+        if self._config.text is not None and self._config.text.only_projection:
+            frozen = map_paths(lambda path: "/text_projection/" not in path, params)
         if self._config.cache_embeddings and not all(jax.tree.leaves(frozen["image_encoder"])):
             raise InputError('cache_embeddings needs a frozen encoder: frozen=("image_encoder/*",)')
         return frozen
@@ -103,7 +105,11 @@ class Segmentation:
         keys: Key[Array, " b"],
     ) -> UInt8[np.ndarray, "h w 3"]:
         """A row for each image: the prompts for its first mask, answers, and the truth."""
-        encoded = encoded._replace(masks=encoded.masks[:, :1], valid=encoded.valid[:, :1])
+        encoded = encoded._replace(
+            masks=encoded.masks[:, :1],
+            valid=encoded.valid[:, :1],
+            text=None if encoded.text is None else encoded.text[:, :1],
+        )
         _, session = jax.device_get(
             _simulate(self.make_model(variables), encoded, keys, self._config.interaction)
         )

@@ -80,7 +80,14 @@ def compute_loss(
             factors = draw(key_path)
         embeddings = encode_image(model, normalise(batch.images, batch.fitted), factors)
     return simulate_session(
-        model, embeddings, batch.fitted, batch.masks, batch.valid, key_session, interaction
+        model,
+        embeddings,
+        batch.fitted,
+        batch.masks,
+        batch.valid,
+        key_session,
+        interaction,
+        batch.text,
     )
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+from dataclasses import replace
 
 import pytest
 
@@ -14,9 +15,11 @@ from sam_jax.configs import (
     mae_vit_l,
     sa1b_vit_b,
     sa1b_vit_h,
+    sa1b_vit_h_text,
     sa1b_vit_l,
 )
 from sam_jax.models import TINY, VIT_B, VIT_H, VIT_L
+from sam_jax.models.clip import CLIP_VIT_L_14_336
 from sam_jax.training.config import RunSettings
 
 NAMES = [module.name for module in pkgutil.iter_modules(sam_jax.configs.__path__)]
@@ -55,6 +58,18 @@ def test_the_recipe_of_the_paper(
     assert config.interaction == type(config.interaction)()  # its defaults are the paper's
     assert config.execution.parameters == "sharded"
     assert config.start_from is None
+
+
+def test_training_with_text_is_the_papers():
+    config = sa1b_vit_h_text.config
+    text_width = CLIP_VIT_L_14_336.width
+    encoder = replace(VIT_H.prompt_encoder, text_width=text_width)
+    assert config.model == replace(VIT_H, prompt_encoder=encoder)
+    assert (config.steps, config.data.batch_size) == (120_000, 128)
+    assert config.data.sources[0].augmentation.scale == (0.1, 2.0)
+    assert (config.text.least_area, config.text.most_growth) == (100**2, 2.0)
+    assert not config.text.only_projection
+    assert config.interaction.text_alone_share == 1
 
 
 def test_fine_tuning_keeps_the_encoder_and_holds_images_out():
