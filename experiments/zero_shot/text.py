@@ -30,7 +30,7 @@ from sam_jax.evaluation.referring import (
     summarise,
 )
 from sam_jax.evaluation.report import Case, Findings, pick_cases
-from sam_jax.evaluation.tables import Table, print_table
+from sam_jax.evaluation.tables import Cell, Table, print_table
 from sam_jax.inference import SamAutomaticMaskGenerator, SamPredictor, draw_overlay, load
 from sam_jax.inference.loading import load_clip_of
 from sam_jax.inference.settings import describe_model
@@ -76,7 +76,7 @@ class Text:
         tables, cases = [], {}
         for name, referred in kinds.items():
             answered = list(answer_all(predictor, referred))
-            rows = [
+            rows: list[tuple[Cell, ...]] = [
                 (prompt, *summarise([answers[number] for _, answers in answered]))
                 for number, prompt in enumerate(PROMPTS)
             ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -46,9 +47,9 @@ class PhotoPrompts:
         )
         return masks, scores
 
-    def arguments(self, predictor: SamPredictor) -> dict[str, np.ndarray]:
+    def arguments(self, predictor: SamPredictor) -> dict[str, Any]:
         """Points, boxes and masks, those that there are, as `SamPredictor.predict_batch` takes them."""
-        given: dict[str, np.ndarray] = {}
+        given: dict[str, Any] = {}
         if len(self.points):
             given |= {"point_coords": self.points[None], "point_labels": self.labels[None]}
         if len(self.boxes):

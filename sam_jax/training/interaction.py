@@ -189,7 +189,9 @@ def simulate_session(
     drawn = None
     if text is not None:
         key_text = of_masks(jax.vmap(lambda key: jax.random.fold_in(key, _TEXT))(keys))
-        draw = jax.vmap(jax.vmap(lambda *one: _draw_text(*one, interaction)))
+        draw = jax.vmap(
+            jax.vmap(lambda key, mask, label: _draw_text(key, mask, label, interaction))
+        )
         drawn, labels = draw(key_text, jnp.asarray(text), labels)
     later = ((0, 0), (0, 0), (0, iterations - 1))
     points = jnp.pad(points, (*later, (0, 0)))

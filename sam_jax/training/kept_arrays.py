@@ -40,7 +40,7 @@ class KeptArrays:
         make_folder(folder)
         remove_leftovers(folder)
 
-    def find(self, made_of: Iterable[bytes], like: T, compute: Callable[[], T]) -> T:
+    def find(self, made_of: Iterable[bytes], like: Any, compute: Callable[[], T]) -> T:
         """Read arrays, or compute and keep them.
 
         Args:
@@ -93,7 +93,7 @@ def count_bytes(like: Any) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(like))
 
 
-def _unpack(content: bytes, like: T) -> T:
+def _unpack(content: bytes, like: Any) -> Any:
     """The arrays that lie behind one another in a file."""
     arrays, offset = [], 0
     for leaf in jax.tree.leaves(like):

@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
 
 from sam_jax.checkpoints import load_checkpoint, save_checkpoint, save_clip
+from sam_jax.checkpoints.conversion import flatten
 from sam_jax.data.augmentation import Augmentation, place_whole
 from sam_jax.data.example import Example, RecordError
 from sam_jax.data.object_crops import crop_object
@@ -84,6 +84,7 @@ def test_what_is_kept_is_what_is_computed(tmp_path, clip, example):
         in_a_worker.of_example(example)
     first = features.of_example(example)
     np.testing.assert_array_equal(in_a_worker.of_example(example), first)
+    assert features.folder is not None
     assert [path.stat().st_size for path in features.folder.iterdir()] == [2 * 4 * 3 * 4]
     unkept = CropFeatures(clip, replace(SETTINGS, keep=False), tmp_path / "none")
     np.testing.assert_array_equal(unkept.of_example(example), first)
@@ -101,6 +102,7 @@ def test_a_framed_example_has_the_embeddings_of_its_masks(example):
     placement = place_whole((40, 60), (32, 48))
     truths = [render_mask(find_runs(mask), placement) for mask in example.masks]
     assert framed.valid.tolist() == [True, True, True, False]
+    assert framed.text is not None
     for mask, of_mask in zip(framed.masks[:3], framed.text[:3], strict=True):
         (index,) = [i for i, truth in enumerate(truths) if np.array_equal(truth, mask)]
         np.testing.assert_array_equal(of_mask, text[index])
@@ -166,14 +168,14 @@ def test_kept_or_not_steps_are_the_same_and_only_the_projection_moves(tmp_path, 
     assert [name[:5] for name in names] == ["text-"]
     assert not (tmp_path / "unkept" / "embeddings").exists()
     kept, again, first = (
-        flatten_dict(load_checkpoint(path)[1], sep="/")
+        flatten(load_checkpoint(path)[1])
         for path in (
             tmp_path / "kept" / "weights.safetensors",
             tmp_path / "unkept" / "weights.safetensors",
             config.start_from,
         )
     )
-    fresh = flatten_dict(init_variables(WITH_TEXT, config.seed), sep="/")
+    fresh = flatten(init_variables(WITH_TEXT, config.seed))
     for path, leaf in kept.items():
         np.testing.assert_array_equal(leaf, again[path])
         if "text_projection" in path:
@@ -184,13 +186,13 @@ def test_kept_or_not_steps_are_the_same_and_only_the_projection_moves(tmp_path, 
 
 def test_gradients_reach_the_projection(config, batch):
     preparation = prepare(config)
-    frozen = flatten_dict(preparation.frozen, sep="/")
+    frozen = flatten(preparation.frozen)
     assert [path for path, is_frozen in frozen.items() if not is_frozen] == [
         "prompt_encoder/text_projection/bias",
         "prompt_encoder/text_projection/kernel",
     ]
     every = replace(config, text=replace(config.text, only_projection=False))
-    assert not any(flatten_dict(prepare(every).frozen).values())
+    assert not any(flatten(prepare(every).frozen).values())
 
 
 def test_bad_settings(config, tmp_path):
