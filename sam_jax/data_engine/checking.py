@@ -126,7 +126,7 @@ def measure_sample(connection: Connection) -> Check:
             elif row.state != MaskState.DONE:
                 unseen += 1
             else:
-                original = originals.get(row.id, row.counts)
+                original = originals.get(row.id) or row.counts
                 ious.append(_iou([original, row.counts], (photo.height, photo.width)))
     return Check(total, len(done), ious, rejected, unseen, added)
 

@@ -6,6 +6,7 @@ computed the same where one was only thought to be dead, but each result is hand
 """
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -141,7 +142,9 @@ class Cluster:
                 }
             with _signals_kept():
                 try:
-                    ray.init(self._address, log_to_driver=False, logging_level="ERROR", **options)
+                    ray.init(
+                        self._address, log_to_driver=False, logging_level=logging.ERROR, **options
+                    )
                 except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
                     reason = str(error).partition("\n")[0]
                     raise InputError(
@@ -203,7 +206,7 @@ class _Handout(Generic[Item, Result]):
     ) -> None:
         import ray
 
-        self._ray = ray
+        self._ray: Any = ray
         self._count, self._takes = workers
         self._make_work = make_work
         self._items = items
