@@ -11,7 +11,7 @@ from sam_jax.training.phrase_config import PhraseConfig
 config = PhraseConfig(
     model=CLIP_TINY,
     data=DataConfig(sources=(Drawn(size=(240, 320), things=16),), batch_size=8, masks_per_image=16),
-    steps=700,
+    steps=1600,
     optimiser=OptimiserConfig(
         method="muon",
         rate=2e-3,
