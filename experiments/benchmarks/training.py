@@ -60,6 +60,7 @@ def make_batch(config: SamConfig, images: int, masks: int) -> Batch:
     while not batch.valid.all():
         batch = next(loader)
     loader.close()
+    assert isinstance(batch, Batch)
     return batch
 
 

@@ -59,6 +59,10 @@ class Sketch(NamedTuple):
     objects: tuple[DrawnObject, ...]
 
 
+MANY = 1_000_000
+"""Number of drawings of a source, so many that none comes twice in a run."""
+
+
 class DrawnSource:
     """Drawings as a random-access data set: example i depends on the settings and on i only.
 
@@ -77,7 +81,7 @@ class DrawnSource:
     def __init__(
         self,
         seed: int = 0,
-        length: int = 1_000_000,
+        length: int = MANY,
         size: tuple[int, int] = (192, 256),
         things: int = 6,
         held_back: bool = False,

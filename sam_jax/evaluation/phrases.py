@@ -148,7 +148,7 @@ def measure_ranking(
         questions = [question for question in questions if question.answer >= 0]
         records = generator.generate(example.image)
         masks = [record["segmentation"] for record in records if record["area"]]
-        masks = [decode_rle(mask) if isinstance(mask, dict) else mask for mask in masks]
+        masks = [mask if isinstance(mask, np.ndarray) else decode_rle(mask) for mask in masks]
         similarities = measure_similarities(clip, example.image, masks, _embed(clip, questions))
         overlaps = np.array(
             [

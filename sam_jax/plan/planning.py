@@ -24,7 +24,7 @@ from sam_jax.plan.compilation import (
 from sam_jax.plan.programs import Program, Request, count_items, make_programs
 from sam_jax.plan.roofline import Roofline, find_roofline
 from sam_jax.storage import make_folder, write_json
-from sam_jax.training.config import describe_config
+from sam_jax.training.config_differences import describe_config
 
 ENDING = ".program"
 """Ending of files of compiled programs."""

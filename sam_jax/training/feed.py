@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from sam_jax.data.drawn import DrawnSource
+from sam_jax.data.drawn import MANY, DrawnSource
 from sam_jax.data.example import Source
 from sam_jax.data.loader import Ingredient, Loader, LoaderConfig
 from sam_jax.data.pasting import Paster, Pasting
@@ -64,9 +64,14 @@ def _open(source: Stored | Synthetic | Drawn, find: Callable[[str], Source]) -> 
     if isinstance(source, Stored):
         stored = find(source.path)
         return hold_out(stored, source.hold_back)[0] if source.hold_back else stored
-    length = {} if source.repeat is None else {"length": source.repeat}
     if isinstance(source, Drawn):
-        return DrawnSource(seed=source.seed, size=source.size, things=source.things, **length)
+        return DrawnSource(
+            seed=source.seed,
+            length=MANY if source.repeat is None else source.repeat,
+            size=source.size,
+            things=source.things,
+        )
+    length = {} if source.repeat is None else {"length": source.repeat}
     textures = None if source.textures is None else Path(source.textures)
     return SyntheticSource(
         seed=source.seed,

@@ -204,7 +204,9 @@ class Matching:
         tokens = make_tokens(encoded.words, self._table, self._ends)
         _, logits = jax.device_get(_measure(self.make_model(variables), encoded, tokens))
         right = ((logits > 0) == batch.fits).all(axis=-1)
-        colours = 255 * (batch.images * np.float32(CLIP_STD) + np.float32(CLIP_MEAN))
+        colours = 255 * (
+            batch.images * np.array(CLIP_STD, np.float32) + np.array(CLIP_MEAN, np.float32)
+        )
         images = np.clip(colours + 0.5, 0, 255).astype(np.uint8)
         return draw_crops(
             [crops[valid] for crops, valid in zip(images, batch.valid, strict=True)],
