@@ -87,7 +87,36 @@ SETTINGS = {
         "--max-seconds",
         "--image-size",
     ],
+    "detect": ["--steps", "--rate", "--batch-size", "--hold-back", "--enlargements", "--seed"],
 }
+DATABASES = [
+    *(
+        "work.sqlite",
+        "work.sqlite",
+        "work.sqlite",
+        "no_photos.sqlite",
+        "newer.sqlite",
+        "other.sqlite",
+    ),
+    *("photos/a.png", "file", "empty", "none.sqlite", "odd/pipe.jpg", "/dev/zero", LONG, ""),
+    *(
+        "sqlite:///work.sqlite",
+        "sqlite://",
+        "postgresql+psycopg://nobody@127.0.0.1:1/none",
+        "x://y",
+    ),
+]
+PHRASES = [
+    "red circle",
+    "a wheel",
+    "",
+    " ",
+    LONG,
+    "\u0440\u044b\u0431\u0430",
+    "\U0001f600",
+    NOT_UTF8,
+    "-1",
+]
 OUTPUTS = ["file", "file/below", "/proc/none", LONG, "/dev/full", "results_list", "results_text"]
 OUTPUTS += ["results_bytes", "results_infinite", "photos"]
 
@@ -99,7 +128,7 @@ def draw_command(rng: random.Random, out: Path) -> list[str]:
         rng: Source of all choices.
         out: Folder for results, which does not exist.
     """
-    kind = rng.choices(list(DRAWERS), [5, 5, 3, 2, 1, 1, 3, 1, 1, 1])[0]
+    kind = rng.choices(list(DRAWERS), [5, 5, 3, 2, 1, 1, 3, 1, 1, 1, 5, 2])[0]
     command = DRAWERS[kind](rng, _output(rng, out))
     if rng.random() < 0.05:
         command.insert(rng.randrange(len(command) + 1), rng.choice(["--bogus", "", LONG, "--help"]))
@@ -144,7 +173,19 @@ def _predict(rng: random.Random, out: str) -> list[str]:
         command += ["--mask", rng.choice(["mask.png", "other_size.png", *PHOTOS])]
     if rng.random() < 0.2:
         command += [rng.choice(["--multimask", "--single"])]
-    return [*command, *_weights(rng), "--output", out]
+    return [*command, *_phrases(rng), *_weights(rng), "--output", out]
+
+
+def _phrases(rng: random.Random) -> list[str]:
+    words = []
+    if rng.random() < 0.1:
+        for _ in range(rng.choice([1, 1, 2])):
+            words += ["--text", rng.choice(PHRASES)]
+        if rng.random() < 0.5:
+            words += ["--clip", rng.choice([*WEIGHTS, *FOLDERS])]
+        if rng.random() < 0.3:
+            words += ["--text-threshold", rng.choice(NUMBERS)]
+    return words
 
 
 def _generate(rng: random.Random, out: str) -> list[str]:
@@ -154,7 +195,7 @@ def _generate(rng: random.Random, out: str) -> list[str]:
     if rng.random() < 0.5:
         command += ["--pred-iou-thresh", "0", "--stability-score-thresh", "0"]
     numbers = _numbers(rng, "generate") if rng.random() < 0.5 else []
-    return [*command, *numbers, *_weights(rng), "--output", out]
+    return [*command, *numbers, *_phrases(rng), *_weights(rng), "--output", out]
 
 
 def _evaluate(rng: random.Random, out: str) -> list[str]:
@@ -240,6 +281,47 @@ def _download(rng: random.Random, out: str) -> list[str]:
     return ["download", rng.choice(["vit_x", "", "tiny"]), "--output", out]
 
 
+def _annotate(rng: random.Random, out: str) -> list[str]:
+    """What ends by itself; serving is tested elsewhere."""
+    photos = rng.choice(["labelled/images", "labelled/images", *FOLDERS])
+    command = ["annotate", photos, "--database", rng.choice(DATABASES)]
+    return command + rng.choice(
+        [
+            ["--import", rng.choice(["labelled", *DATA])],
+            ["--export", out, "--form", rng.choice(["sa1b", "coco", "labels"])],
+            ["--backup", rng.choice([f"{out}.sqlite", "file", LONG])],
+        ]
+    )
+
+
+def _engine(rng: random.Random, out: str) -> list[str]:
+    step = rng.choice(["status", "use", "train", "detect", "prefill", "generate", "check"])
+    database = rng.choice(DATABASES) if rng.random() < 0.5 else "work.sqlite"
+    command = ["engine", step, database]
+    if step == "use":
+        command += [rng.choice(["0", "0", *NUMBERS])]
+    elif step == "status":
+        command += ["--by-hand", rng.choice(NUMBERS)] if rng.random() < 0.3 else []
+    elif step == "check":
+        command += ["--sample", rng.choice(NUMBERS)] if rng.random() < 0.7 else []
+    elif step == "generate":
+        command += [*_weights(rng), "--points-per-side", rng.choice(["1", "2", *NUMBERS])]
+        command += ["--output", out] if rng.random() < 0.3 else []
+        command += _numbers(rng, "generate") if rng.random() < 0.3 else []
+    elif step == "prefill":
+        photos = rng.choice(["labelled/images", *FOLDERS])
+        command = ["engine", step, photos, "--database", database, *_weights(rng)]
+        command += ["--detector", rng.choice(WEIGHTS)]
+    else:
+        name = "detect" if step == "detect" else "finetune"
+        allowed = [option for option in SETTINGS[name] if option != "--max-seconds"]
+        if rng.random() < 0.5:
+            command += [rng.choice(allowed), rng.choice(NUMBERS)]
+        command += [*_weights(rng), "--max-seconds", rng.choice(["0", "0", "0", "nan", "-1"])]
+        command += ["--output", out] if step == "detect" else []
+    return command
+
+
 DRAWERS = {
     "predict": _predict,
     "generate": _generate,
@@ -251,4 +333,6 @@ DRAWERS = {
     "export": _export,
     "info": _info,
     "download": _download,
+    "engine": _engine,
+    "annotate": _annotate,
 }

@@ -1,7 +1,9 @@
 """A folder of everything that commands and calls are tried on: good, damaged, odd and hostile, all of it small."""
 
+import contextlib
 import json
 import os
+import sqlite3
 import struct
 from pathlib import Path
 
@@ -10,6 +12,9 @@ import numpy as np
 from PIL import Image
 
 from sam_jax.checkpoints import save_checkpoint
+from sam_jax.data_engine.database import Database
+from sam_jax.data_engine.masks_in import import_masks
+from sam_jax.data_engine.workplace import register_photos
 from sam_jax.models import (
     ImageEncoderConfig,
     MaskDecoderConfig,
@@ -47,6 +52,7 @@ def make_world(folder: Path) -> None:
     _make_photos(folder, rng)
     _make_data_sets(folder, rng)
     _make_results(folder)
+    _make_databases(folder)
 
 
 def _make_weights(folder: Path, rng: np.random.Generator) -> None:
@@ -211,6 +217,26 @@ def _make_data_sets(folder: Path, rng: np.random.Generator) -> None:
         "text": {"bbox": "x", "score": "y"},
     }.items():
         (coco / f"detections_{name}.json").write_text(json.dumps([result | change]))
+
+
+def _make_databases(folder: Path) -> None:
+    """A database of photos with masks, and such as are none, or not this program's."""
+    work = Database(folder / "work.sqlite")
+    register_photos(work, folder / "labelled" / "images")
+    import_masks(work, folder / "labelled" / "images", folder / "labelled")
+    work.close()
+    Database(folder / "no_photos.sqlite").close()
+    for name, statements in {
+        "newer": (
+            "CREATE TABLE alembic_version (version_num)",
+            "INSERT INTO alembic_version VALUES ('9')",
+        ),
+        "other": ("CREATE TABLE masks (a)", "CREATE TABLE photos (b)"),
+    }.items():
+        with contextlib.closing(sqlite3.connect(folder / f"{name}.sqlite")) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
 
 
 def _make_results(folder: Path) -> None:
