@@ -20,6 +20,7 @@ from sam_jax.messages import LifeSigns
 from sam_jax.training.metrics import RATE
 from sam_jax.training.utilisation import UTILISATION
 
+_FIRST_STEP = "compiling the first step"
 SHOWN = ("loss", "dice", "iou_error", "first_iou", "last_iou")
 """Names of the metrics that are shown, where an objective has them; see `sam_jax.training.interaction.Metrics`."""
 
@@ -48,7 +49,7 @@ class ProgressReport:
         )
         self._task = self._bar.add_task("training", total=steps, completed=step, losses="")
         self._step, self._steps, self._signs = step, steps, signs
-        signs.now("compiling the first step")
+        signs.now(_FIRST_STEP)
 
     def __enter__(self) -> "ProgressReport":
         self._bar.start()
@@ -87,6 +88,7 @@ class ProgressReport:
 
         yield advance
         self._bar.remove_task(task)
+        self._signs.now(_FIRST_STEP)
 
     def advance(self, step: int) -> None:
         """Show that the steps up to `step` are done."""
