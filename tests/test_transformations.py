@@ -54,6 +54,7 @@ def sample(logits):
 CASES = {
     "bce": Case(losses.bce, (LOGITS, TRUTH)),
     "balanced_bce": Case(losses.balanced_bce, (LOGITS, TRUTH)),
+    "sigmoid_pairs": Case(losses.sigmoid_pairs, (LOGITS, TRUTH)),
     "sigmoid_focal": Case(losses.sigmoid_focal, (LOGITS, TRUTH)),
     "hard_iou": Case(losses.hard_iou, (LOGITS, TRUTH), ()),
     "iou_squared_error": Case(losses.iou_squared_error, (np.array(0.4, np.float32), LOGITS, TRUTH)),

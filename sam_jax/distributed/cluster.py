@@ -12,6 +12,7 @@ import signal
 import socket
 import tempfile
 import threading
+import warnings
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -140,7 +141,9 @@ class Cluster:
                     "object_store_memory": _OBJECT_BYTES,
                     "_temp_dir": ending.enter_context(folder),
                 }
-            with _signals_kept():
+            with _signals_kept(), warnings.catch_warnings():
+                # Ray's processes run programs of their own at once, so the locks that JAX warns of do no harm.
+                warnings.filterwarnings("ignore", r"os\.fork\(\) was called", RuntimeWarning)
                 try:
                     ray.init(
                         self._address, log_to_driver=False, logging_level=logging.ERROR, **options

@@ -10,9 +10,10 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sam_jax.types import InputError
 
-DATA, FSDP = "data", "fsdp"
-"""The axes of the mesh. Devices along the second hold one copy of the parameters together, if these are divided; along
-the first lie copies."""
+DATA = "data"
+"""The first axis of the mesh: along it lie copies of the parameters."""
+FSDP = "fsdp"
+"""The second axis of the mesh: devices along it hold one copy of the parameters together, if these are divided."""
 DEVICES = (DATA, FSDP)
 """Both axes as one: the images of a batch are divided along it."""
 LEAST_DIVIDED = 1 << 13

@@ -25,7 +25,7 @@ def map_images(function: Callable[..., Any], *arrays: Any) -> Any:
         function: A function of one image's part of the arrays.
         *arrays: Arrays, or trees of them, whose first axis is that of images.
     """
-    if jax.tree.leaves(arrays)[0].shape[0] > 1:
+    if jax.tree.leaves(arrays)[0].shape[0] != 1:
         return jax.vmap(function)(*arrays)
     of_one = function(*jax.tree.map(lambda leaf: leaf[0], arrays))
     return jax.tree.map(lambda leaf: leaf[None], of_one)

@@ -137,7 +137,8 @@ def compile_program(traced: Traced, platform: str, keep: Path | None = None) -> 
 def read_shortage(message: str) -> Shortage | None:
     """Read from a compiler's error how much memory is missing; None if it is about something else.
 
-    >>> read_shortage("... for HLO temporaries (42.02G) exceeds available HBM (15.75G).").needed / 2**30
+    >>> message = "memory required for HLO temporaries (42.02G) exceeds available HBM (15.75G)"
+    >>> round(read_shortage(message).needed / 2**30, 2)
     42.02
     """
     for pattern in _SHORTAGES:

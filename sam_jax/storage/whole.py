@@ -206,8 +206,7 @@ def mark_as_output(folder: Path) -> None:
         InputError: The folder cannot be written to.
         RunError: The disk is full or broken.
     """
-    with explaining(folder):
-        (folder / NO_PHOTOS).write_bytes(b"")
+    write_text(folder / NO_PHOTOS, "")
 
 
 @contextmanager

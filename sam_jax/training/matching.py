@@ -109,7 +109,7 @@ def measure_matching(
     says = logits > 0
 
     def add_up(pairs: Array) -> Float[Array, ""]:
-        return (pairs * valid).sum(dtype=jnp.float32)
+        return jnp.where(valid, pairs.astype(jnp.float32), 0.0).sum()
 
     metrics = MatchingMetrics(
         valid.sum(dtype=jnp.float32),

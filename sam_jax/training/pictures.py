@@ -125,7 +125,7 @@ def draw_crops(
     """
     rows = []
     for images, answers in zip(crops, right, strict=True):
-        rows.append([_frame(image, answer) for image, answer in zip(images, answers, strict=True)])
+        rows.append([_frame(image, bool(one)) for image, one in zip(images, answers, strict=True)])
     return arrange_views(rows)
 
 

@@ -128,7 +128,7 @@ def draw_command(rng: random.Random, out: Path) -> list[str]:
         rng: Source of all choices.
         out: Folder for results, which does not exist.
     """
-    kind = rng.choices(list(DRAWERS), [5, 5, 3, 2, 1, 1, 3, 1, 1, 1, 5, 2])[0]
+    kind = rng.choices(list(DRAWERS), [5, 5, 3, 2, 1, 1, 3, 1, 1, 1, 3, 1])[0]
     command = DRAWERS[kind](rng, _output(rng, out))
     if rng.random() < 0.05:
         command.insert(rng.randrange(len(command) + 1), rng.choice(["--bogus", "", LONG, "--help"]))
