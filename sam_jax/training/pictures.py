@@ -129,7 +129,7 @@ def draw_crops(
     return arrange_views(rows)
 
 
-def _frame(image: Picture, is_right: bool) -> Picture:
+def _frame(image: Picture, is_right: bool) -> UInt8[np.ndarray, "framed_h framed_w 3"]:
     framed = np.empty((image.shape[0] + 2 * GAP, image.shape[1] + 2 * GAP, 3), np.uint8)
     framed[:] = COLOURS[PointLabel.FOREGROUND if is_right else PointLabel.BACKGROUND]
     framed[GAP:-GAP, GAP:-GAP] = image
