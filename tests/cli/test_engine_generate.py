@@ -206,14 +206,26 @@ def wait_for(condition, process, seconds=180):
         time.sleep(0.05)
 
 
+HEEDS_CTRL_C = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from sam_jax.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+"""The command line as a terminal starts it: what a shell starts in the background ignores Ctrl-C, and so do these tests
+and what they start."""
+
+
 @pytest.mark.slow
-def test_workers_on_a_cluster_that_loses_one(generate, photos, weights, tmp_path):
+def test_workers_on_a_cluster_that_is_interrupted_and_loses_one(
+    generate, photos, weights, tmp_path
+):
     if importlib.util.find_spec("ray") is None:
         leave_out("Ray is not installed")
     write_rolls(photos, 40)
     (photos / "annotations.sqlite").unlink(missing_ok=True)
     database = photos / "annotations.sqlite"
-    command = [sys.executable, "-m", "sam_jax", "engine", "generate", database, photos]
+    command = [sys.executable, "-c", HEEDS_CTRL_C, "engine", "generate", database, photos]
     command += ["--checkpoint", weights, *LENIENT, "--ray", "local", "--workers", "2"]
 
     def start():
@@ -223,6 +235,7 @@ def test_workers_on_a_cluster_that_loses_one(generate, photos, weights, tmp_path
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def finished():
@@ -231,12 +244,25 @@ def test_workers_on_a_cluster_that_loses_one(generate, photos, weights, tmp_path
         return 0
 
     process = start()
-    wait_for(lambda: finished() >= 4, process)
+    wait_for(lambda: finished() >= 3, process)
+    started = find_descendants(process.pid)
+    os.killpg(process.pid, signal.SIGINT)  # to all, as a terminal does
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert shown.splitlines()[-1] == "interrupted"
+    deadline = time.monotonic() + 20
+    while [number for number in started if Path(f"/proc/{number}").exists()]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    before = finished()
+    assert 3 <= before < 30
+    process = start()
+    wait_for(lambda: finished() >= before + 4, process)
     workers = [n for n, name in find_descendants(process.pid).items() if "ray::_Worker" in name]
     os.kill(max(workers, key=read_ticks), signal.SIGKILL)  # the one that has done most so far
     told, shown = process.communicate(timeout=180)
     assert process.returncode == 0, shown
-    assert "of 40 photos to" in told
+    assert f"of {40 - before} photos to" in told
     assert "Traceback" not in shown
     assert "A worker died" not in told + shown
     stored = read_masks(database)
