@@ -73,4 +73,5 @@ def test_ranking_of_masks(clip):
     nothing = measure_ranking(FewMasks(OLD, 0), clip, OLD, 4)
     assert (nothing.right, nothing.mean_iou, nothing.best_iou) == (0, 0, 0)
     few = measure_ranking(FewMasks(OLD, 3), clip, OLD, 4)
+    assert few.mean_iou == pytest.approx(few.right)
     assert few.mean_iou <= few.best_iou < 1

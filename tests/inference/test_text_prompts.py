@@ -13,17 +13,11 @@ from sam_jax.inference.prompts import make_prompts
 from sam_jax.inference.steps import predict_masks
 from sam_jax.inference.text_prompts import segment_phrases
 from sam_jax.inference.text_ranking import measure_similarities
-from sam_jax.models import (
-    ImageEncoderConfig,
-    MaskDecoderConfig,
-    Model,
-    PromptEncoderConfig,
-    SamConfig,
-    init_variables,
-)
+from sam_jax.models import Model, init_variables
 from sam_jax.models.clip import embed_text
 from sam_jax.types import InputError
 from tests.clip_models import SMALL, make_clip_model, make_colour_clip
+from tests.training.conftest import MINIATURE
 
 SQUARES = (
     (0, (slice(20, 70), slice(20, 80))),
@@ -34,21 +28,7 @@ SQUARES = (
 ON_RED = {"point_coords": np.array([[[50.0, 45]]]), "point_labels": np.ones((1, 1))}
 
 
-MINIATURE = SamConfig(
-    image_encoder=ImageEncoderConfig(
-        image_size=(64, 96),
-        width=16,
-        depth=1,
-        num_heads=2,
-        window_size=2,
-        global_blocks=(),
-        out_channels=16,
-    ),
-    prompt_encoder=PromptEncoderConfig(width=16),
-    mask_decoder=MaskDecoderConfig(
-        width=16, depth=1, num_heads=2, mlp_width=32, iou_head_depth=2, iou_head_width=16
-    ),
-)
+WIDER = MINIATURE.with_image_size((64, 96))
 
 
 @pytest.fixture(scope="session")
@@ -80,8 +60,8 @@ def add_projection(config, variables):
 @pytest.fixture(scope="module")
 def predictor(drawing):
     """A model whose masks are at random."""
-    variables = jax.tree.map(jnp.asarray, init_variables(MINIATURE, seed=3))
-    predictor = SamPredictor(add_projection(MINIATURE, variables), make_colour_clip())
+    variables = jax.tree.map(jnp.asarray, init_variables(WIDER, seed=3))
+    predictor = SamPredictor(add_projection(WIDER, variables), make_colour_clip())
     predictor.set_image(drawing)
     return predictor
 
