@@ -1,13 +1,14 @@
 """`sam-jax engine train`, `use` and `status`: versions of the model, trained on what people have masked."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
-from sam_jax.cli.options import UNSET, ImageSize
+from sam_jax.cli.decoder_options import DecoderTraining
+from sam_jax.cli.options import UNSET
 
 if TYPE_CHECKING:
     from sam_jax.data_engine.loop_state import DrawnWith, LoopState
@@ -34,30 +35,17 @@ class Retrain:
     """Database of sam-jax annotate: an SQLite file, or an address."""
     checkpoint: Annotated[Path | None, arg(metavar="C", help_behavior_hint=UNSET)] = None
     """Weights to begin with, such as those of a larger image encoder; the default is the version in use."""
-    steps: Annotated[int, arg(metavar="N")] = 1000
-    """Number of training steps."""
-    rate: Annotated[float, arg(metavar="R")] = 1e-4
-    """Highest learning rate. It is reached after a tenth of the steps, and falls to 0 at the end."""
-    batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
-    """Images a step, a multiple of the number of devices; the default is the smallest such number from 4 on."""
-    masks: Annotated[int, arg(metavar="N")] = 8
-    """Masks of an image in a step, drawn anew each time."""
-    iterations: Annotated[int, arg(metavar="N")] = 4
-    """Prompts for a mask: first a click or a box, then clicks where the last prediction was wrong."""
-    image_size: ImageSize = None
-    """Size of the model's input in pixels; the default is that of the weights."""
     hold_back: Annotated[int, arg(metavar="N")] = 5
     """Every Nth photo of the database, from the first on, is held out of training, to measure; 0 for none."""
-    train_encoder: FlagCreatePairsOff[bool] = False
-    """Train the image encoder, too. This takes far more time and memory."""
     automatic: FlagCreatePairsOff[bool] = False
     """Learn fully automatic masks, too, that nobody has looked at."""
-    seed: Annotated[int, arg(metavar="N")] = 0
-    """Seed of everything that is drawn at random."""
     anew: FlagCreatePairsOff[bool] = False
     """Leave a version behind whose training has not ended, and begin another."""
     max_seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint=UNSET)] = None
     """Time in seconds after which the run is saved and stopped."""
+    training: Annotated[OmitArgPrefixes[DecoderTraining], arg(name="")] = field(
+        default_factory=DecoderTraining
+    )
 
     def run(self) -> None:
         """Train the version, and print what the held-back photos say of it."""
@@ -74,21 +62,10 @@ class Retrain:
         )
         from sam_jax.data_engine.versions import open_existing
         from sam_jax.messages import LifeSigns, count, print_line
-        from sam_jax.training.finetuning import FinetuningConfig
 
         keep_compiled_programs()
         config = RetrainingConfig(
-            finetuning=FinetuningConfig(
-                steps=self.steps,
-                rate=self.rate,
-                batch_size=self.batch_size,
-                masks=self.masks,
-                iterations=self.iterations,
-                image_size=self.image_size,
-                hold_back=self.hold_back,
-                train_encoder=self.train_encoder,
-                seed=self.seed,
-            ),
+            finetuning=self.training.make_config(hold_back=self.hold_back),
             with_automatic=self.automatic,
         )
         with (
@@ -118,16 +95,10 @@ class Retrain:
 
 
 def _print_gain(gain: "Gain | None", picture: Path) -> None:
-    from sam_jax.messages import count
-
     if gain is None:
         print("no object of a photo was held back to measure")
         return
-    print(
-        f"{count(gain.objects, 'object')} of {count(gain.photos, 'photo')} that took no part in training: "
-        f"mean IoU {gain.before[0]:.3f} before and {gain.after[0]:.3f} after, with one click; "
-        f"{gain.before[-1]:.3f} and {gain.after[-1]:.3f} with three; truth, before and after in {picture}"
-    )
+    print(f"{gain.describe()}; truth, before and after in {picture}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,13 +1,14 @@
 """`sam-jax finetune`: fine-tune existing weights on your own data."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
 
-from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint, ImageSize
+from sam_jax.cli.decoder_options import DecoderTraining
+from sam_jax.cli.options import DEFAULT_CHECKPOINT, UNSET, Checkpoint
 
 if TYPE_CHECKING:
     from sam_jax.training.config import TrainConfig
@@ -37,34 +38,21 @@ class Finetune:
     """Folder of the run, for weights, training states, metrics and pictures."""
     checkpoint: Checkpoint = DEFAULT_CHECKPOINT
     """Weights to start from: an official .pth, a Hugging Face folder, a .safetensors, or `default`, as shipped."""
-    steps: Annotated[int, arg(metavar="N")] = 1000
-    """Number of training steps."""
-    rate: Annotated[float, arg(metavar="R")] = 1e-4
-    """Highest learning rate. It is reached after a tenth of the steps, and falls to 0 at the end."""
-    batch_size: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
-    """Images a step, a multiple of the number of devices; the default is the smallest such number from 4 on."""
-    masks: Annotated[int, arg(metavar="N")] = 8
-    """Masks of an image in a step, drawn anew each time."""
-    iterations: Annotated[int, arg(metavar="N")] = 4
-    """Prompts for a mask: first a click or a box, then clicks where the last prediction was wrong."""
-    image_size: ImageSize = None
-    """Size of the model's input in pixels; the default is the checkpoint's. Smaller sizes take less time and memory."""
     hold_back: Annotated[int | None, arg(metavar="N", help_behavior_hint=UNSET)] = None
     """Every Nth image, from the first on, is held out of training, to measure; 10 by default, for 10 images or more."""
-    train_encoder: FlagCreatePairsOff[bool] = False
-    """Train the image encoder, too. This takes far more time and memory."""
     cache_embeddings: bool = True
     """Cache the image embeddings on disk while the encoder is frozen: 4 MB an image at the official size."""
     embeddings: Annotated[Path | None, arg(metavar="DIR", help_behavior_hint=UNSET)] = None
     """Folder of cached image embeddings, which runs can share; the default is a subfolder of the run's folder."""
-    seed: Annotated[int, arg(metavar="N")] = 0
-    """Seed of everything that is drawn at random."""
     max_seconds: Annotated[float | None, arg(metavar="S", help_behavior_hint=UNSET)] = None
     """Time in seconds after which the run is saved and stopped."""
     multi_host: FlagCreatePairsOff[bool] = False
     """This is one of several processes that train together (Cloud TPU, Slurm, ..., or JAX_COORDINATOR_ADDRESS)."""
     restarts: Annotated[int, arg(metavar="N")] = 0
     """How often to start again by itself, from the newest training state, when this or another process was lost."""
+    training: Annotated[OmitArgPrefixes[DecoderTraining], arg(name="")] = field(
+        default_factory=DecoderTraining
+    )
 
     def run(self) -> None:
         """Fine-tune the model, and print where the result is."""
@@ -92,7 +80,7 @@ class Finetune:
         from sam_jax.data.subset import hold_out
         from sam_jax.evaluation.held_back import measure_gain
         from sam_jax.inference.loading import load
-        from sam_jax.messages import LifeSigns, count
+        from sam_jax.messages import LifeSigns
         from sam_jax.training.config import Stored
         from sam_jax.training.loop import WEIGHTS
 
@@ -111,30 +99,17 @@ class Finetune:
         if gain is None:
             print("the photos that were held back have no objects to measure")
             return
-        print(
-            f"{count(gain.objects, 'object')} of {count(gain.photos, 'photo')} that took no part in training: "
-            f"mean IoU {gain.before[0]:.3f} before and {gain.after[0]:.3f} after, with one click; "
-            f"{gain.before[-1]:.3f} and {gain.after[-1]:.3f} with three"
-        )
+        print(gain.describe())
         print(f"truth, before and after in {self.output / PICTURE}")
 
     def _make_config(self, data: str) -> "TrainConfig":
         from sam_jax.data.sources import open_source
-        from sam_jax.training.finetuning import FinetuningConfig, make_finetuning_run
+        from sam_jax.training.finetuning import make_finetuning_run
 
         hold_back = self.hold_back
         if hold_back is None:
             hold_back = HELD_BACK if len(open_source(data)) >= HELD_BACK else 0
-        settings = FinetuningConfig(
-            steps=self.steps,
-            rate=self.rate,
-            batch_size=self.batch_size,
-            masks=self.masks,
-            iterations=self.iterations,
-            image_size=self.image_size,
-            hold_back=hold_back,
-            train_encoder=self.train_encoder,
-            cache_embeddings=self.cache_embeddings,
-            seed=self.seed,
+        settings = self.training.make_config(
+            hold_back=hold_back, cache_embeddings=self.cache_embeddings
         )
         return make_finetuning_run(data, str(self.checkpoint), settings)

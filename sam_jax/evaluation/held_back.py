@@ -13,6 +13,7 @@ from sam_jax.evaluation.points.segmenters import SamClickSegmenter
 from sam_jax.evaluation.points.sessions import PointsConfig, click_objects
 from sam_jax.inference import SamPredictor
 from sam_jax.inference.overlay import draw_overlay
+from sam_jax.messages import count
 from sam_jax.models import Model
 from sam_jax.ops.rle import Rle, decode_rle, decompress_counts
 from sam_jax.storage import make_folder
@@ -39,6 +40,14 @@ class Gain(NamedTuple):
     objects: int
     before: list[float]
     after: list[float]
+
+    def describe(self) -> str:
+        """The means after the first click and after the last, in words."""
+        return (
+            f"{count(self.objects, 'object')} of {count(self.photos, 'photo')} that took no part in training: "
+            f"mean IoU {self.before[0]:.3f} before and {self.after[0]:.3f} after, with one click; "
+            f"{self.before[-1]:.3f} and {self.after[-1]:.3f} with three"
+        )
 
 
 def measure_gain(
