@@ -18,6 +18,7 @@ from PIL import Image
 from skimage import data
 
 from experiments.data_engine.crowd import Server
+from sam_jax.checkpoints import save_checkpoint
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.segmenter import Segmenter
 from sam_jax.data_engine.server import make_app
@@ -46,6 +47,33 @@ def write_photos(folder: Path, names=("chelsea", "coffee", "rocket")) -> Path:
 @pytest.fixture
 def photos(tmp_path):
     return write_photos(tmp_path / "photos")
+
+
+SIZES = {"a/one.png": (20, 30), "two.png": (12, 17), "none.png": (5, 6)}
+"""Height and width of `three_photos`, by their paths."""
+
+
+@pytest.fixture
+def three_photos(tmp_path):
+    folder = tmp_path / "photos"
+    for name, size in SIZES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", size[::-1], (9, 99, 199)).save(folder / name)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory):
+    """Weights of three models with one image encoder, as fine-tuning leaves them."""
+    folder = tmp_path_factory.mktemp("weights")
+    first = init_variables(MINIATURE)
+    paths = []
+    for number in range(3):
+        other = init_variables(MINIATURE, number)
+        params = other["params"] | {"image_encoder": first["params"]["image_encoder"]}
+        paths.append(folder / f"{number}.safetensors")
+        save_checkpoint(paths[-1], MINIATURE, dict(other) | {"params": params})
+    return paths
 
 
 def find_postgres() -> Path | None:

@@ -26,21 +26,17 @@ from sam_jax.evaluation.splits import open_split
 from sam_jax.ops.rle import encode_rle
 from sam_jax.storage import mark_as_output
 from sam_jax.types import InputError
+from tests.data_engine.conftest import SIZES
 from tests.data_engine.test_journal import draw
 
-SIZES = {"a/one.png": (20, 30), "two.png": (12, 17), "none.png": (5, 6)}
 LARGE, SMALL = np.zeros((20, 30), bool), np.zeros((20, 30), bool)
 LARGE[2:18, 3:25], SMALL[4:9, 10:20] = True, True
 SMALL[15:, 28:] = True  # partly beside the large one
 
 
 @pytest.fixture
-def photos(tmp_path):
-    folder = tmp_path / "photos"
-    for name, size in SIZES.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", size[::-1], (9, 99, 199)).save(folder / name)
-    return folder
+def photos(three_photos):
+    return three_photos
 
 
 def annotate(database, photos):

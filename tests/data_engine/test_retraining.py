@@ -25,7 +25,7 @@ from sam_jax.types import InputError
 from tests.data_engine.conftest import Client, write_photos
 from tests.data_engine.test_journal import draw
 from tests.data_engine.test_server import begin, predict, save
-from tests.data_engine.test_versions import automatic, weights  # noqa: F401
+from tests.data_engine.test_versions import automatic
 from tests.training.conftest import QUICK_AND_ALONE
 
 CLICK = [70.5, 40.0, 1]
@@ -39,7 +39,7 @@ def until(condition, seconds=120):
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch, weights):  # noqa: F811
+def server(tmp_path, monkeypatch, weights):
     for name, value in (QUICK_AND_ALONE | {"XDG_CACHE_HOME": str(tmp_path / "cache")}).items():
         monkeypatch.setenv(name, value)
     photos = write_photos(tmp_path / "photos", ("chelsea", "coffee", "rocket", "astronaut"))
@@ -118,7 +118,7 @@ def test_a_version_is_trained_killed_finished_taken_up_and_gone_back_from(server
 
 
 @pytest.fixture
-def begin_version(tmp_path, weights):  # noqa: F811
+def begin_version(tmp_path, weights):
     """Begins a version of a database in a folder with one photo, and says which."""
     photos = write_photos(tmp_path / "photos", ("coffee",))
     with contextlib.closing(Database(photos / "annotations.sqlite")) as database:

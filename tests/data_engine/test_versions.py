@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sqlalchemy import func, insert, select, update
 
-from sam_jax.checkpoints import save_checkpoint
 from sam_jax.cli.main import main
 from sam_jax.data.sources import open_source
 from sam_jax.data_engine.database import Database
@@ -26,28 +25,11 @@ from sam_jax.data_engine.versions import (
     use_version,
 )
 from sam_jax.data_engine.workplace import Workplace, register_model, register_photos
-from sam_jax.models import init_variables
 from sam_jax.types import InputError
 from tests.data_engine.conftest import served, write_photos
 from tests.data_engine.test_exchange import annotate, read_all
-from tests.data_engine.test_exchange import photos as three_photos  # noqa: F401
 from tests.data_engine.test_journal import draw
 from tests.data_engine.test_server import begin, masks_of, predict, save
-from tests.training.conftest import MINIATURE
-
-
-@pytest.fixture(scope="session")
-def weights(tmp_path_factory):
-    """Weights of three models with one image encoder, as fine-tuning leaves them."""
-    folder = tmp_path_factory.mktemp("weights")
-    first = init_variables(MINIATURE)
-    paths = []
-    for number in range(3):
-        other = init_variables(MINIATURE, number)
-        params = other["params"] | {"image_encoder": first["params"]["image_encoder"]}
-        paths.append(folder / f"{number}.safetensors")
-        save_checkpoint(paths[-1], MINIATURE, dict(other) | {"params": params})
-    return paths
 
 
 def add_trained(database, weights):
@@ -205,7 +187,7 @@ def test_a_version_that_cannot_be_loaded_is_said_once_and_the_one_before_goes_on
     assert "version 1 cannot be taken up" in renewal.said[0]
 
 
-def test_a_snapshot_stays_as_it_is_and_has_what_people_have_seen(database, three_photos, tmp_path):  # noqa: F811
+def test_a_snapshot_stays_as_it_is_and_has_what_people_have_seen(database, three_photos, tmp_path):
     drawn = annotate(database, three_photos)
     with database.writing() as connection:
         connection.execute(insert(masks).values(**automatic(2)))
