@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from sam_jax import checkpoints
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.schema import models, settings, versions
 from sam_jax.data_engine.workplace import PHOTO_FOLDER, register_model
@@ -18,7 +19,7 @@ from sam_jax.inference.settings import describe_model
 from sam_jax.models import Model
 from sam_jax.types import InputError
 
-SHIPPED = Path("default")
+SHIPPED = Path(checkpoints.SHIPPED)
 """What the weights are called that come with the package."""
 FOLDER_ENDING = ".versions"
 _SERVER_FOLDER = "annotations" + FOLDER_ENDING
