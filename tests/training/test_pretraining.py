@@ -15,6 +15,7 @@ from PIL import Image
 
 import sam_jax
 from sam_jax.checkpoints import load_mae
+from sam_jax.data.array_record_builder import build_array_record
 from sam_jax.data.augmentation import PRETRAINING
 from sam_jax.distributed import device_mesh, place_batch
 from sam_jax.distributed.chips import CHIPS
@@ -202,6 +203,29 @@ def test_eight_devices_are_as_one(photos, relative_difference):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), metrics_8, metrics)
     assert relative_difference(moves_8, moves) < 5e-3
     assert relative_difference(moments_8, moments) < 1e-5
+
+
+def test_array_record_gives_the_photos_of_its_folder(tmp_path):
+    """Also those without any mask."""
+    colours = [(30 * number, 200 - 30 * number, 90) for number in range(4)]
+    (tmp_path / "folder").mkdir()
+    for number, colour in enumerate(colours):
+        photo = tmp_path / "folder" / f"{number}.png"
+        Image.new("RGB", (80, 60), colour).save(photo)
+        record = {"image_id": number, "height": 60, "width": 80, "file_name": photo.name}
+        document = {"image": record, "annotations": []}
+        photo.with_suffix(".json").write_text(json.dumps(document))
+    build_array_record(tmp_path / "folder", tmp_path / "built")
+    for place in ("folder", "built"):
+        config = with_photos(tmp_path / place)
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, batch_size=4))
+        loader = make_loader(config, open_sources(config))
+        batch = next(loader)
+        loader.close()
+        assert batch.images.shape == (4, 64, 96, 3)
+        found = {tuple(image[0, 0].tolist()) for image in batch.images}
+        assert found == set(colours), place
+        assert (batch.images == batch.images[:, :1, :1]).all()
 
 
 @pytest.mark.parametrize(
