@@ -1,6 +1,6 @@
 """How long a decoder takes in a browser: ViT-B's for one click, in headless Chromium, median of 20.
 
-    python -m experiments.benchmarks.browser [--threads 1]
+    python -m experiments.benchmarks.browser [--no-threads]
 
 The weights are random, and so is the embedding, which changes nothing about the time. Needs Chromium and npm, or the
 package onnxruntime-web (`--runtime web/node_modules/onnxruntime-web`). Figures: docs/guides/export.md.
