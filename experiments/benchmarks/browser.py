@@ -47,6 +47,8 @@ class Options:
     """Whether the page is isolated from other sites, so that it may use several threads."""
     runtime: Path | None = None
     """Folder or .tgz file of the package onnxruntime-web."""
+    decoder: Path | None = None
+    """ONNX file of another decoder of ViT-B, made by `sam-jax export` with `--masks all --outputs low`."""
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
@@ -131,6 +133,8 @@ def main() -> None:
         path, folder = Path(scratch) / "coffee.png", Path(scratch) / "page"
         Image.fromarray(photo).save(path)
         write_page(model, folder, photos=[path], runtime=options.runtime)
+        if options.decoder is not None:
+            shutil.copyfile(options.decoder, folder / "decoder.onnx")
         with serve(folder, isolated=options.threads) as address, open_browser() as browser:
             page = browser.new_page(viewport={"width": 1100, "height": 700})
             page.goto(address)
