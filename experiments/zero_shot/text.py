@@ -18,6 +18,7 @@ import numpy as np
 import tyro
 from tyro.conf import Positional, arg
 
+from sam_jax.checkpoints.contents import DRAWINGS
 from sam_jax.data.drawn import DrawnSource
 from sam_jax.evaluation.phrases import SEED, measure_ranking
 from sam_jax.evaluation.referring import (
@@ -45,7 +46,7 @@ class Text:
 
     refs: Annotated[Positional[Path | None], arg(metavar="[FILE]")] = None
     """COCO's JSON file with referring expressions; drawings without one."""
-    checkpoint: Path = Path("default")
+    checkpoint: Path = Path(DRAWINGS)
     """Weights that were trained with text."""
     clip: Path | None = None
     """CLIP of the weights."""

@@ -1,7 +1,7 @@
 """Reading and writing weights: official PyTorch files, Hugging Face's, our own safetensors; and fetching them."""
 
 from sam_jax.checkpoints.clip import load_clip, name_clip, save_clip
-from sam_jax.checkpoints.contents import SHIPPED, SHIPPED_WEIGHTS
+from sam_jax.checkpoints.contents import SHIPPED, SHIPPED_FILES, SHIPPED_WEIGHTS
 from sam_jax.checkpoints.detector import (
     StoredDetector,
     load_detector,
@@ -24,6 +24,7 @@ from sam_jax.checkpoints.torch_file import read_pth, write_pth
 __all__ = [
     "OFFICIAL_FILES",
     "SHIPPED",
+    "SHIPPED_FILES",
     "SHIPPED_WEIGHTS",
     "Account",
     "StoredDetector",

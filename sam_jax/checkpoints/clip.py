@@ -81,7 +81,7 @@ def load_clip(
         description = read_json(location.parent / "config.json")
     if description is not None and description.get("model_type") == "clip":
         folder = location if stored.description is not None else location.parent
-        config = _read_sizes(folder / "config.json", description, "logit_bias" in state)
+        config = _read_sizes(folder / "config.json", description, state)
     else:
         config = _measure(path, names, state)
     _check_depth(path, config, state)
@@ -225,6 +225,7 @@ def _measure(path: str | os.PathLike, names: Naming, state: Tensors) -> ClipConf
             image=ClipImageConfig(**tower("image"), image_size=(side, side), patch_size=patch_size),
             width=shapes["params/text/proj/kernel"][1],
             has_logit_bias="params/logit_bias" in shapes,
+            has_prompt_shift="params/prompt_shift" in shapes,
         )
     except (LookupError, ValueError) as error:
         raise CheckpointError(
@@ -240,8 +241,11 @@ def _check_depth(path: str | os.PathLike, config: ClipConfig, state: Tensors) ->
         )
 
 
-def _read_sizes(path: Path, description: Mapping[str, Any], has_logit_bias: bool) -> ClipConfig:
-    """The sizes in Hugging Face's config.json; what it leaves out is as in ViT-B/32."""
+def _read_sizes(path: Path, description: Mapping[str, Any], state: Tensors) -> ClipConfig:
+    """The sizes in Hugging Face's config.json; what it leaves out is as in ViT-B/32.
+
+    What lies beside the towers is told by its tensors.
+    """
     text, image = (description.get(f"{part}_config") or {} for part in ("text", "vision"))
     for section in (text, image):
         found = section.get("layer_norm_eps", NORM_EPSILON)
@@ -287,7 +291,8 @@ def _read_sizes(path: Path, description: Mapping[str, Any], has_logit_bias: bool
                 patch_size=whole(image, "patch_size", default.image.patch_size),
             ),
             width=whole(description, "projection_dim", default.width),
-            has_logit_bias=has_logit_bias,
+            has_logit_bias="logit_bias" in state,
+            has_prompt_shift="prompt_shift" in state,
         )
     except InputError as error:
         raise CheckpointError(f"{path}: {error}") from error

@@ -27,7 +27,11 @@ def _in_blocks(rows: Iterable[tuple[str, str, str]], stem: str) -> tuple[tuple[s
     return tuple((f"blocks_*/{ours}", f"{stem}.*.{theirs}", kind) for ours, theirs, kind in rows)
 
 
-_SCALARS = (("logit_scale", "logit_scale", "scalar"), ("logit_bias", "logit_bias", "scalar"))
+_BESIDE_TOWERS = (
+    ("logit_scale", "logit_scale", "scalar"),
+    ("logit_bias", "logit_bias", "scalar"),
+    ("prompt_shift", "prompt_shift", "vector"),
+)
 
 OPENAI_CLIP_NAMES = Naming(
     {
@@ -47,7 +51,7 @@ OPENAI_CLIP_NAMES = Naming(
             ("norm", "visual.ln_post", "norm"),
             ("proj", "visual.proj", "matrix"),
         ),
-        "params": _SCALARS,
+        "params": _BESIDE_TOWERS,
     },
     has_prefix=False,
 )
@@ -70,7 +74,7 @@ HUGGING_FACE_CLIP_NAMES = Naming(
             ("norm", "vision_model.post_layernorm", "norm"),
             ("proj", "visual_projection", "linear"),
         ),
-        "params": _SCALARS,
+        "params": _BESIDE_TOWERS,
     },
     has_prefix=False,
 )

@@ -25,9 +25,14 @@ SHIPPED_CLIP_FOLDER = Path(__file__).parents[1] / "weights" / "drawings"
 SHIPPED = "default"
 """The name of the weights that come with this package, wherever a checkpoint is named."""
 
+DRAWINGS = "drawings"
+"""The name of what knows drawings and comes with this package: a CLIP, and weights that take text by it."""
 
-SHIPPED_CLIP = "drawings"
-"""The name of the CLIP that comes with this package, wherever a CLIP is named."""
+SHIPPED_FILES = {
+    SHIPPED: SHIPPED_WEIGHTS,
+    DRAWINGS: SHIPPED_WEIGHTS.with_name("drawings.safetensors"),
+}
+"""All weights of a Segment Anything that come with this package, by their names."""
 
 
 class Stored(NamedTuple):
@@ -70,7 +75,7 @@ def read_stored(path: Path) -> Stored:
     Raises:
         CheckpointError: There is no such file, it cannot be read, or it is no file of tensors.
     """
-    path = SHIPPED_WEIGHTS if str(path) == SHIPPED else path
+    path = SHIPPED_FILES.get(str(path), path)
     try:
         path = to_local(path)
     except OSError as error:

@@ -32,7 +32,8 @@ def load_checkpoint(
     content; `read_origin` says what was taken from where.
 
     Args:
-        path: File or folder of the weights, also in a bucket, or `default` for those that come with this package.
+        path: File or folder of the weights, also in a bucket, or `default` or `drawings` for those that come with this
+            package.
         image_size: Input size in pixels, one side or (h, w), that positional tables are interpolated to; the default
             is the size that the file is made for.
         config: The model, where the file leaves it open; the default is to recognise it.

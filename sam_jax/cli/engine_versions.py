@@ -123,8 +123,8 @@ class Use:
         """
         import contextlib
 
+        from sam_jax.checkpoints import SHIPPED_FILES
         from sam_jax.data_engine.versions import (
-            SHIPPED,
             find_weights,
             open_existing,
             use_version,
@@ -138,7 +138,7 @@ class Use:
         ):
             version = use_version(connection, self.version)
             weights = find_weights(database, version)
-            if weights != SHIPPED and not exists(weights):
+            if str(weights) not in SHIPPED_FILES and not exists(weights):
                 raise InputError(f"the weights of version {self.version} are gone: {weights}")
         print(f"version {version.number} is in use: {version.name}")
 

@@ -56,7 +56,8 @@ class Predict:
     text_threshold: Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint=UNSET)] = None
     """Similarity from which a mask fits a phrase alone: a cosine, by default 0.2, or a probability, by default 0.5."""
     checkpoint: Checkpoint = DEFAULT_CHECKPOINT
-    """Weights: an official .pth, a Hugging Face folder, a .safetensors, or `default`, which comes with sam-jax."""
+    """Weights: an official .pth, a Hugging Face folder, a .safetensors, or `default`, which comes with sam-jax, as
+    does `drawings`, which takes text about drawings."""
     output: Annotated[Path, arg(metavar="DIR")] = Path("masks")
     """Folder of the results: masks, an overlay picture, and a JSON file."""
     multimask: Annotated[FlagCreatePairsOff[bool], _MASKS_PER_OBJECT] = False

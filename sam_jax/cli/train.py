@@ -22,7 +22,7 @@ class Train:
 
     config: Annotated[Positional[str], arg(metavar="CONFIG")]
     """A Python file that defines `config`, or debug, finetune_bbbc038, mae_tiny, mae_vit_b, mae_vit_h, mae_vit_l,
-    sa1b_vit_b, sa1b_vit_h, sa1b_vit_h_text, sa1b_vit_l, tiny, tiny_words."""
+    sa1b_vit_b, sa1b_vit_h, sa1b_vit_h_text, sa1b_vit_l, tiny, tiny_text, tiny_words."""
     options: Suppress[tuple[str, ...]] = ()
     """What follows CONFIG on the command line; it is read when the config is known."""
 

@@ -217,7 +217,7 @@ def open_existing(place: str) -> Database:
 
 def name_weights(path: Path) -> str:
     """A path of weights that were given, as the database keeps it."""
-    return str(SHIPPED) if path == SHIPPED else str(path.absolute())
+    return str(path) if str(path) in checkpoints.SHIPPED_FILES else str(path.absolute())
 
 
 def find_weights(database: Database, version: Version) -> Path:

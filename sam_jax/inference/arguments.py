@@ -33,8 +33,9 @@ def check_text(model: Model, clip: ClipModel | None = None) -> None:
     width = model.config.prompt_encoder.text_width
     if width is None:
         raise InputError(
-            "these weights were not trained with text, and the paper's that were are not published: "
-            "`sam-jax train sa1b_vit_h_text` trains such, and `sam-jax generate --text` finds masks of phrases without"
+            "these weights were not trained with text, and the paper's that were are not published: `sam-jax train "
+            "sa1b_vit_h_text` trains such, `sam-jax generate --text` finds masks of phrases without, and the weights "
+            "`drawings`, which come with sam-jax, take text about drawings"
         )
     if clip is not None and clip.config.width != width:
         raise InputError(

@@ -10,7 +10,7 @@ from typing import TypeVar
 import jax
 
 from sam_jax.checkpoints import SHIPPED, load_checkpoint, load_clip
-from sam_jax.checkpoints.contents import SHIPPED_CLIP, SHIPPED_CLIP_FOLDER
+from sam_jax.checkpoints.contents import DRAWINGS, SHIPPED_CLIP_FOLDER
 from sam_jax.checkpoints.downloads import CLIP_FILES, downloads_folder
 from sam_jax.inference.arguments import check_text
 from sam_jax.models import (
@@ -41,7 +41,8 @@ def load(
 
     Args:
         checkpoint: An official `.pth` file, a folder or file of Hugging Face, or a `.safetensors` file of this package;
-            None or "default" for the small model that comes with this package.
+            None or "default" for the small model that comes with this package, "drawings" for the one that takes text
+            about drawings.
         image_size: Size of the model's padded input in pixels, a side or (h, w); the default is that of the checkpoint.
             For another size the positional tables are interpolated.
         compute: Precision and sizes of the steps of the computation; the default suits the device.
@@ -75,14 +76,14 @@ def load_clip_model(path: str | os.PathLike[str] | None = None) -> ClipModel:
     if path is None:
         path = find_downloaded_clip()
     if path is None:
-        path = SHIPPED_CLIP
+        path = DRAWINGS
         warnings.warn(
             "phrases are judged by the small CLIP that comes with sam-jax, which knows drawings and no photos: "
             "`sam-jax download clip_vit_l_14_336` brings one for photos (0.9 GB), or --clip names a folder or file",
             InputWarning,
             stacklevel=2,
         )
-    if str(path) == SHIPPED_CLIP:
+    if str(path) == DRAWINGS:
         path = SHIPPED_CLIP_FOLDER
     clip = load_clip(path, compute=default_compute())
     return clip.replace(variables=jax.device_put(clip.variables))  # pyright: ignore[reportAttributeAccessIssue]
@@ -102,7 +103,7 @@ def load_clip_of(model: Model, path: str | os.PathLike[str] | None = None) -> Cl
     """
     check_text(model)
     if path is None and model.config.prompt_encoder.text_width == CLIP_TINY.width:
-        path = SHIPPED_CLIP
+        path = DRAWINGS
     elif path is None and find_downloaded_clip() is None:
         raise InputError(
             "phrases need the CLIP that the weights were trained with, and none is here: "

@@ -16,7 +16,7 @@ from sam_jax.inference.prompts import PROMPT_SIZES, make_prompts
 from sam_jax.inference.steps import embed_images
 from sam_jax.inference.upscaling import plan_upscaling, upscale_logits, upscale_masks
 from sam_jax.models import Compute, Model, SamConfig, abstract_variables
-from sam_jax.models.clip import ClipModel, embed_text
+from sam_jax.models.clip import ClipModel, embed_prompts
 from sam_jax.ops.arguments import as_numbers, check_image
 from sam_jax.types import ImageEmbedding, InputError
 
@@ -174,7 +174,7 @@ class SamPredictor:
             point_labels=_as_array(point_labels),
             boxes=_as_array(boxes),
             mask_inputs=_as_array(mask_inputs),
-            text=None if text is None else embed_text(self.require_clip(), text),
+            text=None if text is None else embed_prompts(self.require_clip(), text),
         )
         plan, upscale = plan_upscaling(framing), upscale_logits if return_logits else upscale_masks
         height, width = framing.original

@@ -41,6 +41,8 @@ class Interaction:
         box_jitter_limit: Largest noise of a box's coordinates, in pixels of the padded input.
         text_alone_share: Probability, in [0, 1], that a mask that has text has only text as its first prompt, as in the
             paper; else it has a point or a box, too.
+        text_share: Probability, in [0, 1], that a mask that has text is prompted by it, as in the paper; else it has a
+            point or a box only, as masks without text have.
     """
 
     iterations: int = 11
@@ -50,6 +52,7 @@ class Interaction:
     box_jitter: float = 0.1
     box_jitter_limit: float = 20.0
     text_alone_share: float = 1.0
+    text_share: float = 1.0
 
     def __post_init__(self) -> None:
         check_finite(self)
@@ -60,7 +63,7 @@ class Interaction:
                 f"refine_iterations is 0, 1 or 2, and fewer than the {self.iterations} iterations, "
                 f"not {self.refine_iterations}"
             )
-        for name in ("box_share", "centre_share", "text_alone_share"):
+        for name in ("box_share", "centre_share", "text_alone_share", "text_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"{name} is a probability from 0 to 1, not {getattr(self, name)}")
         if self.box_jitter < 0 or self.box_jitter_limit < 0:
@@ -280,12 +283,13 @@ def _draw_text(
     labels: Int[Array, "2"],
     interaction: Interaction,
 ) -> tuple[Float[Array, " c"], Int[Array, "2"]]:
-    """One of a mask's embeddings, and the labels of the first prompt, which is text alone or has a point or a box, too.
+    """One of a mask's embeddings or none, and the labels of the first prompt: a point or a box, unless text is alone.
 
     Text alone has the padding point, as points have.
     """
-    key_variant, key_alone = jax.random.split(key)
+    key_variant, key_alone, key_any = jax.random.split(key, 3)
     drawn = text[jax.random.randint(key_variant, (), 0, len(text))]
+    drawn = jnp.where(jax.random.bernoulli(key_any, interaction.text_share), drawn, 0)
     is_alone = jax.random.bernoulli(key_alone, interaction.text_alone_share) & (drawn != 0).any()
     alone = jnp.array([PointLabel.ABSENT, PointLabel.NOT_A_POINT], jnp.int32)
     return drawn, jnp.where(is_alone, alone, labels)

@@ -32,9 +32,10 @@ from sam_jax.training.phrase_config import PhraseConfig
 from sam_jax.training.pictures import draw_crops
 from sam_jax.types import AnyArray, InputError, Variables
 
-FIRST_BIAS = -2.0
-"""Bias of the logits before training. The -10 of the sigmoid loss' authors goes with batches in which one pair in
-thousands fits; of the pairs of a drawing, one in six does."""
+FIRST_BIAS = -10.0
+"""Bias of the logits before training, that of the sigmoid loss' authors. From there, training begins by bringing
+together what fits. From -2 it began by driving images and phrases apart, to opposite sides of the sphere, where the
+embedding of a crop cannot stand for a phrase's."""
 
 
 class MatchingMetrics(NamedTuple):

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from sam_jax.checkpoints import load_clip
-from sam_jax.checkpoints.contents import SHIPPED_CLIP, SHIPPED_CLIP_FOLDER
+from sam_jax.checkpoints.contents import DRAWINGS, SHIPPED_CLIP_FOLDER
 from sam_jax.checkpoints.tensors import digest_leaves
 from sam_jax.data.example import Example, RecordError, Source, mask_runs
 from sam_jax.data.left_out import list_left_out
@@ -225,7 +225,7 @@ def add_text(
     Raises:
         InputError: The CLIP cannot be read, or its embeddings have another width.
     """
-    path = SHIPPED_CLIP_FOLDER if settings.clip == SHIPPED_CLIP else settings.clip
+    path = SHIPPED_CLIP_FOLDER if settings.clip == DRAWINGS else settings.clip
     clip = load_clip(path, compute=default_compute())
     if clip.config.width != text_width:
         raise InputError(

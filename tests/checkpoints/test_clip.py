@@ -128,15 +128,22 @@ def test_what_is_written_is_read_here_and_by_transformers(tmp_path, square):
     np.testing.assert_array_equal(tokens, square.tokeniser(LINES))
 
 
-def test_half_precision_and_a_bias(tmp_path, square):
+def test_half_precision_a_bias_and_a_shift(tmp_path, square):
     config = replace(
-        square.config, has_logit_bias=True, text=replace(square.config.text, end_of_text=None)
+        square.config,
+        has_logit_bias=True,
+        has_prompt_shift=True,
+        text=replace(square.config.text, end_of_text=None),
     )
     model = square.replace(config=config, variables=init_clip(config))
+    shift = model.variables["params"]["prompt_shift"]
+    assert shift.shape == (config.width,)
+    shift[:] = np.arange(config.width) / 8
     save_clip(tmp_path / "clip", model, dtype="float16")
     again = load_clip(tmp_path / "clip")
     assert again.config == config
     assert again.variables["params"]["logit_bias"] == -10
+    assert again.variables["params"]["prompt_shift"][3] == 3 / 8
     halves = jax.tree.map(lambda x: x.astype(np.float16).astype(np.float32), model.variables)
     assert same(again.variables, halves)
 

@@ -6,11 +6,15 @@ import sys
 import tomllib
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 import sam_jax
 from sam_jax.cli.main import EXTRAS, main
 from sam_jax.cli.predict import Predict
+from sam_jax.data.drawn import DrawnSource
+from sam_jax.evaluation.mask_overlap import mask_iou
 from tests.data.conftest import paint_masks, write_sa1b_record
 
 
@@ -38,6 +42,26 @@ def test_a_process_predicts_and_keeps_its_compiled_programs(photo, weights, cach
     programs = " ".join(os.listdir(cache))
     assert "embed_images" in programs
     assert "predict_masks" in programs
+
+
+@pytest.mark.slow
+def test_text_about_a_drawing_needs_no_download(tmp_path):
+    drawing = DrawnSource(seed=3)[0]
+    Image.fromarray(drawing.image).save(tmp_path / "drawing.png")
+    ended = run(
+        *(sys.executable, "-m", "sam_jax", "predict", str(tmp_path / "drawing.png")),
+        *("--text", "red circle", "--text", "yellow star", "--checkpoint", "drawings"),
+        *("--output", str(tmp_path / "masks")),
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert "nothing found that fits 'yellow star'" in ended.stdout
+    assert "drawing_mask_1.png" not in os.listdir(tmp_path / "masks")
+    with Image.open(tmp_path / "masks" / "drawing_mask_0.png") as picture:
+        mask = np.asarray(picture) > 0
+    overlaps = [mask_iou(mask, drawing.masks[index]) for index in range(len(drawing.masks))]
+    found = drawing.objects[int(np.argmax(overlaps))]
+    assert (found.colour, found.shape) == ("red", "circle")
+    assert max(overlaps) > 0.8
 
 
 def test_the_module_is_the_same_program_as_the_script():

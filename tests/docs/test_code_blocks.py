@@ -13,7 +13,7 @@ import skimage.data
 import skimage.transform
 from PIL import Image
 
-from sam_jax.checkpoints import save_checkpoint
+from sam_jax.checkpoints import SHIPPED, SHIPPED_FILES, save_checkpoint
 from sam_jax.cli.main import main
 from sam_jax.models import (
     ImageEncoderConfig,
@@ -96,9 +96,7 @@ def workshop(official_home, tmp_path, monkeypatch):
         f"{module}._hash_is_right",
         lambda path, name: hashlib.sha256(path.read_bytes()).digest() == digest,
     )
-    monkeypatch.setattr(
-        "sam_jax.checkpoints.contents.SHIPPED_WEIGHTS", official.with_suffix(".safetensors")
-    )
+    monkeypatch.setitem(SHIPPED_FILES, SHIPPED, official.with_suffix(".safetensors"))
     first = jax.devices()[:1]  # each device more would compile programs of its own
     for name, answer in {"devices": first, "local_devices": first, "device_count": 1}.items():
         monkeypatch.setattr(jax, name, lambda answer=answer: answer)

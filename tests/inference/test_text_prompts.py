@@ -14,7 +14,7 @@ from sam_jax.inference.steps import predict_masks
 from sam_jax.inference.text_prompts import segment_phrases
 from sam_jax.inference.text_ranking import measure_similarities
 from sam_jax.models import Model, init_variables
-from sam_jax.models.clip import embed_text
+from sam_jax.models.clip import embed_prompts, embed_text
 from sam_jax.types import InputError
 from tests.clip_models import SMALL, make_clip_model, make_colour_clip
 from tests.training.conftest import MINIATURE
@@ -82,6 +82,29 @@ def test_a_phrase_is_its_embedding_beside_the_other_prompts(predictor):
     )
     assert masks.shape == (2, 3, 160, 200)
     np.testing.assert_allclose(both, [iou, other[1]], atol=1e-4)
+
+
+def test_phrases_move_to_where_images_are_but_are_judged_where_they_are(predictor):
+    clip, shift = predictor.require_clip(), np.array([0.5, 0, -1], np.float32)
+    moved = clip.replace(
+        config=replace(clip.config, has_prompt_shift=True),
+        variables={"params": {**clip.variables["params"], "prompt_shift": shift}},
+    )
+    text = embed_text(clip, ["red"])
+    expected = (text + shift) / np.linalg.norm(text + shift)
+    np.testing.assert_allclose(embed_prompts(moved, ["red"]), expected, atol=1e-6)
+    np.testing.assert_array_equal(embed_prompts(clip, ["red"]), text)
+    np.testing.assert_array_equal(embed_text(moved, ["red"]), text)
+    other = SamPredictor(predictor.model, moved)
+    other.embedding = predictor.embedding
+    _, _, low = other.predict(ON_RED["point_coords"][0], np.ones(1), text="red")
+    prompts = make_prompts(
+        Framing((160, 200), predictor.input_size, (64, 96)), text=expected, **ON_RED
+    )
+    answer = predict_masks(
+        predictor.model, predictor.embedding.features, prompts, multimask_output=True
+    )
+    np.testing.assert_allclose(low, answer.logits[0, 0], atol=1e-4)
 
 
 def test_a_phrase_with_a_point_has_no_threshold(predictor, drawing):

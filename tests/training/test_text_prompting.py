@@ -112,9 +112,11 @@ def test_a_framed_example_has_the_embeddings_of_its_masks(example):
     np.testing.assert_array_equal(plain.masks, framed.masks)
 
 
-@pytest.mark.parametrize("share", [1.0, 0.0])
-def test_text_is_the_first_prompt_and_stays(batch, share):
-    interaction = replace(CONFIG.interaction, text_alone_share=share, box_share=0.0)
+@pytest.mark.parametrize(("share", "alone_share"), [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0)])
+def test_text_is_the_first_prompt_and_stays(batch, share, alone_share):
+    interaction = replace(
+        CONFIG.interaction, text_share=share, text_alone_share=alone_share, box_share=0.0
+    )
     variables = jax.tree.map(jnp.asarray, init_variables(WITH_TEXT))
     model = Model(WITH_TEXT, variables)
     text = np.random.default_rng(0).standard_normal((16, 2, 3, 3)).astype(np.float32)
@@ -127,15 +129,15 @@ def test_text_is_the_first_prompt_and_stays(batch, share):
     _, without = simulate(*given, interaction=interaction)
     alone = [PointLabel.ABSENT, PointLabel.NOT_A_POINT]
     point = [PointLabel.FOREGROUND, PointLabel.NOT_A_POINT]
-    has_text = np.ones((16, 2), bool)
+    has_text = np.full((16, 2), share == 1)
     has_text[3, 1] = False
-    expected = np.where((has_text & (share == 1))[..., None], alone, point)
+    expected = np.where((has_text & (alone_share == 1))[..., None], alone, point)
     np.testing.assert_array_equal(session.labels, expected)
     np.testing.assert_array_equal(without.labels, np.broadcast_to(point, (16, 2, 2)))
     np.testing.assert_array_equal(session.points, without.points)
     change = np.abs(np.asarray(session.first) - without.first).max(axis=(2, 3))
     assert (change[has_text] > 1e-5).all()
-    assert change[3, 1] < 1e-5
+    assert (change[~has_text] < 1e-5).all()
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from sam_jax.models.clip.model import (
     compare,
     embed_images,
     embed_pixels,
+    embed_prompts,
     embed_text,
     embed_tokens,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "compare",
     "embed_images",
     "embed_pixels",
+    "embed_prompts",
     "embed_text",
     "embed_tokens",
     "init_clip",

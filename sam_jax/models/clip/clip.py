@@ -41,6 +41,8 @@ class Clip(nn.Module):
             self.logit_bias = self.param(
                 "logit_bias", nn.initializers.constant(FIRST_SIGMOID_BIAS), ()
             )
+        if config.has_prompt_shift:
+            self.prompt_shift = self.param("prompt_shift", nn.initializers.zeros, (config.width,))
 
     def __call__(
         self, pixels: Float[AnyArray, "n h w 3"], tokens: Int[AnyArray, "m t"]

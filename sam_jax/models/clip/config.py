@@ -91,12 +91,16 @@ class ClipConfig:
         width: Width of the space in which both towers' features meet.
         has_logit_bias: Whether a learned number is added to the logits, as a model has that was trained by the sigmoid
             loss ([Zhai et al. 2023](https://arxiv.org/abs/2303.15343)).
+        has_prompt_shift: Whether the weights hold how far features of images lie from those of phrases on average, as
+            contrastive training leaves them ([Liang et al. 2022](https://arxiv.org/abs/2203.02053)). `embed_prompts`
+            closes this gap.
     """
 
     text: ClipTextConfig
     image: ClipImageConfig
     width: int
     has_logit_bias: bool = False
+    has_prompt_shift: bool = False
 
     def __post_init__(self) -> None:
         check_counts(self, "width")
@@ -160,5 +164,6 @@ CLIP_TINY = ClipConfig(
     ),
     width=64,
     has_logit_bias=True,
+    has_prompt_shift=True,
 )
-"""A small CLIP for the words of drawings (`sam_jax.data.phrases`), trained by the sigmoid loss: 509,026 parameters."""
+"""A small CLIP for the words of drawings (`sam_jax.data.phrases`), trained by the sigmoid loss: 509,090 parameters."""

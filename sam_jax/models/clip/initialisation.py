@@ -29,7 +29,7 @@ def init_clip(config: ClipConfig, seed: int = 0) -> Variables:
             return np.array(scalars[name], np.float32)
         if name == "scale":
             return np.ones(leaf.shape, np.float32)
-        if name == "bias":
+        if name in ("bias", "prompt_shift"):
             return np.zeros(leaf.shape, np.float32)
         std = math.prod(leaf.shape[:-1]) ** -0.5 if name == "kernel" else _EMBED_STD
         return np.float32(std) * stream(path, seed).standard_normal(leaf.shape, np.float32)

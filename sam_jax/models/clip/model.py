@@ -109,6 +109,26 @@ def embed_text(model: ClipModel, phrases: Any) -> Float[np.ndarray, "n d"]:
     )
 
 
+def embed_prompts(model: ClipModel, phrases: Any) -> Float[np.ndarray, "n d"]:
+    """Features of phrases, of unit length, in place of features of images, with which Segment Anything learns text.
+
+    Phrases and images lie apart in CLIP's space, even those that fit. Where the weights hold how far they do on
+    average, phrases are moved by it; else these are the features of `embed_text`.
+
+    Args:
+        model: Model with its weights and its tokeniser.
+        phrases: List of phrases, in any script; what goes beyond the model's context is cut.
+
+    Raises:
+        InputError: A phrase is empty, or the model has no tokeniser.
+    """
+    features = embed_text(model, phrases)
+    if not model.config.has_prompt_shift:
+        return features
+    shift = np.asarray(model.variables["params"]["prompt_shift"], np.float32)
+    return np.asarray(to_unit_length(features + shift))
+
+
 def embed_images(
     model: ClipModel,
     pixels: Float[AnyArray, "n h w 3"],
