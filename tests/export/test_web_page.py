@@ -15,12 +15,8 @@ from PIL import Image
 from experiments.benchmarks.browser import click_into_photo, open_browser
 from experiments.benchmarks.browser import serve as serve_folder
 from sam_jax.cli.main import main
-from sam_jax.export.web_page import (
-    PROGRAM,
-    RUNTIME_FILES,
-    RUNTIME_VERSION,
-    write_page,
-)
+from sam_jax.export.web_page import PROGRAM, write_page
+from sam_jax.export.web_runtime import RUNTIME_FILES, RUNTIME_VERSION
 from sam_jax.inference import SamPredictor, load
 from sam_jax.types import InputError
 from tests.docs.blocks import ROOT
