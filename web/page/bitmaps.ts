@@ -1,29 +1,17 @@
-/** Masks as bytes, row by row, turned into what is drawn and saved. */
+/** Pixels of photos and masks. */
 
 import type { Runs } from "../shared/runs";
-import type { Size } from "./framing";
-
-/** The edges of a mask, column by column. */
-export function toRuns(mask: Uint8Array, { height, width }: Size): Runs {
-  const edges: number[] = [];
-  for (let x = 0; x < width; x++) {
-    let isInside = 0;
-    for (let y = 0; y < height; y++) {
-      const value = mask[y * width + x];
-      if (value === isInside) continue;
-      edges.push(x * height + y);
-      isInside = value;
-    }
-    if (isInside) edges.push((x + 1) * height);
-  }
-  return { height, width, edges: Uint32Array.from(edges) };
-}
 
 /** A mask as a PNG, white before black. */
-export async function toPng(mask: Uint8Array, { height, width }: Size): Promise<Blob> {
+export async function toPng({ height, width, edges }: Runs): Promise<Blob> {
   const pixels = new ImageData(width, height);
-  mask.forEach((value, index) => pixels.data.fill(255 * value, 4 * index, 4 * index + 3));
   for (let index = 3; index < pixels.data.length; index += 4) pixels.data[index] = 255;
+  for (let k = 0; k < edges.length; k += 2) {
+    for (let place = edges[k]; place < edges[k + 1]; place++) {
+      const pixel = (place % height) * width + Math.floor(place / height);
+      pixels.data.fill(255, 4 * pixel, 4 * pixel + 3);
+    }
+  }
   const canvas = new OffscreenCanvas(width, height);
   canvas.getContext("2d")!.putImageData(pixels, 0, 0);
   return canvas.convertToBlob({ type: "image/png" });

@@ -3,20 +3,20 @@
 import "../shared/theme.css";
 import "./style.css";
 import { colourOf, cssColour } from "../shared/colours";
+import { threshold, type Size } from "../shared/framing";
+import { logitsOf, type Masks } from "../shared/messages";
+import { Model } from "../shared/model";
 import { Navigation } from "../shared/navigation";
 import type { DrawnMask } from "../shared/overlay";
 import type { Runs } from "../shared/runs";
 import { BitmapPhoto, Stage } from "../shared/stage";
 import type { Point, View } from "../shared/view";
-import { readColours, toPng, toRuns } from "./bitmaps";
-import { enlarge, type Size } from "./framing";
-import type { About, Masks } from "./messages";
-import { Model } from "./model";
+import { readColours, toPng } from "./bitmaps";
+import { MANIFEST, type About } from "./manifest";
 import { Prompt } from "./prompt";
 
 const LEAST_DRAG = 5;
 const FIRST_OF_THREE = 1;
-const MANIFEST = "model.json";
 const CHOSEN = colourOf(0);
 const PREVIEW = colourOf(3);
 
@@ -39,7 +39,7 @@ let questions = 0;
 let answer: Masks | undefined;
 let chosen = 0;
 /** The chosen mask at the photo's size. */
-let mask: { readonly pixels: Uint8Array; readonly runs: Runs } | undefined;
+let mask: Runs | undefined;
 let preview: Runs | undefined;
 let pointer: Point | undefined;
 let press: { readonly at: Point; readonly isInside: boolean } | undefined;
@@ -48,7 +48,7 @@ const stage = new Stage(element<HTMLCanvasElement>("canvas"), drawnMasks, drawMa
 const navigation = new Navigation(stage, () => false);
 
 function* drawnMasks(): Iterable<DrawnMask> {
-  if (mask) yield { runs: mask.runs, colour: CHOSEN, fill: 0.45, outline: 2 };
+  if (mask) yield { runs: mask, colour: CHOSEN, fill: 0.45, outline: 2 };
   else if (preview) yield { runs: preview, colour: PREVIEW, fill: 0.3, outline: 1 };
 }
 
@@ -105,7 +105,14 @@ async function start(): Promise<void> {
   const file = await fetchFile(MANIFEST);
   about = (await file.json()) as About;
   say("Loading the model…");
-  await model.open(document.baseURI, about);
+  const locate = (path: string) => new URL(path, document.baseURI).href;
+  await model.open({
+    runtime: locate("ort/"),
+    decoder: locate(about.decoder),
+    encoder: about.encoder && locate(about.encoder),
+    cache: "no-cache", // a browser would go on with the files of an earlier export
+    frame: frame(),
+  });
   element("file").parentElement!.hidden = !about.encoder;
   for (const ready of about.photos) {
     const button = document.createElement("button");
@@ -165,8 +172,7 @@ async function decode(): Promise<void> {
   if (!photo || !isReady) return;
   const question = ++questions;
   if (prompt.isEmpty) return forget();
-  const { points, labels } = prompt.inFrame(photo.size, frame());
-  const masks = await model.decode(points, labels);
+  const masks = await model.decode(prompt.inFrame(photo.size, frame()));
   if (question !== questions) return; // another click came meanwhile
   answer = masks;
   chosen = prompt.isAmbiguous ? bestOfThree(masks) : 0;
@@ -182,16 +188,10 @@ function bestOfThree({ iou }: Masks): number {
   return best;
 }
 
-function logitsOf({ logits, low }: Masks, index: number): Float32Array {
-  const count = low.height * low.width;
-  return logits.subarray(index * count, (index + 1) * count);
-}
-
 function choose(index: number): void {
   if (!answer || !photo) return;
   chosen = index;
-  const pixels = enlarge(logitsOf(answer, index), answer.low, frame(), photo.size);
-  mask = { pixels, runs: toRuns(pixels, photo.size) };
+  mask = threshold(logitsOf(answer, index), answer.low, frame(), photo.size);
   renderPanel();
   stage.redraw();
 }
@@ -233,8 +233,7 @@ async function showPreview(): Promise<void> {
   await attempt(async () => {
     const hover = new Prompt();
     hover.add({ point: at, isInside: true });
-    const { points, labels } = hover.inFrame(shown.size, frame());
-    const masks = await model.decode(points, labels);
+    const masks = await model.decode(hover.inFrame(shown.size, frame()));
     if (prompt.isEmpty && photo === shown && pointer) {
       // Few pixels are enough to follow the pointer.
       const scale = Math.min(1, 640 / Math.max(shown.size.height, shown.size.width));
@@ -243,7 +242,7 @@ async function showPreview(): Promise<void> {
         width: Math.max(1, Math.round(scale * shown.size.width)),
       };
       const logits = logitsOf(masks, bestOfThree(masks));
-      preview = toRuns(enlarge(logits, masks.low, frame(), size), size);
+      preview = threshold(logits, masks.low, frame(), shown.size, size);
       stage.redraw();
     }
   });
@@ -260,7 +259,7 @@ function isDrag(): boolean {
 async function save(): Promise<void> {
   if (!answer || !mask || !photo) return;
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await toPng(mask.pixels, photo.size));
+  link.href = URL.createObjectURL(await toPng(mask));
   link.download = `${photo.name}_mask.png`;
   link.click();
   URL.revokeObjectURL(link.href);

@@ -1,16 +1,9 @@
-/** Clicks and a box, which can be taken back, as the decoder takes them. */
+/** Clicks and a box, which can be taken back. */
 
+import type { Size } from "../shared/framing";
+import { placePrompt, type Box, type Click, type Placed } from "../shared/prompts";
 import type { Point } from "../shared/view";
-import { fitSize, type Size } from "./framing";
 
-const BACKGROUND = 0;
-const FOREGROUND = 1;
-const TOP_LEFT = 2;
-const BOTTOM_RIGHT = 3;
-/** Follows points that are given without a box. */
-const NOT_A_POINT = -1;
-
-export type Box = readonly [left: number, top: number, right: number, bottom: number];
 export type Mark = { readonly point: Point; readonly isInside: boolean } | { readonly box: Box };
 
 export class Prompt {
@@ -44,29 +37,13 @@ export class Prompt {
   }
 
   /** Points in the model's padded input, and their labels. */
-  inFrame(photo: Size, frame: Size): { points: Point[]; labels: number[] } {
-    const fitted = fitSize(photo, frame);
-    const [across, down] = [fitted.width / photo.width, fitted.height / photo.height];
-    const scale = ([x, y]: Point): Point => [x * across, y * down];
-    const points: Point[] = [];
-    const labels: number[] = [];
-    let hasBox = false;
+  inFrame(photo: Size, frame: Size): Placed {
+    const clicks: Click[] = [];
+    let box: Box | null = null;
     for (const mark of this.marks) {
-      if ("point" in mark) {
-        points.push(scale(mark.point));
-        labels.push(mark.isInside ? FOREGROUND : BACKGROUND);
-      } else hasBox = true;
+      if ("point" in mark) clicks.push([...mark.point, mark.isInside ? 1 : 0]);
+      else box = mark.box;
     }
-    for (const mark of this.marks) {
-      if (!("box" in mark)) continue;
-      const [left, top, right, bottom] = mark.box;
-      points.push(scale([left, top]), scale([right, bottom]));
-      labels.push(TOP_LEFT, BOTTOM_RIGHT);
-    }
-    if (!hasBox) {
-      points.push([0, 0]);
-      labels.push(NOT_A_POINT);
-    }
-    return { points, labels };
+    return placePrompt(clicks, box, photo, frame);
   }
 }

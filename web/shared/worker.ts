@@ -12,21 +12,19 @@ let low = { height: 0, width: 0 };
 /** No mask prompt, in the size that the decoder wants. */
 let noMask: Tensor | undefined;
 
-async function open({ base, about }: Request & { kind: "open" }): Promise<void> {
-  env.wasm.wasmPaths = new URL("ort/", base).href;
+async function open({ sources }: Request & { kind: "open" }): Promise<void> {
+  env.wasm.wasmPaths = sources.runtime;
   // Without isolation from other sites, browsers give no memory that threads could share.
   env.wasm.numThreads = self.crossOriginIsolated ? Math.min(MOST_THREADS, navigator.hardwareConcurrency) : 1;
-  const [height, width] = about.image_size;
-  low = { height: height / 4, width: width / 4 };
+  low = { height: sources.frame.height / 4, width: sources.frame.width / 4 };
   noMask = new Tensor("float32", new Float32Array(low.height * low.width), [1, 1, low.height, low.width]);
-  decoder = await load(new URL(about.decoder, base));
-  if (about.encoder) encoder = await load(new URL(about.encoder, base));
+  decoder = await load(sources.decoder, sources.cache);
+  if (sources.encoder) encoder = await load(sources.encoder, sources.cache);
 }
 
-async function load(url: URL): Promise<InferenceSession> {
-  // Asks whether the file is still the same: a browser would go on with that of an earlier export.
-  const answer = await fetch(url, { cache: "no-cache" });
-  if (!answer.ok) throw new Error(`${url.pathname} cannot be loaded: ${answer.status} ${answer.statusText}`);
+async function load(url: string, cache: RequestCache): Promise<InferenceSession> {
+  const answer = await fetch(url, { cache });
+  if (!answer.ok) throw new Error(`${new URL(url).pathname} cannot be loaded: ${answer.status} ${answer.statusText}`);
   return InferenceSession.create(await answer.arrayBuffer(), { executionProviders: ["wasm"] });
 }
 
@@ -37,15 +35,15 @@ async function encode({ colours, size }: Request & { kind: "encode" }): Promise<
   embedding = (await encoder.run({ input_image: photo })).image_embeddings as Tensor;
 }
 
-async function decode({ points, labels }: Request & { kind: "decode" }): Promise<Masks> {
+async function decode({ points, labels, previous }: Request & { kind: "decode" }): Promise<Masks> {
   if (!decoder || !embedding || !noMask) throw new Error("there is no photo yet");
   const start = performance.now();
   const { low_res_masks, iou_predictions } = await decoder.run({
     image_embeddings: embedding,
     point_coords: new Tensor("float32", points, [1, labels.length, 2]),
     point_labels: new Tensor("float32", labels, [1, labels.length]),
-    mask_input: noMask,
-    has_mask_input: new Tensor("float32", new Float32Array(1), [1]),
+    mask_input: previous ? new Tensor("float32", previous, noMask.dims) : noMask,
+    has_mask_input: new Tensor("float32", Float32Array.of(previous ? 1 : 0), [1]),
   });
   const milliseconds = performance.now() - start;
   const [logits, iou] = [low_res_masks.data as Float32Array, iou_predictions.data as Float32Array];

@@ -1,7 +1,8 @@
 /** The models in their worker, as functions that can be waited for. */
 
 import type { Size } from "./framing";
-import type { About, Answer, Masks, Request } from "./messages";
+import type { Answer, Masks, Request, Sources } from "./messages";
+import type { Placed } from "./prompts";
 
 export class Model {
   private readonly worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "worker" });
@@ -16,14 +17,18 @@ export class Model {
       else waiting?.reject(new Error(data.error));
     };
     this.worker.onerror = (event) => {
-      const error = new Error(event.message || "the program that runs the model cannot be loaded");
-      for (const { reject } of this.waiting.values()) reject(error);
-      this.waiting.clear();
+      this.refuse(event.message || "the program that runs the model cannot be loaded");
     };
   }
 
-  async open(base: string, about: About): Promise<void> {
-    await this.ask({ kind: "open", base, about });
+  async open(sources: Sources): Promise<void> {
+    await this.ask({ kind: "open", sources });
+  }
+
+  /** Ends the worker; nothing may be asked any more, and what is still being asked is refused. */
+  close(): void {
+    this.worker.terminate();
+    this.refuse("the model is closed");
   }
 
   /** Encodes a photo, and says how many milliseconds that took. */
@@ -35,13 +40,20 @@ export class Model {
     await this.ask({ kind: "embedding", data, shape }, [data.buffer]);
   }
 
-  async decode(points: readonly (readonly [number, number])[], labels: readonly number[]): Promise<Masks> {
+  /** The masks of a prompt, which may go on from the logits of an earlier answer. */
+  async decode({ points, labels }: Placed, previous?: Float32Array): Promise<Masks> {
     const answer = await this.ask({
       kind: "decode",
       points: Float32Array.from(points.flat()),
       labels: Float32Array.from(labels),
+      previous,
     });
     return answer.masks!;
+  }
+
+  private refuse(problem: string): void {
+    for (const { reject } of this.waiting.values()) reject(new Error(problem));
+    this.waiting.clear();
   }
 
   private ask(request: Request, moved: Transferable[] = []): Promise<Answer> {

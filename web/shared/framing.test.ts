@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
-import { enlarge, fitSize } from "./framing";
+import { fitSize, threshold } from "./framing";
+import { contains } from "./runs";
 
 test("a photo fits into the frame by the official rounding", () => {
   expect(fitSize({ height: 1365, width: 2048 }, { height: 1024, width: 1024 })).toEqual({ height: 683, width: 1024 });
@@ -13,17 +14,16 @@ test("logits that are a step across the photo become half of its pixels", () => 
   const photo = { height: 40, width: 80 };
   // The photo fills the upper half of the frame; its left half is inside.
   const logits = Float32Array.from({ length: 64 }, (_, index) => (index % 8 < 4 ? 1 : -1));
-  const mask = enlarge(logits, low, frame, photo);
-  for (let y = 0; y < 40; y++) {
-    for (let x = 0; x < 80; x++) expect(mask[y * 80 + x]).toBe(x < 40 ? 1 : 0);
-  }
+  // Its runs go on from column to column.
+  expect(threshold(logits, low, frame, photo)).toEqual({ ...photo, edges: Uint32Array.of(0, 40 * 40) });
+  expect(threshold(logits, low, frame, photo, { height: 4, width: 8 }).edges).toEqual(Uint32Array.of(0, 4 * 4));
 });
 
 test("a slope is cut where it passes 0, between the centres of pixels", () => {
   const size = { height: 4, width: 4 };
   const logits = Float32Array.from({ length: 16 }, (_, index) => Math.floor(index / 4) - 1.2);
-  const mask = enlarge(logits, size, { height: 16, width: 16 }, { height: 16, width: 16 });
-  const rows = Array.from({ length: 16 }, (_, y) => mask[16 * y]);
+  const mask = threshold(logits, size, { height: 16, width: 16 }, { height: 16, width: 16 });
+  const rows = Array.from({ length: 16 }, (_, y) => contains(mask, 0, y));
   // Row y of the result has its centre at (y + 0.5) / 4 - 0.5 of the logits' rows.
-  expect(rows).toEqual(Array.from({ length: 16 }, (_, y) => ((y + 0.5) / 4 - 0.5 > 1.2 ? 1 : 0)));
+  expect(rows).toEqual(Array.from({ length: 16 }, (_, y) => ((y + 0.5) / 4 - 0.5 > 1.2)));
 });
