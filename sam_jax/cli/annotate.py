@@ -43,6 +43,11 @@ class Annotate:
     """Print the address, and open no browser."""
     embeddings_gb: float = 4.0
     """Gigabytes that embeddings of photos, in the user's cache folder, take at most."""
+    decode_in_browser: FlagCreatePairsOff[bool] = False
+    """Let browsers turn clicks into masks by themselves where somebody switches that on at the page (D)."""
+    runtime: Annotated[Path | None, arg(metavar="PATH", help_behavior_hint=UNSET)] = None
+    """Folder or .tgz file of the npm package onnxruntime-web for --decode-in-browser; the default is to let npm fetch
+    it."""
     import_: Annotated[
         Path | None, arg(name="import", metavar="DATA_SET", help_behavior_hint=UNSET)
     ] = None
@@ -68,6 +73,8 @@ class Annotate:
         given = [value for value in (self.import_, self.export, self.backup) if value is not None]
         if len(given) > 1:
             raise InputError("--import, --export and --backup are separate: give one at a time")
+        if self.runtime is not None and not self.decode_in_browser:
+            raise InputError("--runtime is for --decode-in-browser: give both, or neither")
         if not self.photos.is_dir():
             raise InputError(f"no such folder: {self.photos}")
         if not self.embeddings_gb > 0:
@@ -104,6 +111,8 @@ class Annotate:
             opens_browser=not self.no_browser,
             embeddings=platformdirs.user_cache_path("sam_jax") / "embeddings",
             embedding_bytes=int(self.embeddings_gb * _GIGABYTE),
+            decodes_in_browser=self.decode_in_browser,
+            runtime=self.runtime,
         )
         serve(listener, self.photos, database, self.checkpoint, config, print_line)
 

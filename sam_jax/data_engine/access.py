@@ -13,11 +13,16 @@ COOKIE = "sam_jax_token"
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 HEADERS = {
     "content-security-policy": "default-src 'self'; img-src 'self' blob: data:; style-src 'self' 'unsafe-inline'; "
-    "frame-ancestors 'none'",
+    "script-src 'self' 'wasm-unsafe-eval'; frame-ancestors 'none'",
+    "cross-origin-embedder-policy": "require-corp",
+    "cross-origin-opener-policy": "same-origin",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
-"""What every answer tells the browser: nothing is taken from elsewhere, and nobody frames the page."""
+"""What every answer tells the browser: nothing is taken from elsewhere, and nobody frames the page.
+
+A page that is so isolated may run WebAssembly in several threads.
+"""
 
 
 def is_loopback(host: str) -> bool:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from sam_jax.data_engine.access import Access
+from sam_jax.data_engine.browser_decoding import BrowserDecoding
 from sam_jax.data_engine.database import DatabaseFullError
 from sam_jax.data_engine.mask_states import LARGEST_NUMBER, read_count, read_name, read_text
 from sam_jax.data_engine.photos import LONGEST_NAME, ConflictError, MissingError
@@ -31,7 +32,12 @@ _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".wasm": "application/wasm",
 }
+_BYTES = "application/octet-stream"
+_FOREVER = "private, max-age=31536000, immutable"
+"""How long browsers keep what has its version in its address."""
 _STATUS = (
     (GoneError, 410),
     (MissingError, 404),
@@ -46,15 +52,21 @@ Handle = Callable[[Request, dict[str, Any]], Answer]
 """From a request and its JSON to what is answered as JSON, or a response; runs in a thread."""
 
 
-def make_app(workplace: Workplace, token: str | None, say: Callable[[str], None]) -> ASGIApp:
+def make_app(
+    workplace: Workplace,
+    decoding: BrowserDecoding,
+    token: str | None,
+    say: Callable[[str], None],
+) -> ASGIApp:
     """The application.
 
     Args:
         workplace: Photos, masks and model.
+        decoding: What browsers get that decode by themselves.
         token: Token that whoever comes has to show; None on a loopback address.
         say: Prints a line about what went wrong.
     """
-    site = _Site(workplace)
+    site = _Site(workplace, decoding)
     pages = {f"/{path.name}": path for path in sorted(STATIC.iterdir()) if path.suffix in _TYPES}
     pages["/"] = STATIC / "index.html"
     routes = [Route(url, _serve_file(path)) for url, path in pages.items()]
@@ -64,6 +76,10 @@ def make_app(workplace: Workplace, token: str | None, say: Callable[[str], None]
         "/api/photos": site.list_photos,
         "/api/statistics": site.statistics,
         f"{photo}/tiles/{{level:int}}/{{column:int}}/{{row:int}}": site.tile,
+        f"{photo}/embeddings/{{digest}}": site.embedding,
+        "/api/decoding": site.decoding,
+        "/api/decoders/{digest}": site.decoder,
+        "/ort/{version}/{name}": site.runtime,
     }
     posts = {
         "/api/next": site.open_next,
@@ -87,8 +103,9 @@ def make_app(workplace: Workplace, token: str | None, say: Callable[[str], None]
 class _Site:
     """What the addresses do."""
 
-    def __init__(self, workplace: Workplace) -> None:
+    def __init__(self, workplace: Workplace, decoding: BrowserDecoding) -> None:
         self._workplace = workplace
+        self._decoding = decoding
 
     def status(self, _request: Request, _body: dict[str, Any]) -> Answer:
         return self._workplace.status()
@@ -111,9 +128,24 @@ class _Site:
         content = opened.picture.encode_tile(*numbers)
         if content is None:
             raise MissingError("there is no such tile")
-        is_current = request.query_params.get("version") == opened.key
-        age = "private, max-age=31536000, immutable" if is_current else "no-store"
-        return Response(content, media_type="image/jpeg", headers={"cache-control": age})
+        return _give(content, "image/jpeg", is_kept=_is_version(request, opened.key))
+
+    def embedding(self, request: Request, _body: dict[str, Any]) -> Answer:
+        digest = request.path_params["digest"]
+        version, content = self._decoding.read_embedding(_photo_of(request), digest)
+        return _give(content, _BYTES, is_kept=_is_version(request, version))
+
+    def decoding(self, _request: Request, _body: dict[str, Any]) -> Answer:
+        return self._decoding.describe()
+
+    def decoder(self, request: Request, _body: dict[str, Any]) -> Answer:
+        content = self._decoding.read_decoder(request.path_params["digest"])
+        return _give(content, _BYTES, is_kept=True)
+
+    def runtime(self, request: Request, _body: dict[str, Any]) -> Answer:
+        name = request.path_params["name"]
+        content = self._decoding.read_runtime(request.path_params["version"], name)
+        return _give(content, _TYPES[Path(name).suffix], is_kept=True)
 
     def open_next(self, _request: Request, body: dict[str, Any]) -> Answer:
         after = body.get("after")
@@ -164,6 +196,16 @@ class _Site:
     def redo(self, request: Request, body: dict[str, Any]) -> Answer:
         number = read_count(body.get("number"), "number", LARGEST_NUMBER)
         return self._workplace.redo(_photo_of(request), _lease_of(body), number)
+
+
+def _give(content: bytes, kind: str, *, is_kept: bool) -> Response:
+    age = _FOREVER if is_kept else "no-store"
+    return Response(content, media_type=kind, headers={"cache-control": age})
+
+
+def _is_version(request: Request, version: str) -> bool:
+    """Whether the address names the version of a photo that is there."""
+    return request.query_params.get("version") == version
 
 
 def _photo_of(request: Request) -> int:

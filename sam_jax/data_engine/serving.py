@@ -12,6 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from sam_jax.data_engine.access import is_loopback
+from sam_jax.data_engine.browser_decoding import NOT_OFFERED, BrowserDecoding, Offer, make_offer
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.preparation import Preparation
 from sam_jax.data_engine.renewal import Renewal
@@ -36,6 +37,8 @@ class ServingConfig:
         opens_browser: Whether a browser is opened.
         embeddings: Folder of embeddings of photos.
         embedding_bytes: Size of that folder's embeddings of one model at most.
+        decodes_in_browser: Whether browsers get what they need to decode by themselves.
+        runtime: Folder or .tgz file of the package onnxruntime-web for that; None to let npm fetch it.
     """
 
     host: str = "127.0.0.1"
@@ -44,6 +47,8 @@ class ServingConfig:
     opens_browser: bool = True
     embeddings: Path
     embedding_bytes: int
+    decodes_in_browser: bool = False
+    runtime: Path | None = None
 
 
 def serve(
@@ -67,11 +72,16 @@ def serve(
 
     Raises:
         CheckpointError: The weights cannot be read.
-        InputError: The folder has no photos, or the weights in use are not those that they were.
+        InputError: The folder has no photos, the weights in use are not those that they were, or the runtime that is
+            named is another one.
         DatabaseError: The database cannot be reached.
     """
     with contextlib.closing(listener):
+        offer = Offer({}, NOT_OFFERED)
         with LifeSigns() as signs:
+            if config.decodes_in_browser:
+                signs.begin("looking for onnxruntime-web")
+                offer = make_offer(config.runtime)
             signs.begin("loading the weights")
             version, model = open_version_in_use(database, checkpoint)
         assert version.name is not None
@@ -79,12 +89,15 @@ def serve(
             checkpoint is not None and name_weights(checkpoint) != version.weights
         ):
             say(f"version {version.number} of the model is in use: {version.name}")
+        if config.decodes_in_browser and offer.problem is not None:
+            say(f"browsers cannot decode: {offer.problem}")
         make_segmenter = partial(
             Segmenter, folder=config.embeddings, most_bytes=config.embedding_bytes, say=say
         )
         workplace = Workplace(photos, database, make_segmenter(model), version.name, say)
         token = None if is_loopback(config.host) else (config.token or secrets.token_urlsafe(18))
-        app = make_app(workplace, token or config.token, say)
+        decoding = BrowserDecoding(workplace, offer)
+        app = make_app(workplace, decoding, token or config.token, say)
         port = listener.getsockname()[1]
         shown = f"[{config.host}]" if ":" in config.host else config.host
         address = f"http://{shown}:{port}/"

@@ -122,6 +122,7 @@ class Workplace:
         model = self.model
         return {
             "model": model.name,
+            "digest": model.segmenter.digest,
             "is_ready": model.segmenter.is_ready.is_set(),
             "photos": {"total": total, "finished": finished, "problems": damaged},
             "masks": done,
@@ -224,9 +225,7 @@ class Workplace:
         with self.database.reading() as connection:
             row = read_photo_row(connection, photo_id)
         read = read_prompt(prompt, _size_of(row))
-        key = self._check_version(row)
-        if not segmenter.has(key):
-            segmenter.embed(key, self.read_picture(photo_id).picture.pixels)
+        key = self.embed(row, segmenter)
         if read.base is not None and not read.clicks:
             raise InputError("a mask is refined by a click at least")
         answer = segmenter.answer(key, read)
@@ -244,6 +243,17 @@ class Workplace:
             "choice": chosen if len(answer.iou) > 1 else None,
             "masks": [_show_segmented(other) for other in others],
         }
+
+    def embed(self, row: Mapping[str, Any], segmenter: Segmenter) -> str:
+        """Make sure that a model has the embedding of a photo in memory, and return the name of the photo's version.
+
+        Raises:
+            GoneError: The photo cannot be used.
+        """
+        key = self._check_version(row)
+        if not segmenter.has(key):
+            segmenter.embed(key, self.read_picture(row["id"]).picture.pixels)
+        return key
 
     def read_picture(self, photo_id: int) -> OpenPhoto:
         """Read a photo, and take note of what is wrong with it.

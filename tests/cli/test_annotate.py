@@ -51,6 +51,8 @@ def test_masks_go_in_and_out(photos, tmp_path, capsys):
         (["--import", "nowhere"], "no such file or folder: nowhere"),
         (["--embeddings-gb", "0"], "--embeddings-gb is more than 0"),
         (["--database", "mysql://x/y"], "of sqlite or postgresql, not of mysql"),
+        (["--runtime", "x"], "--runtime is for --decode-in-browser"),
+        (["--no-browser", "--port", "0", "--decode-in-browser", "--runtime", "x"], "x has no ort-"),
         (["--no-browser", "--host", "203.0.113.7"], "cannot listen at 203.0.113.7"),
         (["--no-browser", "--port", "70000"], "cannot listen at 127.0.0.1, port 70000"),
     ],

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import uvicorn
@@ -19,6 +20,7 @@ from skimage import data
 
 from experiments.data_engine.crowd import Server
 from sam_jax.checkpoints import save_checkpoint
+from sam_jax.data_engine.browser_decoding import NOT_OFFERED, BrowserDecoding, Offer
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.segmenter import Segmenter
 from sam_jax.data_engine.server import make_app
@@ -140,7 +142,7 @@ def database(address):
 @pytest.fixture(scope="session")
 def model():
     """A model with random weights that compiles in a moment, and whose input is wider than high."""
-    return Model(MINIATURE, init_variables(MINIATURE))
+    return Model(MINIATURE, jax.device_put(init_variables(MINIATURE)))
 
 
 @pytest.fixture(scope="session")
@@ -170,6 +172,14 @@ class Client:
             is_json = answer.headers.get("content-type") == "application/json"
             return answer.status, json.loads(read) if is_json else read
 
+    def head(self, path):
+        """The status and the headers of an answer."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        with contextlib.closing(connection):
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, dict(answer.headers)
+
     def post(self, path, **body):
         """The JSON of an answer that is none of an error."""
         status, answer = self.ask("POST", path, body)
@@ -178,12 +188,16 @@ class Client:
 
 
 @contextlib.contextmanager
-def served(workplace, token=None):
+def served(workplace, token=None, offer=Offer({}, NOT_OFFERED)):  # noqa: B008  (a tuple)
     """A real server in a thread."""
     said = []
+    decoding = BrowserDecoding(workplace, offer)
     listener = socket.create_server(("127.0.0.1", 0))
     config = uvicorn.Config(
-        make_app(workplace, token, said.append), log_level="error", lifespan="off", ws="none"
+        make_app(workplace, decoding, token, said.append),
+        log_level="error",
+        lifespan="off",
+        ws="none",
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
@@ -213,7 +227,13 @@ def client(workplace):
 
 
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def command():
+    """Weights and further options of `sam-jax annotate`; a module may have others."""
+    return ("default",)
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch, command):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     folder = tmp_path / "photos"
     folder.mkdir()
@@ -221,7 +241,7 @@ def server(tmp_path, monkeypatch):
         pixels = getattr(data, name)()[:300:2, :420:2]
         Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{number}_{name}.png")
     (folder / "5_broken.png").write_bytes(b"none")
-    server = Server(folder, str(tmp_path / "masks.sqlite"), "default")
+    server = Server(folder, str(tmp_path / "masks.sqlite"), *command)
     server.start()
     yield server
     server.kill()

@@ -209,6 +209,10 @@ def test_random_requests_get_an_answer_and_no_traceback(client):
                 f"/api/photos/1/{chance.choice(ends)}",
                 f"/api/photos?after={chance.choice(numbers)}",
                 f"/api/photos/1/tiles/{chance.choice(numbers)}/0/{chance.choice(numbers)}",
+                f"/api/photos/{chance.choice(numbers)}/embeddings/{chance.choice(numbers)}",
+                f"/api/decoders/{chance.choice(numbers)}",
+                f"/ort/{chance.choice(numbers)}/{chance.choice(numbers)}",
+                "/api/decoding",
             ]
         ).replace("ö", "%c3%b6")
         method = chance.choice(["POST", "POST", "POST", "GET", "PUT", "DELETE"])
