@@ -63,19 +63,21 @@ class Server:
         photos: Folder of the photos.
         database: Path or address of the database.
         checkpoint: Weights.
+        options: Further options of the command.
 
     Attributes:
         database: Path or address of the database.
         port: Port at which it listens.
     """
 
-    def __init__(self, photos: Path, database: str, checkpoint: str) -> None:
+    def __init__(self, photos: Path, database: str, checkpoint: str, *options: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         self.database = database
         self._command = [
             *(sys.executable, "-m", "sam_jax", "annotate", str(photos), "--no-browser"),
             *("--database", database, "--checkpoint", checkpoint, "--port", str(self.port)),
+            *options,
         ]
         self._process: subprocess.Popen[bytes] | None = None
 

@@ -3,10 +3,11 @@
 import { colourOf, cssColour, type Rgb } from "../shared/colours";
 import { Navigation } from "../shared/navigation";
 import type { DrawnMask } from "../shared/overlay";
+import type { Box, Click } from "../shared/prompts";
 import { bounds, contains, decodeRle, strokeRuns, subtract, union, type Runs } from "../shared/runs";
 import { Stage } from "../shared/stage";
 import type { Point, View } from "../shared/view";
-import { post, type Box, type Prediction } from "./server";
+import type { Decoding } from "./decoding";
 import type { Mask, Session } from "./session";
 import { TiledPhoto } from "./tiles";
 
@@ -41,6 +42,7 @@ export class Easel {
 
   constructor(
     private readonly canvas: HTMLCanvasElement,
+    private readonly decoding: Decoding,
     private readonly onTool: () => void,
     private readonly onTrouble: (problem: string) => void,
   ) {
@@ -196,9 +198,8 @@ export class Easel {
     if (this.isAsking || (this.preview && isNear(this.preview.place))) return;
     this.isAsking = true;
     try {
-      const prompt = { base: null, box: null, clicks: [[...mouse, 1]], choice: null };
-      const url = `/api/photos/${session.photo.id}/predict`;
-      const { mask } = await post<Prediction>(url, { prompt, is_preview: true });
+      const click: Click = [...mouse, 1];
+      const { mask } = await this.decoding.predict(session.photo, { base: null, box: null, clicks: [click], choice: null }, true);
       if (this.session === session && !session.current && !session.isBusy && this.mouse) {
         this.preview = { runs: decodeRle(mask.rle), place: mouse };
         this.stage.redraw();

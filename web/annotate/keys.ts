@@ -48,6 +48,7 @@ export const KEYS: readonly Key[] = [
   { keys: ["o"], command: "outline", shown: "O", meaning: "Outlines only" },
   { keys: ["c"], command: "colour", shown: "C", meaning: "A colour for each mask" },
   { keys: ["p"], command: "preview", shown: "P", meaning: "Preview under the mouse" },
+  { keys: ["d"], command: "decoding", shown: "D", meaning: "Decode in this browser, or on the server" },
   { keys: ["f", "0"], command: "fit", shown: "F", meaning: "The whole photo" },
   { keys: ["+", "="], command: "zoomIn", shown: "+ −", meaning: "Zoom" },
   { keys: ["-"], command: "zoomOut", shown: "", meaning: "" },

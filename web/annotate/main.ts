@@ -3,6 +3,7 @@
 import "../shared/theme.css";
 import "./style.css";
 import { Clock } from "./clock";
+import { Decoding } from "./decoding";
 import { Easel, type Tool } from "./easel";
 import { listenToKeys, renderKeys } from "./keys";
 import { find, Panel } from "./panel";
@@ -34,7 +35,8 @@ let isOpening = false;
 
 const clock = new Clock();
 const outbox = new Outbox(showTrouble, (outcome) => session?.saved(outcome), refuse, showSaving);
-const easel = new Easel(find<HTMLCanvasElement>("#stage canvas"), () => panel.update(), showProblem);
+const decoding = new Decoding(showDecoding, showTrouble, showProblem);
+const easel = new Easel(find<HTMLCanvasElement>("#stage canvas"), decoding, () => panel.update(), showProblem);
 const panel = new Panel(easel, clock);
 
 function update(): void {
@@ -60,6 +62,12 @@ function showSaving(length: number): void {
   saving.textContent = length ? `saving ${length}…` : "saved";
 }
 
+function showDecoding(): void {
+  const button = find("#decoding");
+  button.ariaPressed = String(decoding.state !== "server");
+  button.dataset.state = decoding.state;
+}
+
 /** A change that the server does not take: what it has counts. */
 function refuse(refusal: Refusal): void {
   showProblem(refusal.message);
@@ -67,7 +75,7 @@ function refuse(refusal: Refusal): void {
 }
 
 function show(opened: Opened): void {
-  session = new Session(opened, outbox, clock, update, showTrouble, showProblem);
+  session = new Session(opened, outbox, clock, decoding, update, showTrouble, showProblem);
   sessionStorage.setItem(OPEN, JSON.stringify({ id: opened.photo.id, lease: opened.lease }));
   find("#photo-name").textContent = opened.photo.path;
   document.title = `${opened.photo.path} – Annotate`;
@@ -75,6 +83,8 @@ function show(opened: Opened): void {
   document.body.dataset.photo = String(opened.photo.id);
   easel.show(session);
   panel.show(session);
+  decoding.show(session.photo);
+  showDecoding();
   void showStatus();
 }
 
@@ -148,6 +158,8 @@ function showNothing(): void {
   delete document.body.dataset.photo;
   easel.show(undefined);
   panel.show(undefined);
+  decoding.show(undefined);
+  showDecoding();
   find("#photo-name").textContent = "All photos";
   find("#nothing").hidden = false;
   find("#nothing").textContent = "Nothing is left to do: every photo is finished, or somebody else's. G lists them.";
@@ -157,6 +169,7 @@ function showNothing(): void {
 async function showStatus(): Promise<void> {
   try {
     const status = await get<Status>("/api/status");
+    decoding.follow(status.digest);
     const { finished, total, problems } = status.photos;
     const bad = problems ? ` · ${problems} unusable` : "";
     const getting = status.is_ready ? "" : " · the model is getting ready…";
@@ -296,6 +309,7 @@ const commands = {
   },
   zoomIn: () => zoomMiddle(1.25),
   zoomOut: () => zoomMiddle(1 / 1.25),
+  decoding: () => decoding.toggle(),
   photos: guard(showPhotos),
   statistics: guard(showStatistics),
   person: guard(askName),

@@ -1,10 +1,9 @@
 /** Talking to the server: requests that are tried again, and a queue of changes that outlives the page. */
 
+import type { Box, Click } from "../shared/prompts";
 import type { Rle } from "../shared/runs";
 
 export type MaskState = "prefilled" | "draft" | "done" | "skipped" | "removed";
-export type Click = readonly [x: number, y: number, label: 0 | 1];
-export type Box = readonly [x0: number, y0: number, x1: number, y1: number];
 
 export interface Prompt {
   readonly base: string | null;
@@ -79,6 +78,8 @@ export interface Prediction {
 
 export interface Status {
   readonly model: string;
+  /** Digest of the model that answers. */
+  readonly digest: string;
   readonly is_ready: boolean;
   readonly photos: { readonly total: number; readonly finished: number; readonly problems: number };
   readonly masks: number;
@@ -116,17 +117,31 @@ export async function get<T>(url: string): Promise<T> {
   return read(await reach(url, {}));
 }
 
+export async function getBytes(url: string): Promise<ArrayBuffer> {
+  const response = await reach(url, {});
+  if (!response.ok) return read(response);
+  try {
+    return await response.arrayBuffer();
+  } catch {
+    throw new Interruption("The server's answer was cut off");
+  }
+}
+
 /** Asks once; for what loses its sense with time. */
 export async function post<T>(url: string, body: unknown): Promise<T> {
   const headers = { "content-type": "application/json" };
   return read(await reach(url, { method: "POST", headers, body: JSON.stringify(body) }));
 }
 
+export function postUntilAnswered<T>(url: string, body: unknown, onTrouble: (problem: string | null) => void): Promise<T> {
+  return untilAnswered(() => post<T>(url, body), onTrouble);
+}
+
 /** Asks until there is an answer. */
-export async function postUntilAnswered<T>(url: string, body: unknown, onTrouble: (problem: string | null) => void): Promise<T> {
+export async function untilAnswered<T>(ask: () => Promise<T>, onTrouble: (problem: string | null) => void): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
-      const answer = await post<T>(url, body);
+      const answer = await ask();
       if (attempt > 0) onTrouble(null);
       return answer;
     } catch (error) {

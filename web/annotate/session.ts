@@ -1,21 +1,19 @@
 /** The work at one photo: its masks, the one in hand, and what each click, stroke and key does to them. */
 
+import type { Box, Click } from "../shared/prompts";
 import { bounds, decodeRle, emptyRuns, encodeRle, type Runs } from "../shared/runs";
 import type { Clock } from "./clock";
+import type { Decoding } from "./decoding";
 import {
   newName,
-  post,
   postUntilAnswered,
   Refusal,
-  type Box,
-  type Click,
   type History,
   type MaskFields,
   type MaskRow,
   type Opened,
   type Outbox,
   type Outcome,
-  type Prediction,
   type Prompt,
   type Segmented,
 } from "./server";
@@ -49,6 +47,7 @@ export class Session {
     private readonly opened: Opened,
     private readonly outbox: Outbox,
     private readonly clock: Clock,
+    private readonly decoding: Decoding,
     private readonly onChange: () => void,
     private readonly onTrouble: (problem: string | null) => void,
     private readonly onProblem: (problem: string) => void,
@@ -303,8 +302,7 @@ export class Session {
   }
 
   private async predict(mask: Mask | undefined, kind: Kind, prompt: Prompt, since: number): Promise<void> {
-    const url = `/api/photos/${this.photo.id}/predict`;
-    const prediction = await postUntilAnswered<Prediction>(url, { prompt }, this.onTrouble);
+    const prediction = await this.decoding.predict(this.photo, prompt, false);
     const runs = decodeRle(prediction.mask.rle);
     const changed = mask ?? this.begin();
     this.candidates = prediction.masks;
@@ -321,8 +319,7 @@ export class Session {
 
   private async recallCandidates(mask: Mask): Promise<void> {
     try {
-      const url = `/api/photos/${this.photo.id}/predict`;
-      const prediction = await post<Prediction>(url, { prompt: mask.prompt });
+      const prediction = await this.decoding.predict(this.photo, mask.prompt!, false);
       if (this.current?.id === mask.id && this.current.revision === mask.revision) {
         this.candidates = prediction.masks;
         this.onChange();
