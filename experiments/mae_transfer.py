@@ -6,8 +6,8 @@ training photos of BSDS500, and after every few steps measured on its validation
 IoU of the mask of highest predicted IoU for one click in the middle of each object.
 
 `curves.json` in the output folder holds the figures, `curves.svg` shows them, and the pictures of reconstructions lie
-in `pretraining/pictures`. A run that was stopped goes on at the seed where it was. The defaults take about an hour of
-two cores for pre-training, and one more for the six runs.
+in `pretraining/pictures`. A run that was stopped goes on at the seed where it was. The defaults take about 45 minutes of
+one core for pre-training, and an hour for the six runs. Figures: docs/guides/pretraining.md.
 """
 
 import json
@@ -21,6 +21,7 @@ import numpy as np
 import tyro
 
 from experiments.overfit import click_once
+from sam_jax.cli.compilation import keep_compiled_programs
 from sam_jax.configs import mae_tiny
 from sam_jax.data.augmentation import PHOTOS, PRETRAINING, Augmentation
 from sam_jax.data.example import Batch, RecordError
@@ -62,16 +63,18 @@ class Options:
     """Folder of BSDS500, BBBC038, DAVIS and other photos."""
     output: Path
     """Folder of the results."""
-    pretraining_steps: int = 2_400
+    pretraining_steps: int = 1_200
     """Number of steps of pre-training."""
-    steps: int = 400
+    steps: int = 600
     """Number of steps of each training run."""
-    every: int = 40
+    every: int = 50
     """Number of steps from one measurement to the next."""
     seeds: int = 3
     """Number of runs from either start."""
-    image_size: int = 256
+    image_size: int = 128
     """Side of Segment Anything's input in pixels."""
+    encoder_rate: float = 1.0
+    """Learning rate of the image encoder, as a factor of that of the rest."""
     photos: int = 48
     """Number of held-back photos to measure on."""
 
@@ -174,12 +177,17 @@ def train_and_score(
         data=DataConfig(
             sources=(Stored(path=str(options.data / LABELLED), augmentation=PHOTOS),),
             batch_size=8,
-            masks_per_image=8,
+            masks_per_image=4,
             seed=seed,
         ),
         steps=options.steps,
         optimiser=OptimiserConfig(
-            rate=8e-4, warmup_steps=options.steps // 10, decay=CosineDecay(), layer_decay=1.0
+            method="muon",
+            rate=2e-3,
+            warmup_steps=options.steps // 10,
+            decay=CosineDecay(),
+            layer_decay=1.0,
+            rate_factors=(("image_encoder/*", options.encoder_rate),),
         ),
         interaction=Interaction(iterations=2, refine_iterations=0),
         start_from=None if start_from is None else str(start_from),
@@ -215,6 +223,7 @@ def draw_curves(curves: dict[str, Any]) -> str:
 def main() -> None:
     """Pre-train, train, measure, draw."""
     options = tyro.cli(Options)
+    keep_compiled_programs()
     options.output.mkdir(parents=True, exist_ok=True)
     weights = pretrain(options)
     judge = make_judge(options)
