@@ -52,7 +52,7 @@ def test_the_page_decodes_as_the_server_does(page, check_mask):
     page.page.on("request", lambda request: asked.append(request.url.partition("/api/")[2]))
     state = page.page.locator("#decoding")
     page.press("p", "d")
-    page.wait(lambda: state.get_attribute("data-state") == "browser")
+    page.wait(lambda: state.get_attribute("data-state") == "browser", seconds=300)
     assert page.page.evaluate("crossOriginIsolated")
     page.click(100, 60)
     page.wait_for("draft · 1 click")
@@ -83,7 +83,7 @@ def test_the_page_decodes_as_the_server_does(page, check_mask):
     page.page.route("**/api/status", lambda route: route.fulfill(json=turn_digest(route)), times=1)
     with page.page.expect_request("**/api/decoding"):
         pass
-    page.wait(lambda: state.get_attribute("data-state") == "browser")
+    page.wait(lambda: state.get_attribute("data-state") == "browser", seconds=300)
 
     # What was chosen is remembered, and the server does what this browser cannot.
     assert not [url for url in asked if url.endswith("predict")]
