@@ -1,6 +1,7 @@
 """`sam-jax predict`: segment objects in a photo by prompts."""
 
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,9 +85,10 @@ class Predict:
             self.point, self.negative, self.box, self.mask, image.shape[:2], self.text
         )
         keep_compiled_programs()
+        checkpoint = self._choose_checkpoint()
         with LifeSigns() as signs:
-            signs.begin(f"loading the weights, {self.checkpoint}")
-            model = load(self.checkpoint)
+            signs.begin(f"loading the weights, {checkpoint}")
+            model = load(checkpoint)
             predictor = SamPredictor(model, self._load_clip(model))
             signs.begin(f"finding {self.image.name}'s masks")
             start = time.perf_counter()
@@ -110,14 +112,14 @@ class Predict:
             self.output, self.image, image, prompts, masks, scores, answer
         )
         _print_table(annotations)
-        if self.checkpoint == DEFAULT_CHECKPOINT:
+        if checkpoint == DEFAULT_CHECKPOINT:
             if scores.max(axis=1).min() < DOUBTFUL:
                 print(
                     f"a predicted IoU below {DOUBTFUL} is a doubtful mask: an official checkpoint does better, "
                     "sam-jax download vit_b"
                 )
-        elif origin := str(read_origin(self.checkpoint)):
-            print(f"in {self.checkpoint}, {origin}")
+        elif origin := str(read_origin(checkpoint)):
+            print(f"in {checkpoint}, {origin}")
         print(
             f"wrote them, {self.image.stem}_overlay.png and {self.image.stem}.json to {self.output}; "
             f"predicting took {seconds:.1f} s"
@@ -138,6 +140,27 @@ class Predict:
             raise InputError(
                 "--text gives one mask for each object that is found: leave out --multimask"
             )
+
+    def _choose_checkpoint(self) -> Path:
+        """The weights: those of drawings where none are named and phrases have words of drawings alone."""
+        from sam_jax.checkpoints.contents import DRAWINGS
+        from sam_jax.data.phrases import find_unknown_words
+        from sam_jax.types import InputWarning
+
+        if (
+            not self.text
+            or self.clip is not None
+            or self.checkpoint != DEFAULT_CHECKPOINT
+            or any(map(find_unknown_words, self.text))
+        ):
+            return self.checkpoint
+        warnings.warn(
+            f"phrases are answered by the weights `{DRAWINGS}`, which come with sam-jax and know drawings and no "
+            "photos: --checkpoint names weights that were trained with text",
+            InputWarning,
+            stacklevel=2,
+        )
+        return Path(DRAWINGS)
 
     def _load_clip(self, model: "Model") -> "ClipModel | None":
         from sam_jax.inference.loading import load_clip_of

@@ -50,10 +50,10 @@ def test_text_about_a_drawing_needs_no_download(tmp_path):
     Image.fromarray(drawing.image).save(tmp_path / "drawing.png")
     ended = run(
         *(sys.executable, "-m", "sam_jax", "predict", str(tmp_path / "drawing.png")),
-        *("--text", "red circle", "--text", "yellow star", "--checkpoint", "drawings"),
-        *("--output", str(tmp_path / "masks")),
+        *("--text", "red circle", "--text", "yellow star", "--output", str(tmp_path / "masks")),
     )
     assert ended.returncode == 0, ended.stderr
+    assert "by the weights `drawings`, which come with sam-jax" in ended.stderr
     assert "nothing found that fits 'yellow star'" in ended.stdout
     assert "drawing_mask_1.png" not in os.listdir(tmp_path / "masks")
     with Image.open(tmp_path / "masks" / "drawing_mask_0.png") as picture:
