@@ -6,8 +6,8 @@ training photos of BSDS500, and after every few steps measured on its validation
 IoU of the mask of highest predicted IoU for one click in the middle of each object.
 
 `curves.json` in the output folder holds the figures, `curves.svg` shows them, and the pictures of reconstructions lie
-in `pretraining/pictures`. A run that was stopped goes on at the seed where it was. The defaults take about 45 minutes of
-one core for pre-training, and an hour for the six runs. Figures: docs/guides/pretraining.md.
+in `pretraining/pictures`. A run that was stopped goes on at the seed where it was. The defaults take about 45 minutes
+of one core for pre-training, and an hour for the six runs. Figures: docs/guides/pretraining.md.
 """
 
 import json
