@@ -14,7 +14,6 @@ from sam_jax.export.packing import Packing, find_packing
 from sam_jax.export.web_runtime import RUNTIME_VERSION, read_runtime
 from sam_jax.types import InputError, RunError
 
-NOT_OFFERED = "it was started without --decode-in-browser"
 _REFUSAL = "this server lets no browser decode: "
 
 
@@ -28,6 +27,10 @@ class Offer(NamedTuple):
 
     runtime: dict[str, bytes]
     problem: str | None
+
+
+NO_OFFER = Offer({}, "it was started without --decode-in-browser")
+"""Browsers may not, as nobody asked for it."""
 
 
 class _Decoder(NamedTuple):

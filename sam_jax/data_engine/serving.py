@@ -12,7 +12,7 @@ from pathlib import Path
 import uvicorn
 
 from sam_jax.data_engine.access import is_loopback
-from sam_jax.data_engine.browser_decoding import NOT_OFFERED, BrowserDecoding, Offer, make_offer
+from sam_jax.data_engine.browser_decoding import NO_OFFER, BrowserDecoding, make_offer
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.preparation import Preparation
 from sam_jax.data_engine.renewal import Renewal
@@ -77,7 +77,7 @@ def serve(
         DatabaseError: The database cannot be reached.
     """
     with contextlib.closing(listener):
-        offer = Offer({}, NOT_OFFERED)
+        offer = NO_OFFER
         with LifeSigns() as signs:
             if config.decodes_in_browser:
                 signs.begin("looking for onnxruntime-web")

@@ -32,11 +32,6 @@ from sam_jax.training.phrase_config import PhraseConfig
 from sam_jax.training.pictures import draw_crops
 from sam_jax.types import AnyArray, InputError, Variables
 
-FIRST_BIAS = -10.0
-"""Bias of the logits before training, that of the sigmoid loss' authors. From there, training begins by bringing
-together what fits. From -2 it began by driving images and phrases apart, to opposite sides of the sphere, where the
-embedding of a crop cannot stand for a phrase's."""
-
 
 class MatchingMetrics(NamedTuple):
     """The loss of pairs, and how many are right: sums over crops, so that parts of a batch add up, until `means`.
@@ -165,9 +160,7 @@ class Matching:
         """
         config = self._config
         if config.start_from is None:
-            variables = init_clip(config.model, seed)
-            params = {**variables["params"], "logit_bias": np.array(FIRST_BIAS, np.float32)}
-            return {**variables, "params": params}
+            return init_clip(config.model, seed)
         clip = load_clip(config.start_from, with_words=False)
         if clip.config != config.model:
             raise InputError(f"{config.start_from} has a CLIP of other sizes than `model`")

@@ -20,7 +20,7 @@ from skimage import data
 
 from experiments.data_engine.crowd import Server
 from sam_jax.checkpoints import save_checkpoint
-from sam_jax.data_engine.browser_decoding import NOT_OFFERED, BrowserDecoding, Offer
+from sam_jax.data_engine.browser_decoding import NO_OFFER, BrowserDecoding
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.segmenter import Segmenter
 from sam_jax.data_engine.server import make_app
@@ -188,7 +188,7 @@ class Client:
 
 
 @contextlib.contextmanager
-def served(workplace, token=None, offer=Offer({}, NOT_OFFERED)):  # noqa: B008  (a tuple)
+def served(workplace, token=None, offer=NO_OFFER):
     """A real server in a thread."""
     said = []
     decoding = BrowserDecoding(workplace, offer)

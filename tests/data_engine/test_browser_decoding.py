@@ -7,7 +7,7 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from sam_jax.data_engine.browser_decoding import NOT_OFFERED, Offer, make_offer
+from sam_jax.data_engine.browser_decoding import NO_OFFER, Offer, make_offer
 from sam_jax.data_engine.mask_states import read_prompt
 from sam_jax.data_engine.photos import LEASE_SECONDS
 from sam_jax.data_engine.segmenter import Segmenter, choose, threshold_logits
@@ -173,7 +173,7 @@ def test_a_server_that_offers_nothing_says_why(workplace, monkeypatch):
     digest = workplace.model.segmenter.digest
     with served(workplace) as client:
         begin(client)
-        assert client.ask("GET", "/api/decoding") == (200, {"problem": NOT_OFFERED})
+        assert client.ask("GET", "/api/decoding") == (200, {"problem": NO_OFFER.problem})
         for path in (f"/api/decoders/{digest}", f"/api/photos/1/embeddings/{digest}"):
             status, answer = client.ask("GET", path)
             assert status == 404
