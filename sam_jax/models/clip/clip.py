@@ -16,10 +16,11 @@ from sam_jax.types import AnyArray, Variables
 FIRST_SCALE = 1 / 0.07
 """Scale of the logits before training, of CLIP (section 2.5)."""
 FIRST_SIGMOID_SCALE, FIRST_SIGMOID_BIAS = 10.0, -10.0
-"""Scale and bias of the logits before training by the sigmoid loss
-([Zhai et al. 2023](https://arxiv.org/abs/2303.15343), section 3.3). From there, training begins by bringing together what
-fits. From a bias of -2 it began by driving images and phrases apart, to opposite sides of the sphere, where the embedding
-of a crop cannot stand for a phrase's."""
+"""Scale and bias of the logits before training by the sigmoid loss ([Zhai et al.
+2023](https://arxiv.org/abs/2303.15343), section 3.3).
+
+From there, training begins by bringing together what fits. From a bias of -2 it began by driving images and phrases
+apart, to opposite sides of the sphere, where the embedding of a crop cannot stand for a phrase's."""
 
 
 class Clip(nn.Module):
