@@ -24,8 +24,9 @@ class Compute:
         rows_at_once: Number of rows of the grid, of each head, whose scores of global attention exist at a time.
         windows_at_once: Number of windows that are attended to in one product.
         tokens_at_once: Number of image tokens that pass through a block's MLP together.
-        prompts_at_once: Number of prompts that are decoded together; fewer than there are images, such as 1, decode one
-            image after another, which needs the least memory and is not divided among devices.
+        prompts_at_once: Number of prompts that are decoded together, and in training, of masks that go through a
+            session together; fewer than there are images, such as 1, decode one image after another, which needs the
+            least memory and is not divided among devices.
         attention: "strips" for attention in strips of query rows, on any device; "cudnn" for cuDNN's fused kernel, with
             bfloat16 on NVIDIA GPUs from Hopper on; "splash" for JAX's fused kernel on TPUs; None where `suit` shall
             choose, and strips where it does not. Layers that a kernel does not fit go in strips.

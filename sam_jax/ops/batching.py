@@ -44,19 +44,27 @@ def map_in_batches(function: Callable[[Any], Any], elements: Any, at_once: int) 
         return map_images(function, elements)
     if at_once == 1:
         return jax.lax.map(function, elements)
+    return map_groups(jax.vmap(function), elements, at_once)
+
+
+def map_groups(function: Callable[[Any], Any], elements: Any, at_once: int) -> Any:
+    """A function of up to `at_once` elements together, applied to one such group after another.
+
+    Groups are dealt as in `map_in_batches`. The last may hold the last element more than once.
+    """
+    count = jax.tree.leaves(elements)[0].shape[0]
     size = _choose_size(count, at_once)
-    batches = -(-count // size)
+    groups = -(-count // size)
 
     def deal(leaf: AnyArray) -> Array:
         leaf = jnp.asarray(leaf)
-        last = jnp.broadcast_to(leaf[-1:], (size * batches - count, *leaf.shape[1:]))
-        return jnp.concatenate([leaf, last]).reshape(size, batches, *leaf.shape[1:]).swapaxes(0, 1)
+        last = jnp.broadcast_to(leaf[-1:], (size * groups - count, *leaf.shape[1:]))
+        return jnp.concatenate([leaf, last]).reshape(size, groups, *leaf.shape[1:]).swapaxes(0, 1)
 
     def collect(leaf: Array) -> Array:
-        return leaf.swapaxes(0, 1).reshape(size * batches, *leaf.shape[2:])[:count]
+        return leaf.swapaxes(0, 1).reshape(size * groups, *leaf.shape[2:])[:count]
 
-    mapped = jax.lax.map(jax.vmap(function), jax.tree.map(deal, elements))
-    return jax.tree.map(collect, mapped)
+    return jax.tree.map(collect, jax.lax.map(function, jax.tree.map(deal, elements)))
 
 
 def _choose_size(count: int, at_once: int) -> int:

@@ -5,7 +5,7 @@ Source: [SAM](https://arxiv.org/abs/2304.02643), appendix A, "Training algorithm
 
 import functools
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ from sam_jax.data.transforms import CELL
 from sam_jax.losses import SamLosses, sam_mask_loss
 from sam_jax.models import Model, decode_masks, encode_prompts
 from sam_jax.ops.arguments import check_finite
+from sam_jax.ops.batching import map_groups
 from sam_jax.types import AnyArray, InputError, MaskPrediction, PointLabel, Prompts
 
 _TEXT = 3
@@ -138,6 +139,16 @@ class _Answer(NamedTuple):
     losses: SamLosses
 
 
+class _Held(NamedTuple):
+    """What happened in sessions; `later` has losses and IoU of the iterations after the first, if there are any."""
+
+    first: _Answer
+    later: tuple[SamLosses, Float[Array, "b n i"]] | None
+    points: Float[Array, "b n p 2"]
+    labels: Int[Array, "b n p"]
+    last: Float[Array, "b n h w"]
+
+
 def simulate_session(
     model: Model,
     embeddings: PyTree[Float[AnyArray, "b ..."]],
@@ -152,7 +163,8 @@ def simulate_session(
 
     Gradients flow through every iteration, and through the mask prompts from one iteration to the next, but not through
     what the annotator does. Iterations after the first are computed again in the backward pass, so their number hardly
-    costs memory.
+    costs memory. Of more masks than `Compute.prompts_at_once`, a group goes through all iterations before the next
+    begins, and the first iteration is computed again, too.
 
     Args:
         model: The model to train.
@@ -169,15 +181,55 @@ def simulate_session(
         Metrics summed over masks, and what happened.
     """
     truth, valid = jnp.asarray(truth), jnp.asarray(valid)
-    _, n, h, w = truth.shape
+    b, n, h, w = truth.shape
+    text = None if text is None else jnp.asarray(text)
+    at_once = max(1, model.compute.prompts_at_once // b)
+    hold = functools.partial(
+        _hold_session, model, embeddings, find_inside(fitted, (h, w)), keys, n, interaction
+    )
+    if at_once >= n:
+        held = hold(jnp.arange(n), truth, text)
+    else:
+        # What a few masks need stays in a TPU's own memory from one operation to the next.
+        def hold_group(group: Any) -> _Held:
+            places, *others = group
+            truth, text = jax.tree.map(_swap, others)
+            return jax.tree.map(_swap, hold(places, truth, text, is_one_of_many=True))
+
+        masks_first = jax.tree.map(_swap, (truth, text))
+        held = jax.tree.map(_swap, map_groups(hold_group, (jnp.arange(n), *masks_first), at_once))
+    metrics = _add_up(held, valid)
+    return metrics, Session(held.points, held.labels, held.first.logits, held.last)
+
+
+def _swap(leaf: Array) -> Array:
+    return leaf.swapaxes(0, 1)
+
+
+def _hold_session(
+    model: Model,
+    embeddings: PyTree[Float[AnyArray, "b ..."]],
+    inside: Bool[Array, "b h w"],
+    keys: Key[Array, " b"],
+    count: int,
+    interaction: Interaction,
+    places: Int[Array, " m"],
+    truth: Bool[Array, "b m h w"],
+    text: Float[Array, "b m k c"] | None,
+    *,
+    is_one_of_many: bool = False,
+) -> _Held:
+    """The sessions of some of an image's `count` masks, of which `places` are the numbers.
+
+    As one of many, it keeps nothing of the first iteration for the backward pass.
+    """
     iterations = interaction.iterations
-    inside = find_inside(fitted, (h, w))
     key_first, key_idle, key_later = jax.vmap(lambda key: jax.random.split(key, 3), out_axes=1)(
         keys
     )
 
-    def of_masks(keys: Key[Array, " b"]) -> Key[Array, "b n"]:
-        return jax.vmap(lambda key: jax.random.split(key, n))(keys)
+    def of_masks(keys: Key[Array, " b"]) -> Key[Array, "b m"]:
+        return jax.vmap(lambda key: jax.random.split(key, count)[places])(keys)
 
     def answer(prompts: Prompts, *, multimask_output: bool) -> _Answer:
         prediction = decode_masks(
@@ -195,11 +247,14 @@ def simulate_session(
         draw = jax.vmap(
             jax.vmap(lambda key, mask, label: _draw_text(key, mask, label, interaction))
         )
-        drawn, labels = draw(key_text, jnp.asarray(text), labels)
+        drawn, labels = draw(key_text, text, labels)
     later = ((0, 0), (0, 0), (0, iterations - 1))
     points = jnp.pad(points, (*later, (0, 0)))
     labels = jnp.pad(labels, later, constant_values=PointLabel.ABSENT)
-    first = answer(Prompts(points, labels, text=drawn), multimask_output=True)
+    begin = functools.partial(answer, multimask_output=True)
+    first = (jax.checkpoint(begin) if is_one_of_many else begin)(
+        Prompts(points, labels, text=drawn)
+    )
 
     idle = jax.vmap(jax.vmap(lambda key: _idle_iteration(key, interaction)))(of_masks(key_idle))
     one = functools.partial(sample_error_point, cell=CELL, centre_share=interaction.centre_share)
@@ -221,25 +276,23 @@ def simulate_session(
     state, later = _State(points, labels, first.logits), None
     if iterations > 1:  # A loop that never runs would be traced all the same.
         state, later = jax.lax.scan(jax.checkpoint(iterate), state, jnp.arange(1, iterations))
+        later = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, -1), later)
+    return _Held(first, later, state.points, state.labels, state.logits)
 
-    metrics = _add_up(first, later, valid)
-    return metrics, Session(state.points, state.labels, first.logits, state.logits)
 
-
-def _add_up(
-    first: _Answer, later: tuple[SamLosses, Float[Array, "i b n"]] | None, valid: Bool[Array, "b n"]
-) -> Metrics:
-    """Means over iterations, summed over masks; `later` has losses and IoU of the iterations after the first."""
+def _add_up(held: _Held, valid: Bool[Array, "b n"]) -> Metrics:
+    """Means over iterations, summed over masks."""
+    first, later = held.first, held.later
 
     def total(name: str) -> Float[Array, ""]:
         mean = getattr(first.losses, name)
         if later is not None:
             losses, iou = later
-            mean = (mean + getattr(losses, name).sum(axis=0)) / (1 + len(iou))
+            mean = (mean + getattr(losses, name).sum(axis=-1)) / (1 + iou.shape[-1])
         return jnp.where(valid, mean, 0.0).sum()
 
     mask, iou_error = total("mask"), total("iou_error")
-    last_iou = first.iou if later is None else later[1][-1]
+    last_iou = first.iou if later is None else later[1][..., -1]
     return Metrics(
         masks=valid.sum(dtype=jnp.float32),
         loss=mask + iou_error,

@@ -16,7 +16,7 @@ from sam_jax.models import (
     SamConfig,
     init_variables,
 )
-from sam_jax.training.interaction import Interaction, find_inside
+from sam_jax.training.interaction import Interaction, find_inside, simulate_session
 from sam_jax.training.step import compute_gradients, compute_loss, draw_drop_path
 from sam_jax.types import InputError, PointLabel
 
@@ -142,6 +142,42 @@ def test_parts_of_a_batch_add_up():
     np.testing.assert_allclose(whole[1], together[1], rtol=1e-4)
     nothing = jax.tree.leaves(parts[2])
     assert all(np.abs(leaf).max() == 0 for leaf in nothing)
+
+
+def test_masks_in_groups_are_learned_as_all_together():
+    batch, interaction = make_batch(b=2, n=8), Interaction(iterations=3)
+    valid = np.arange(16).reshape(2, 8) % 5 > 0
+    embeddings = np.random.default_rng(1).normal(size=(2, 4, 6, 16)).astype(np.float32)
+
+    def learn(at_once):
+        def loss(decoder):
+            params = {**MODEL.variables["params"], "mask_decoder": decoder}
+            variables = {**MODEL.variables, "params": params}
+            metrics, session = simulate_session(
+                Model(CONFIG, variables, Compute(prompts_at_once=at_once)),
+                embeddings,
+                batch.fitted,
+                batch.masks,
+                valid,
+                KEYS[:2],
+                interaction,
+            )
+            return metrics.loss, (metrics, session)
+
+        decoder = MODEL.variables["params"]["mask_decoder"]
+        step = jax.jit(jax.grad(loss, has_aux=True)).lower(decoder).compile()
+        return step.memory_analysis().temp_size_in_bytes, *jax.device_get(step(decoder))
+
+    memory, gradients, (metrics, session) = learn(16)
+    less, in_groups, (metrics_of_groups, session_of_groups) = learn(7)  # of 3, 3 and 2 masks
+    assert less < 0.6 * memory
+    assert metrics.masks == valid.sum()
+    np.testing.assert_allclose(metrics_of_groups, metrics, rtol=1e-5)
+    for one, other in zip(session_of_groups, session, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(gradients))
+    for one, other in zip(jax.tree.leaves(in_groups), jax.tree.leaves(gradients), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4 * largest)
 
 
 def test_only_trainable_leaves_get_gradients():
