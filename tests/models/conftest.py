@@ -56,8 +56,11 @@ def apply() -> Callable[..., Any]:
     """Applies a module with its parameters to inputs, NumPy's too, which signatures of modules don't take."""
 
     def run(module: nn.Module, params: Any, *inputs: Any, **options: Any) -> Any:
-        params, inputs = jax.tree.map(jnp.asarray, (params, inputs))
-        return module.apply({"params": params}, *inputs, **options)
+        # As one program: each operation by itself would compile many.
+        compute = jax.jit(
+            lambda params, *inputs: module.apply({"params": params}, *inputs, **options)
+        )
+        return compute(*jax.tree.map(jnp.asarray, (params, *inputs)))
 
     return run
 

@@ -17,6 +17,9 @@ from sam_jax.types import InputError
 CONFIG = DetectorConfig(embedding_width=6, width=4, depth=1, enlargements=1)
 
 
+predict, pick = jax.jit(predict_boxes), jax.jit(pick_peaks, static_argnums=2)
+
+
 @pytest.fixture(scope="module")
 def detector():
     return Detector(CONFIG, init_detector(CONFIG, seed=3))
@@ -24,10 +27,10 @@ def detector():
 
 def test_cells_give_boxes_around_their_middles(detector):
     features = np.random.default_rng(0).standard_normal((2, 3, 5, 6), np.float32)
-    dense = jax.jit(predict_boxes)(detector, features)
+    dense = predict(detector, features)
     assert dense.logits.shape == (2, 6, 10)
     assert dense.boxes.shape == (2, 6, 10, 4)
-    logits, raw = DetectorHead(CONFIG).apply(detector.variables, features)
+    logits, raw = jax.jit(DetectorHead(CONFIG).apply)(detector.variables, features)
     np.testing.assert_allclose(dense.logits, logits, atol=1e-5)
     distances = 8 * np.exp(np.asarray(raw))
     row, column = 4, 7
@@ -39,7 +42,7 @@ def test_cells_give_boxes_around_their_middles(detector):
 
 
 def test_before_training_hardly_any_cell_has_an_object(detector):
-    dense = predict_boxes(detector, np.zeros((1, 2, 3, 6), np.float32))
+    dense = predict(detector, np.zeros((2, 3, 5, 6), np.float32))
     np.testing.assert_allclose(jax.nn.sigmoid(dense.logits), 0.01, rtol=1e-4)
 
 
@@ -59,7 +62,7 @@ def test_an_enlarged_map_keeps_places():
     features = np.zeros((1, 8, 11, 6), np.float32)
     touched = features.copy()
     touched[0, 2, 7] = 5
-    apart = predict_boxes(detector, touched).logits != predict_boxes(detector, features).logits
+    apart = predict(detector, touched).logits != predict(detector, features).logits
     rows, columns = (np.flatnonzero(apart[0].any(axis=axis)) for axis in (1, 0))
     # One place around in the coarse map, then one cell around in each finer one.
     for places, index in ((rows, 2), (columns, 7)):
@@ -93,7 +96,7 @@ def test_peaks_are_the_highest_of_their_neighbours():
     scores = np.full((2, 4, 6), 0.1)
     scores[0, 1, 1], scores[0, 1, 2], scores[0, 2, 4], scores[1, 0, 5] = 0.8, 0.7, 0.6, 0.9
     fitted = np.array([[32, 48], [32, 48]], np.int32)
-    boxes, found = jax.jit(pick_peaks, static_argnums=2)(make_dense(scores), fitted, 3)
+    boxes, found = pick(make_dense(scores), fitted, 3)
     assert boxes.shape == (2, 3, 4)
     np.testing.assert_allclose(found[0, :2], [0.8, 0.6], rtol=1e-5)
     np.testing.assert_allclose(boxes[0, 0], [12 - 5, 12 - 3, 12 + 5, 12 + 3], rtol=1e-6)
@@ -106,14 +109,14 @@ def test_peaks_are_the_highest_of_their_neighbours():
 def test_peaks_in_the_padding_dont_count():
     scores = np.full((1, 4, 6), 0.1)
     scores[0, 1, 1], scores[0, 3, 1], scores[0, 1, 5] = 0.5, 0.9, 0.9
-    boxes, found = pick_peaks(make_dense(scores), np.array([[24, 40]], np.int32), 24)
+    boxes, found = pick(make_dense(scores), np.array([[24, 40]], np.int32), 24)
     assert found[0, 0] == pytest.approx(0.5)
     assert (found <= 0.5001).all()
     assert (np.asarray(boxes).max(axis=(0, 1)) <= [40, 24, 40, 24]).all()
 
 
 def test_a_number_beyond_the_cells_is_filled_up():
-    boxes, found = pick_peaks(make_dense(np.full((1, 2, 3), 0.3)), np.array([[16, 24]]), 10)
+    boxes, found = pick(make_dense(np.full((1, 2, 3), 0.3)), np.array([[16, 24]]), 10)
     assert boxes.shape == (1, 10, 4)
     assert found.shape == (1, 10)
     assert not np.asarray(found)[0, 6:].any()

@@ -21,7 +21,8 @@ def encode(config, variables):
         config.prompt_encoder, encoder.image_size, encoder.grid, np.dtype(np.float32)
     )
     weights = {name: variables[name]["prompt_encoder"] for name in ("params", "constants")}
-    return lambda prompts: module.apply(weights, jax.tree.map(jnp.asarray, prompts))
+    compute = jax.jit(module.apply)
+    return lambda prompts: compute(weights, jax.tree.map(jnp.asarray, prompts))
 
 
 @pytest.fixture

@@ -24,6 +24,9 @@ POINTS = np.array([[[[20.0, 30.0], [0, 0]], [[60.0, 12.0], [0, 0]]]], np.float32
 LABELS = np.array([[[1, -1], [1, -1]]], np.int32)
 
 
+encode = jax.jit(encode_prompts)
+
+
 def unit(rng, count, width=6):
     text = rng.standard_normal((1, count, width)).astype(np.float32)
     return text / np.linalg.norm(text, axis=-1, keepdims=True)
@@ -37,8 +40,8 @@ def model(config):
 
 def test_text_is_a_token_beside_the_others(model, draw):
     text = unit(draw, 2)
-    plain = encode_prompts(without_text(model), Prompts(POINTS, LABELS))
-    both = encode_prompts(model, Prompts(POINTS, LABELS, text=text))
+    plain = encode(without_text(model), Prompts(POINTS, LABELS))
+    both = encode(model, Prompts(POINTS, LABELS, text=text))
     np.testing.assert_array_equal(both.tokens[:, :, :2], plain.tokens)
     np.testing.assert_array_equal(both.dense, plain.dense)
     projection = jax.device_get(model.variables["params"]["prompt_encoder"]["text_projection"])
@@ -50,12 +53,12 @@ def test_text_is_a_token_beside_the_others(model, draw):
 def test_an_embedding_of_zeros_is_no_text(model, draw):
     text = unit(draw, 2)
     text[:, 1] = 0
-    prompts = encode_prompts(model, Prompts(POINTS, LABELS, text=text))
+    prompts = encode(model, Prompts(POINTS, LABELS, text=text))
     np.testing.assert_array_equal(prompts.present, [[[1, 1, 1], [1, 1, 0]]])
     image = draw.standard_normal((1, 4, 6, 16)).astype(np.float32)
     decode = jax.jit(partial(decode_masks, multimask_output=True))
     with_text = decode(model, image, prompts)
-    without = decode(model, image, encode_prompts(model, Prompts(POINTS, LABELS)))
+    without = decode(model, image, encode(model, Prompts(POINTS, LABELS)))
     np.testing.assert_allclose(with_text.logits[:, 1], without.logits[:, 1], atol=1e-5)
     assert np.abs(with_text.logits[:, 0] - without.logits[:, 0]).max() > 1e-3
 
@@ -82,12 +85,12 @@ def test_another_phrase_compiles_nothing(model, draw):
     count = 0
 
     @jax.jit
-    def encode(model, prompts):
+    def counted(model, prompts):
         nonlocal count
         count += 1
         return encode_prompts(model, prompts)
 
-    answers = [encode(model, Prompts(POINTS, LABELS, text=unit(draw, 2))) for _ in range(3)]
+    answers = [counted(model, Prompts(POINTS, LABELS, text=unit(draw, 2))) for _ in range(3)]
     assert count == 1
     assert not np.array_equal(answers[0].tokens, answers[1].tokens)
 
@@ -99,7 +102,7 @@ def test_the_small_models_additions_see_no_click_in_text(config, draw):
         fine=FineConfig(width=8, cost_kinds=2),
     )
     model = Model(config, jax.tree.map(jnp.asarray, init_variables(config)))
-    prompts = encode_prompts(model, Prompts(POINTS, LABELS, text=unit(draw, 2)))
+    prompts = encode(model, Prompts(POINTS, LABELS, text=unit(draw, 2)))
     np.testing.assert_array_equal(
         prompts.clicks, [[[[7, 5, 1], [-1] * 3, [-1] * 3], [[3, 15, 1], [-1] * 3, [-1] * 3]]]
     )
