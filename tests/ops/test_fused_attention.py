@@ -69,7 +69,7 @@ def compare(kernel, window, grid):
         np.testing.assert_allclose(ours, theirs, atol=1e-5 * float(jnp.abs(theirs).max()))
 
 
-@pytest.mark.parametrize("window", [None, 3, 4, 9])
+@pytest.mark.parametrize("window", [None, 3, 9])
 def test_values_and_gradients_equal_the_other_forms(window):
     compare("xla", window, GRID)
 
@@ -81,7 +81,8 @@ def test_splash_attention_in_the_interpreter():
 
 def test_values_equal_the_formula_in_float64():
     arguments = draw(None)
-    mixed = attend_fused(*map(jnp.asarray, arguments), heads=HEADS, window=None, kernel="xla")
+    attend = functools.partial(attend_fused, heads=HEADS, window=None, kernel="xla")
+    mixed = jax.jit(attend)(*arguments)
     expected = in_float64(*(argument.astype(np.float64) for argument in arguments))
     np.testing.assert_allclose(mixed, expected, atol=2e-6)
 
@@ -89,9 +90,11 @@ def test_values_equal_the_formula_in_float64():
 def test_bfloat16_is_within_its_rounding():
     arguments = [jnp.asarray(argument, jnp.bfloat16) for argument in draw(3)]
     with jax.numpy_dtype_promotion("standard"):  # What JAX's own form for any device needs.
-        mixed = attend_fused(*arguments, heads=HEADS, window=3, kernel="xla")
+        attend = functools.partial(attend_fused, heads=HEADS, window=3, kernel="xla")
+        mixed = jax.jit(attend)(*arguments)
     assert mixed.dtype == jnp.bfloat16
-    expected = plain(*(argument.astype(jnp.float32) for argument in arguments), window=3)
+    rounded = (np.asarray(argument, np.float32) for argument in arguments)
+    expected = jax.jit(functools.partial(plain, window=3))(*rounded)
     np.testing.assert_allclose(mixed.astype(np.float32), expected, atol=0.05)
 
 
