@@ -91,12 +91,12 @@ def alone(model):
     return [generator.generate(photo) for photo in (PHOTO, PHOTO[50:150, :120])]
 
 
-@pytest.mark.parametrize("images_per_batch", [1, 2, 3])
-def test_images_together_give_what_each_gives_alone(model, alone, images_per_batch):
-    photos = [PHOTO, PHOTO[50:150, :120], PHOTO]
-    generator = SamAutomaticMaskGenerator(model, **CROPPED, images_per_batch=images_per_batch)
+def test_images_together_give_what_each_gives_alone(model, alone):
+    """Ten views by threes: a batch has views of both photos, and the last one is filled up."""
+    photos = [PHOTO, PHOTO[50:150, :120]]
+    generator = SamAutomaticMaskGenerator(model, **CROPPED, images_per_batch=3)
     assert min(map(len, alone)) >= 3
-    of_photos = zip((*alone, alone[0]), generator.generate_many(photos), strict=True)
+    of_photos = zip(alone, generator.generate_many(photos), strict=True)
     for expected, together in of_photos:
         assert [r["point_coords"] for r in together] == [r["point_coords"] for r in expected]
         assert [r["area"] for r in together] == pytest.approx(
@@ -105,12 +105,12 @@ def test_images_together_give_what_each_gives_alone(model, alone, images_per_bat
 
 
 def test_one_mask_for_each_point(model):
-    every = {"points_per_side": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    every = {"points_per_side": 2, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
     generator = SamAutomaticMaskGenerator(
         model, **every, box_nms_thresh=1.0, multimask_output=False
     )
     points = [tuple(*record["point_coords"]) for record in generator.generate(PHOTO)]
-    assert len(points) == len(set(points)) == 16
+    assert len(points) == len(set(points)) == 4
 
 
 def test_nothing_compiles_for_a_second_photo_of_similar_size(model, records):
@@ -132,7 +132,7 @@ def test_nothing_found(model, crop_n_layers):
 
 
 def test_masks_of_nearly_the_whole_photo_can_be_dropped(model):
-    every = {**LENIENT, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
+    every = {"points_per_side": 4, "pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
 
     def shares(**more):
         records = SamAutomaticMaskGenerator(model, **every, **more).generate(PHOTO)
@@ -140,8 +140,9 @@ def test_masks_of_nearly_the_whole_photo_can_be_dropped(model):
 
     found = shares()
     limit = float(np.median(found))
-    assert shares(max_area_share=limit) == [share for share in found if share < limit]
-    assert 0 < len(shares(max_area_share=limit)) < len(found)
+    smaller = shares(max_area_share=limit)
+    assert smaller == [share for share in found if share < limit]
+    assert 0 < len(smaller) < len(found)
 
 
 def test_the_preset_of_sa1b(model):
@@ -158,7 +159,7 @@ def test_the_preset_of_sa1b(model):
 def test_odd_sizes(model, size, crop_n_layers):
     pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     generator = SamAutomaticMaskGenerator(
-        model, points_per_side=3, pred_iou_thresh=0.0, stability_score_thresh=0.0,
+        model, points_per_side=2, pred_iou_thresh=0.0, stability_score_thresh=0.0,
         crop_n_layers=crop_n_layers,
     )  # fmt: skip
     for record in generator.generate(pixels):
@@ -175,8 +176,9 @@ def test_a_photo_of_48_megapixels(model):
     photo = np.zeros((6000, 8000, 3), np.uint8)
     photo[1500:4200, 2000:6500] = (200, 60, 30)
     generator = SamAutomaticMaskGenerator(
-        model, points_per_side=2, pred_iou_thresh=0.0, stability_score_thresh=0.0
-    )
+        model, points_per_side=2, pred_iou_thresh=0.0, stability_score_thresh=0.0,
+        multimask_output=False,
+    )  # fmt: skip
     records = generator.generate(photo)
     assert len(records) >= 1
     assert all(record["segmentation"].shape == (6000, 8000) for record in records)
