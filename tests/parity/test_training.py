@@ -12,6 +12,7 @@ from sam_jax.data.framing import normalise
 from sam_jax.models import Compute, Model
 from sam_jax.training.interaction import Interaction, find_inside
 from sam_jax.training.step import compute_gradients, compute_loss
+from sam_jax.types import PointLabel
 
 
 def make_batch(config, b=2, n=3):
@@ -31,9 +32,9 @@ def make_batch(config, b=2, n=3):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick_compilation")
-@pytest.mark.parametrize("first", ["point", "box"])
-def test_a_step_of_two_iterations(oblong, tmp_path, first):
-    interaction = Interaction(iterations=2, refine_iterations=0, box_share=float(first == "box"))
+def test_a_step_of_two_iterations(oblong, tmp_path):
+    """Of masks whose first prompt is a point, and of masks whose first prompt is a box."""
+    interaction = Interaction(iterations=2, refine_iterations=0, box_share=0.5)
     model = Model(oblong.config, oblong.model.variables, Compute(prompts_at_once=8))
     batch, keys = make_batch(oblong.config), jax.random.split(jax.random.key(3), 2)
 
@@ -47,12 +48,6 @@ def test_a_step_of_two_iterations(oblong, tmp_path, first):
     (gradients, sums), session = step(model, batch, keys)
 
     points, labels = (torch.tensor(np.asarray(x)) for x in (session.points, session.labels))
-    is_box = first == "box"
-    prompts = TorchPrompts(
-        points=points[:, :, 2:] if is_box else points[:, :, [0, 2]],
-        labels=labels[:, :, 2:] if is_box else labels[:, :, [0, 2]],
-        boxes=points[:, :, :2].reshape(2, 3, 4) if is_box else None,
-    )
     pixels = normalise(batch.images, batch.fitted)
     inside = find_inside(batch.fitted, batch.masks.shape[2:])
     torch_batch = TorchBatch(
@@ -62,12 +57,27 @@ def test_a_step_of_two_iterations(oblong, tmp_path, first):
     )
     official = oblong.torch_model
     official.zero_grad()
-    loss = session_loss(official, torch_batch, prompts, iterations=2)
-    loss.backward()
-    assert np.isfinite(loss.item())
-
     masks = float(sums.masks)
     assert masks == 6
+    is_box = labels[:, :, 0] == PointLabel.TOP_LEFT
+    assert 0 < is_box.sum() < masks
+    parts = []
+    for kind in (True, False):
+        for image, chosen in enumerate(is_box == kind):
+            of_image = [x[image : image + 1] for x in torch_batch]
+            of_image[1] = of_image[1][:, chosen]
+            p, q = points[image, chosen][None], labels[image, chosen][None]
+            prompts = TorchPrompts(
+                points=p[:, :, 2:] if kind else p[:, :, [0, 2]],
+                labels=q[:, :, 2:] if kind else q[:, :, [0, 2]],
+                boxes=p[:, :, :2].flatten(2) if kind else None,
+            )
+            if count := int(chosen.sum()):
+                loss = session_loss(official, TorchBatch(*of_image), prompts, iterations=2)
+                parts.append(count / masks * loss)
+    loss = torch.stack(parts).sum()
+    loss.backward()
+    assert np.isfinite(loss.item())
     np.testing.assert_allclose(float(sums.loss) / masks, loss.item(), rtol=1e-4)
     reference = {
         name: torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
