@@ -49,7 +49,6 @@ def overlap(one, other):
 
 OBLONG = PHOTO[60:260, 150:450]
 CASES = {
-    "lenient": (OBLONG, LENIENT),
     "crops": (OBLONG, {**LENIENT, "points_per_side": 8, "crop_n_layers": 1}),
     "small regions": (OBLONG, {**LENIENT, "min_mask_region_area": 100}),
     "a photo smaller than the input": (resize_photo((130, 90)), LENIENT),
