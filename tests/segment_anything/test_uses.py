@@ -22,7 +22,7 @@ def prepare(package, sam):
     sam.requires_grad_(False)
     predictor = package.SamPredictor(sam)
     predictor.set_image(IMAGE)
-    settings = {"points_per_side": 3, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.3}
+    settings = {"points_per_side": 2, "pred_iou_thresh": 0.5, "stability_score_thresh": 0.3}
     generator = package.SamAutomaticMaskGenerator(sam, **settings)
     return {
         "np": np,
@@ -49,8 +49,10 @@ def prepare(package, sam):
 def try_all(package, sam):
     results = []
     prepared = prepare(package, sam)
+    predictor = vars(prepared["predictor"])
+    with_image = dict(predictor)
     for use in USES:
-        prepared["predictor"].set_image(IMAGE)
+        predictor.update(with_image)  # whatever the use before has set
         names = dict(prepared)
         try:
             exec(use, names)
