@@ -11,7 +11,7 @@ photo, checkpoint, model_type, device = sys.argv[1:]
 image = cv2.cvtColor(cv2.imread(photo), cv2.COLOR_BGR2RGB)
 height, width = image.shape[:2]
 draw = np.random.default_rng(0)
-corners = draw.uniform(0, 1, (70, 2, 2)) * [width, height]
+corners = draw.uniform(0, 1, (65, 2, 2)) * [width, height]
 detections = torch.as_tensor(np.concatenate([corners.min(1), corners.max(1)], axis=1))
 
 sam = sam_model_registry[model_type](checkpoint=checkpoint).to(device=device)

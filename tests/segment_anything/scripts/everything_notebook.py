@@ -24,7 +24,7 @@ for number, record in enumerate(largest_first):
 
 mask_generator_2 = SamAutomaticMaskGenerator(
     model=sam,
-    points_per_side=32,
+    points_per_side=16,
     pred_iou_thresh=0.86,
     stability_score_thresh=0.92,
     crop_n_layers=1,
