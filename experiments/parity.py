@@ -93,15 +93,21 @@ def resize_photo(size: tuple[int, int]) -> np.ndarray:
 
 
 class Predictors:
-    """Both predictors, asked the same."""
+    """Both predictors, which hold one image, asked the same.
 
-    def __init__(self, pair: Pair, image: np.ndarray) -> None:
-        self.config = pair.config
-        self.scale = np.array([image.shape[1], image.shape[0]])
-        self.official = segment_anything.SamPredictor(pair.torch_model)
-        self.ours = SamPredictor(pair.model)
-        self.official.set_image(image)
-        self.ours.set_image(image)
+    Args:
+        config: Sizes of the model.
+        shape: Shape of the image, h × w × 3.
+        official: Official predictor.
+        ours: Predictor of this package.
+    """
+
+    def __init__(
+        self, config: SamConfig, shape: tuple[int, ...], official: Any, ours: SamPredictor
+    ) -> None:
+        self.config = config
+        self.scale = np.array([shape[1], shape[0]])
+        self.official, self.ours = official, ours
 
     def predict(self, case: Case, **options: Any) -> tuple[Any, Any]:
         """The official answer, and ours."""
@@ -121,7 +127,10 @@ class Predictors:
 
     def compare(self, case: Case, **options: Any) -> Difference:
         """How far our answer is from the official one."""
-        theirs, mine = self.predict(case, **options)
+        return self.measure(*self.predict(case, **options))
+
+    def measure(self, theirs: Any, mine: Any) -> Difference:
+        """How far one answer is from the other, which `predict` gave."""
         embedding = self.official.get_image_embedding().numpy()
         return Difference(
             _largest(self.ours.get_image_embedding() - embedding) / _largest(embedding),
@@ -131,18 +140,26 @@ class Predictors:
         )
 
 
+def embed_by_both(pair: Pair, image: np.ndarray) -> Predictors:
+    """Both predictors with an image."""
+    official, ours = segment_anything.SamPredictor(pair.torch_model), SamPredictor(pair.model)
+    official.set_image(image)
+    ours.set_image(image)
+    return Predictors(pair.config, image.shape, official, ours)
+
+
 def _largest(values: Any) -> float:
     return float(np.abs(np.asarray(values)).max())
 
 
 def compare_all(pair: Pair) -> Iterator[Difference]:
     """Every case on one photo, one and three masks each; a box with points on photos of odd sizes."""
-    photo = Predictors(pair, PHOTO[:300, 50:500])
+    photo = embed_by_both(pair, PHOTO[:300, 50:500])
     for case in CASES.values():
         for multimask_output in (True, False):
             yield photo.compare(case, multimask_output=multimask_output)
     for size in SIZES.values():
-        yield Predictors(pair, resize_photo(size)).compare(CASES["box with points"])
+        yield embed_by_both(pair, resize_photo(size)).compare(CASES["box with points"])
 
 
 def main() -> None:

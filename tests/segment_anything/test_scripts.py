@@ -19,8 +19,9 @@ ROOT = SCRIPTS.parents[2]
 EXPECTED = {
     "prompts_notebook": {
         "masks", "scores", "logits", "masks_of_two", "masks_of_opposites", "masks_of_box",
-        "masks_of_both", "transformed_boxes", "masks_of_boxes", "low_of_boxes", "batched_output",
+        "masks_of_both", "transformed_boxes", "masks_of_boxes", "low_of_boxes",
     },
+    "images_notebook": {"batched_input", "batched_output", "keys"},
     "everything_notebook": {"masks", "masks2", "count", "overlay"},
     "finetuning": {"losses", "names", "number_of_all", "embedding", "masks", "low_after"},
     "annotation": {"answers", "embedding_shapes", "nothing_asked", "no_click", "forgotten"},

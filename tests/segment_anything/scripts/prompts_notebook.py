@@ -1,4 +1,4 @@
-"""The calls of the official notebook about prompts: clicks, boxes, batches, several images."""
+"""The calls of the official notebook about prompts: clicks, boxes, batches."""
 
 import sys
 
@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 import torch
 from segment_anything import SamPredictor, sam_model_registry
-from segment_anything.utils.transforms import ResizeLongestSide
 
 photo, sam_checkpoint, model_type, device = sys.argv[1:]
 image = cv2.imread(photo)
@@ -73,29 +72,4 @@ masks_of_boxes, scores_of_boxes, low_of_boxes = predictor.predict_torch(
     multimask_output=False,
 )
 shown = [mask.cpu().numpy() for mask in masks_of_boxes]
-
-other = image[: height // 2, ::-1].copy()
-resize_transform = ResizeLongestSide(sam.image_encoder.img_size)
-
-
-def prepare_image(image, transform, device):
-    image = transform.apply_image(image)
-    image = torch.as_tensor(image, device=device.device)
-    return image.permute(2, 0, 1).contiguous()
-
-
-batched_input = [
-    {
-        "image": prepare_image(image, resize_transform, sam),
-        "boxes": resize_transform.apply_boxes_torch(input_boxes, image.shape[:2]),
-        "original_size": image.shape[:2],
-    },
-    {
-        "image": prepare_image(other, resize_transform, sam),
-        "boxes": resize_transform.apply_boxes_torch(input_boxes[:2] // 2, other.shape[:2]),
-        "original_size": other.shape[:2],
-    },
-]
-batched_output = sam(batched_input, multimask_output=False)
-keys = list(batched_output[0].keys())
-print(first_shape, masks_of_boxes.shape, keys)
+print(first_shape, masks_of_boxes.shape)
