@@ -14,6 +14,7 @@ from PIL import Image
 from experiments.official import segment_anything
 from experiments.reference import official_model
 from sam_jax import load
+from sam_jax.checkpoints import SHIPPED_WEIGHTS, load_checkpoint, save_checkpoint
 from sam_jax.models import ImageEncoderConfig, MaskDecoderConfig, PromptEncoderConfig, SamConfig
 from sam_jax.ops.rle import decode_rle
 from sam_jax.segment_anything import sam_model_registry
@@ -56,6 +57,14 @@ def make_small():
 def checkpoint(tmp_path_factory):
     path = tmp_path_factory.mktemp("official") / "small.pth"
     torch.save(make_small().state_dict(), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def shipped_checkpoint(tmp_path_factory):
+    """The shipped weights, for a smaller input."""
+    path = tmp_path_factory.mktemp("shipped") / "tiny.safetensors"
+    save_checkpoint(path, *load_checkpoint(SHIPPED_WEIGHTS, image_size=128))
     return path
 
 

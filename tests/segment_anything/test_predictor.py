@@ -96,8 +96,9 @@ def test_what_was_set_on_the_model_counts(sam, official_sam):
 
 
 @pytest.mark.slow
-def test_the_small_model_says_what_it_needs():
-    sam = build_sam_tiny()
+def test_the_small_model_says_what_it_needs(shipped_checkpoint):
+    assert build_sam_tiny().image_encoder.img_size == 512
+    sam = build_sam_tiny(shipped_checkpoint)
     predictor = SamPredictor(sam)
     predictor.set_image(IMAGE)
     kept = predictor.features, predictor.original_size, predictor.input_size

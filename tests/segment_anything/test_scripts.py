@@ -8,7 +8,6 @@ import onnxruntime
 import pytest
 import torch
 
-from sam_jax.checkpoints import SHIPPED_WEIGHTS
 from sam_jax.segment_anything.__main__ import main
 from sam_jax.segment_anything.utils.onnx import SamOnnxModel, redirect_export
 from sam_jax.types import InputError
@@ -100,13 +99,13 @@ print(type(masks).__name__, masks.dtype, masks.shape, scores.shape, type(low).__
 
 
 @pytest.mark.slow
-def test_a_script_runs_unchanged_from_the_command_line(photo, tmp_path):
+def test_a_script_runs_unchanged_from_the_command_line(photo, shipped_checkpoint, tmp_path):
     """With the shipped weights, which official PyTorch cannot load: answers have the official forms."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    ended = run_from_command_line(script, photo, SHIPPED_WEIGHTS, "tiny", folder=tmp_path)
+    ended = run_from_command_line(script, photo, shipped_checkpoint, "tiny", folder=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    answer = "ndarray bool (3, 90, 130) (3,) Tensor torch.Size([1, 3, 128, 128])\n"
+    answer = "ndarray bool (3, 90, 130) (3,) Tensor torch.Size([1, 3, 32, 32])\n"
     assert ended.stdout == answer
 
 
