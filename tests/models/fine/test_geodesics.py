@@ -51,9 +51,7 @@ CLICKS = np.array(
 )
 
 
-@jax.jit
-def measure(clicks, costs):
-    return measure_distances(clicks, costs)
+measure, mix = jax.jit(measure_distances), jax.jit(mix_distances)
 
 
 def test_they_are_those_of_the_shortest_paths() -> None:
@@ -88,7 +86,7 @@ def test_an_edge_is_as_far_as_its_cost(maze) -> None:
     def reach(costs):
         return measure_distances(jnp.array([[[2, 4, 1]]]), costs)[0, 0, 0, 7, 4]
 
-    gradient = np.asarray(jax.grad(reach)(jnp.array(maze)))
+    gradient = np.asarray(jax.jit(jax.grad(reach))(jnp.array(maze)))
     assert gradient.sum() == pytest.approx(2 * 18 + 5)
     assert gradient[6, :22, 1].sum() == 0
     assert gradient[6, 22:, 1].sum() == pytest.approx(1)
@@ -100,9 +98,7 @@ def test_only_what_is_clicked_is_mixed(is_clicked) -> None:
     distances = rng.uniform(0, 3, (2, KINDS, 8, 12)).astype(np.float32)
     distances[~np.array(is_clicked)] = FAR
     kernels = [rng.normal(size=(4, 2, KINDS, c)).astype(np.float32) for c in (7, 5)]
-    of_tokens, of_quarter = mix_distances(
-        jnp.array(distances), jnp.array(is_clicked), *map(jnp.array, kernels)
-    )
+    of_tokens, of_quarter = mix(distances, np.array(is_clicked), *kernels)
     shown = [np.log1p(distances) / 3, *(np.exp(-decay * distances) for decay in (1, 4, 16))]
     seen = np.stack(shown) * np.array(is_clicked)[:, None, None, None]
     np.testing.assert_allclose(
@@ -120,8 +116,9 @@ def test_costs_that_have_not_learned_are_what_colours_differ_by() -> None:
     pixels[:, :, 24:] = 0.5
     pixels[:, 16:, :, 1] += 0.2
     features = jax.random.normal(jax.random.key(1), (1, 8, 12, 4))
-    variables = jax.tree.map(jnp.zeros_like, module.init(jax.random.key(0), pixels, features))
-    costs = np.asarray(module.apply(variables, pixels, features))[0]
+    shapes = jax.eval_shape(module.init, jax.random.key(0), pixels, features)
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    costs = np.asarray(jax.jit(module.apply)(variables, pixels, features))[0]
     assert costs.shape == (8, 12, 2 * KINDS)
     flat = np.log1p(np.exp(FLAT))
     for kind, weight in enumerate(COLOUR_WEIGHTS):
