@@ -23,6 +23,8 @@ from sam_jax.models.clip import (
 from sam_jax.types import InputError
 from tests.clip_models import SMALL
 
+encode_tokens, encode_pixels = jax.jit(embed_tokens), jax.jit(embed_pixels)
+
 
 @pytest.fixture(scope="module")
 def model():
@@ -53,28 +55,32 @@ def test_a_word_behind_the_end_changes_nothing_and_one_before_it_does(model, dra
     behind, before = tokens.copy(), tokens.copy()
     behind[0, 6:] = 7
     before[0, 4] += 1
-    one, same, other = embed_tokens(model, np.concatenate([tokens, behind, before]))
+    one, same, other = encode_tokens(model, np.concatenate([tokens, behind, before]))
     np.testing.assert_allclose(one, same, atol=1e-6)
     assert np.abs(one - other).max() > 1e-3
 
 
 def test_the_highest_token_is_the_end_where_none_is_named(model):
-    tokens = np.array([[98, 4, 5, 99, 99, 99]], np.int32)
+    tokens = np.full((3, 12), 99, np.int32)
+    tokens[:, :3] = [[98, 4, 5], [98, 6, 7], [98, 98, 8]]
     unnamed = model.replace(config=replace(SMALL, text=replace(SMALL.text, end_of_text=None)))
-    np.testing.assert_array_equal(embed_tokens(model, tokens), embed_tokens(unnamed, tokens))
-    # The word of the end need not be the highest.
-    tokens = np.array([[98, 4, 50, 5, 50, 50]], np.int32)
+    np.testing.assert_array_equal(encode_tokens(model, tokens), encode_tokens(unnamed, tokens))
+    # The word of the end need not be the highest: the last phrase alone differs before it.
+    tokens = np.full((3, 6), 50, np.int32)
+    tokens[:, :4] = [[98, 4, 50, 5], [98, 4, 50, 99], [98, 99, 50, 5]]
     named = model.replace(config=replace(SMALL, text=replace(SMALL.text, end_of_text=50)))
-    cut = embed_tokens(named, tokens[:, :3])
-    np.testing.assert_allclose(embed_tokens(named, tokens), cut, atol=1e-6)
+    one, same, other = encode_tokens(named, tokens)
+    np.testing.assert_allclose(one, same, atol=1e-6)
+    assert np.abs(one - other).max() > 1e-3
 
 
 def test_features_are_of_unit_length_and_not_before(model, draw):
     pixels = draw.standard_normal((2, 24, 40, 3), np.float32)
-    plain = Clip(SMALL).apply(model.variables, pixels, method="encode_image")
+    encode = jax.jit(Clip(SMALL).apply, static_argnames="method")
+    plain = encode(model.variables, pixels, method="encode_image")
     lengths = np.linalg.norm(plain, axis=1)
     assert np.abs(lengths - 1).min() > 1e-3
-    np.testing.assert_allclose(embed_pixels(model, pixels), plain / lengths[:, None], atol=1e-6)
+    np.testing.assert_allclose(encode_pixels(model, pixels), plain / lengths[:, None], atol=1e-6)
 
 
 def test_attention_of_the_last_block_is_confined_to_the_patches(model, draw):
