@@ -6,8 +6,8 @@ Source: [Masked Autoencoders Are Scalable Vision Learners](https://arxiv.org/abs
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import flax.struct
@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from sam_jax.models.blocks import repeat_blocks
 from sam_jax.models.compute import ON_CPU, Compute
 from sam_jax.models.image_encoder import Block, ImageEncoderConfig, scan_blocks
 from sam_jax.models.layers import NORM_EPSILON, LayerNorm, PatchConv
@@ -291,4 +292,9 @@ def abstract_mae(config: MaeConfig) -> Variables:
     """Shapes and dtypes of a masked autoencoder's weights."""
     patches = jnp.zeros((1, config.grid[0] * config.grid[1], 3 * config.patch_size**2))
     mask = mask_patches(jnp.zeros(patches.shape[:2]), 0.5)
-    return jax.eval_shape(Mae(config).init, jax.random.key(0), patches, mask)
+    parts = {"encoder": config.encoder, "decoder": config.decoder}
+    short = replace(config, **{name: replace(part, depth=1) for name, part in parts.items()})
+    variables: Any = jax.eval_shape(Mae(short).init, jax.random.key(0), patches, mask)
+    for name, part in parts.items():
+        repeat_blocks(variables["params"][name], [False] * part.depth)
+    return jax.tree.map(lambda leaf: leaf, variables)  # no dict is in it twice

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from sam_jax.models.blocks import repeat_blocks
 from sam_jax.models.compute import ON_CPU, Compute
 from sam_jax.models.config import SamConfig
 from sam_jax.models.fine.sam import FineSam
@@ -172,7 +173,12 @@ def abstract_variables(config: SamConfig) -> Variables:
 
 @lru_cache(maxsize=16)
 def _trace_variables(config: SamConfig) -> Variables:
-    """What `abstract_variables` returns; tracing takes over a second, and a run asks several times."""
+    """What `abstract_variables` returns; tracing takes a second, and a run asks several times."""
+    encoder = config.image_encoder
+    is_global = [index in encoder.global_blocks for index in range(encoder.depth)]
+    kinds = sorted(set(is_global))
+    short = replace(encoder, depth=len(kinds), global_blocks=tuple(np.flatnonzero(kinds).tolist()))
+    config = replace(config, image_encoder=short)
     height, width = config.image_encoder.image_size
     text_width = config.prompt_encoder.text_width
     prompts = Prompts(
@@ -182,4 +188,7 @@ def _trace_variables(config: SamConfig) -> Variables:
         None if text_width is None else jnp.zeros((1, 1, text_width)),
     )
     init = partial(make_sam(config).init, multimask_output=True)
-    return jax.eval_shape(init, jax.random.key(0), jnp.zeros((1, height, width, 3)), prompts)  # pyright: ignore[reportReturnType]
+    pixels = jnp.zeros((1, height, width, 3))
+    variables: Any = jax.eval_shape(init, jax.random.key(0), pixels, prompts)
+    repeat_blocks(variables["params"]["image_encoder"], is_global)
+    return variables

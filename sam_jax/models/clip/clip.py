@@ -1,12 +1,15 @@
 """CLIP as one Flax module: two towers whose features meet in one space, and the scale of their products."""
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from sam_jax.models.blocks import repeat_blocks
 from sam_jax.models.clip.config import ClipConfig
 from sam_jax.models.clip.towers import ImageTower, TextTower
 from sam_jax.models.compute import ON_CPU, Compute
@@ -96,4 +99,9 @@ def abstract_clip(config: ClipConfig) -> Variables:
     """Shapes and dtypes of CLIP's weights; nothing is computed."""
     pixels = jnp.zeros((1, *config.image.image_size, 3))
     tokens = jnp.zeros((1, config.text.context), jnp.int32)
-    return jax.eval_shape(Clip(config).init, jax.random.key(0), pixels, tokens)
+    towers = {"text": config.text, "image": config.image}
+    short = replace(config, **{name: replace(tower, depth=1) for name, tower in towers.items()})
+    variables: Any = jax.eval_shape(Clip(short).init, jax.random.key(0), pixels, tokens)
+    for name, tower in towers.items():
+        repeat_blocks(variables["params"][name], [False] * tower.depth)
+    return jax.tree.map(lambda leaf: leaf, variables)  # no dict is in it twice
