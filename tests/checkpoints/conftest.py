@@ -42,13 +42,13 @@ def _small(**encoder) -> SamConfig:
     )
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> Callable[..., SamConfig]:
     """A model with no number like another model's, made in no time; takes sizes of the encoder."""
     return _small
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_variables() -> Callable[[SamConfig], Variables]:
     """Random weights, none of which vanishes."""
 
