@@ -22,13 +22,14 @@ import sys, numpy as np
 sys.modules["sam_jax.models"] = None  # whoever imports it fails
 import sam_jax
 sam_jax.frame_image(np.zeros((4, 5, 3), np.uint8), (128, 128))
-given = dict(np.load(sys.argv[2]))
 model = sam_jax.load_exported(sys.argv[1])
-embeddings = model.encode_image(given["framed"], given["fitted"])
-masks = given.get("masks")
-answer = model.predict_masks(embeddings, given["points"], given["labels"], masks)
+for path in sys.argv[2:]:
+    given = dict(np.load(path))
+    embeddings = model.encode_image(given["framed"], given["fitted"])
+    masks = given.get("masks")
+    answer = model.predict_masks(embeddings, given["points"], given["labels"], masks)
+    np.savez(f"{path}.answer", embeddings=embeddings, logits=answer.logits, iou=answer.iou)
 assert not any(name.startswith("sam_jax.models.") for name in sys.modules)
-np.savez(sys.argv[3], embeddings=embeddings, logits=answer.logits, iou=answer.iou)
 """
 
 
@@ -39,9 +40,8 @@ def path(small, tmp_path_factory):
     return path
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("images", "prompts", "points"), [(1, 1, 1), (7, 1, 2), (1, 33, 3)])
-def test_a_process_without_the_models_code(small, path, tmp_path, draw, images, prompts, points):
+def ask(draw, images, prompts, points):
+    """Photos and prompts; masks are among them where there is one prompt."""
     photos = draw.integers(0, 256, (images, 60, 90, 3)).astype(np.uint8)
     framed, framings = zip(*(frame_image(photo, (128, 128)) for photo in photos), strict=True)
     given = {
@@ -52,12 +52,27 @@ def test_a_process_without_the_models_code(small, path, tmp_path, draw, images, 
     }
     if prompts == 1:
         given["masks"] = draw.normal(size=(images, 1, 32, 32)).astype(np.float32)
-    np.savez(tmp_path / "given.npz", **given)
-    command = [sys.executable, "-c", LOAD, path, tmp_path / "given.npz", tmp_path / "answer.npz"]
+    return given
+
+
+@pytest.mark.slow
+def test_a_process_without_the_models_code(small, path, tmp_path, draw):
+    """For several numbers of images, of prompts and of points."""
+    asked = {
+        str(tmp_path / f"{images}-{prompts}-{points}.npz"): ask(draw, images, prompts, points)
+        for images, prompts, points in ((1, 1, 1), (3, 1, 2), (1, 5, 3))
+    }
+    for name, given in asked.items():
+        np.savez(name, **given)
+    command = [sys.executable, "-c", LOAD, path, *asked]
     subprocess.run(command, check=True, timeout=300)
-    answer = np.load(tmp_path / "answer.npz")
+    for name, given in asked.items():
+        assert_same(small.model, given, np.load(f"{name}.answer.npz"))
+
+
+def assert_same(model, given, answer):
     # Divided as in the file: on CPU, products are cut otherwise, which rounds otherwise.
-    model = replace(small.model, compute=replace(ON_ACCELERATOR, attention="strips"))
+    model = replace(model, compute=replace(ON_ACCELERATOR, attention="strips"))
     embedding = embed_images(model, given["framed"], given["fitted"])
     expected = predict_masks(
         model,
@@ -65,7 +80,7 @@ def test_a_process_without_the_models_code(small, path, tmp_path, draw, images, 
         Prompts(given["points"], given["labels"], given.get("masks")),
         multimask_output=True,
     )
-    packed = find_packing(small.model).pack(embedding)
+    packed = find_packing(model).pack(embedding)
     for name, other in (
         ("embeddings", packed),
         ("logits", expected.logits),
