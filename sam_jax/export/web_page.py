@@ -55,6 +55,8 @@ def write_page(
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()):
         raise InputError(f"{folder} has content; name another folder, or empty it")
+    # Refused before the models are exported, which takes longer; what has to be fetched is, once they fit.
+    given = None if runtime is None else read_runtime(runtime)
     decoder = make_decoder(model, DecoderOptions(masks="all", outputs="low"))
     about = {
         "image_size": model.config.image_encoder.image_size,
@@ -69,7 +71,7 @@ def write_page(
             raise InputError(
                 "the image encoder is too large for a browser: name photos with --photos, which are embedded here"
             )
-    ort = read_runtime(runtime)
+    ort = given or read_runtime(None)
     with atomic_folder(folder, MANIFEST) as made:
         for file in sorted(PROGRAM.iterdir()):
             copy_file(file, made / file.name)

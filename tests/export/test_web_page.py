@@ -60,7 +60,7 @@ def runtime():
 @pytest.fixture(scope="module")
 def small_page(tmp_path_factory, runtime):
     folder = tmp_path_factory.mktemp("pages") / "small"
-    write_page(load(), folder, runtime=runtime)
+    write_page(load(image_size=256), folder, runtime=runtime)
     return folder
 
 
@@ -83,7 +83,7 @@ def test_a_click_gives_the_mask_that_python_gives(page, serve, small_page, tmp_p
     name, best = read_download(page, lambda: page.keyboard.press("s"))
     assert name == "coffee_mask.png"
     assert page.get_by_role("radio").count() == 3
-    predictor = SamPredictor(load())
+    predictor = SamPredictor(load(image_size=256))
     predictor.set_image(PHOTO)
     masks, iou, _ = predictor.predict(np.array([CLICK]), np.array([1]))
     assert set(np.unique(best)) == {0, 255}
