@@ -47,8 +47,11 @@ def draw_prompts(config, count, points, with_masks=False):
     return Prompts(coordinates, labels, masks if with_masks else None)
 
 
-@pytest.mark.parametrize("with_masks", [False, True], ids=["no masks", "masks"])
-@pytest.mark.parametrize("multimask_output", [True, False], ids=["three masks", "one mask"])
+@pytest.mark.parametrize(
+    ("multimask_output", "with_masks"),
+    [(True, True), (False, False)],
+    ids=["three masks, with masks", "one mask, without"],
+)
 def test_filling_up_changes_nothing(oblong, embeddings, multimask_output, with_masks):
     prompts = draw_prompts(oblong.config, 3, 3, with_masks)
     plain = predict_masks(oblong, embeddings, prompts, multimask_output=multimask_output)
@@ -59,14 +62,16 @@ def test_filling_up_changes_nothing(oblong, embeddings, multimask_output, with_m
 
 
 def test_gradients_ignore_what_fills_up(embeddings):
-    # One layer, since gradients take long to compile.
-    shallow = draw_model(replace(OBLONG, mask_decoder=replace(OBLONG.mask_decoder, depth=1)))
-    prompts = draw_prompts(shallow.config, 2, 3)
+    # One layer and few heads of MLPs, since gradients take long to compile.
+    few = replace(OBLONG.mask_decoder, depth=1, iou_head_depth=2, num_multimask_outputs=1)
+    shallow = draw_model(replace(OBLONG, mask_decoder=few))
+    of_both = draw_prompts(shallow.config, 1, 3)
+    prompts = of_both._replace(points=of_both.points[:1], labels=of_both.labels[:1])
 
     def gradients(prompts):
         def loss(variables):
             model = replace(shallow, variables=variables)
-            answer = predict_masks(model, embeddings, prompts, multimask_output=True)
+            answer = predict_masks(model, embeddings[:1], prompts, multimask_output=True)
             return jnp.square(answer.logits).mean() + answer.iou.mean()
 
         return jax.jit(jax.grad(loss))(shallow.variables)["params"]
@@ -82,12 +87,12 @@ def test_predictor_takes_more_prompts_than_it_decodes_at_once(oblong):
     image = np.random.default_rng(4).integers(0, 256, (70, 90, 3), np.uint8)
     predictor = SamPredictor(oblong)
     predictor.set_image(image)
-    boxes = np.random.default_rng(5).uniform(0, 60, (67, 4))
+    boxes = np.random.default_rng(5).uniform(0, 60, (65, 4))
     boxes[:, 2:] += boxes[:, :2]
     masks, iou, low = predictor.predict_batch(boxes=boxes, multimask_output=False)
-    assert masks.shape == (67, 1, 70, 90)
+    assert masks.shape == (65, 1, 70, 90)
     assert 0.01 < masks.mean() < 0.99
-    for index in (0, 63, 64, 66):
+    for index in (0, 63, 64):
         mask, score, logits = predictor.predict(box=boxes[index], multimask_output=False)
         assert (mask == masks[index]).mean() > 0.9999
         np.testing.assert_allclose(score, iou[index], atol=1e-5)

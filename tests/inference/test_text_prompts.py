@@ -138,7 +138,7 @@ def test_all_objects_of_a_phrase(plain, drawing):
     predictor = SamPredictor(add_projection(plain.config, plain.variables), make_colour_clip())
     predictor.set_image(drawing)
     generator = SamAutomaticMaskGenerator(
-        predictor.model, points_per_side=8, pred_iou_thresh=0.4, stability_score_thresh=0.4
+        predictor.model, points_per_side=4, pred_iou_thresh=0.4, stability_score_thresh=0.4
     )
     phrases = ["red", "green", "blue"]
     answer = segment_phrases(predictor, drawing, phrases, threshold=0.994, generator=generator)
