@@ -3,7 +3,6 @@ import itertools
 import pickle
 import subprocess
 import sys
-import time
 
 import cv2
 import numpy as np
@@ -257,14 +256,3 @@ def test_what_is_remembered_is_what_was_drawn():
     first, again = source[2], source[2]
     assert first is again
     np.testing.assert_array_equal(first.image, once.image)
-
-
-@pytest.mark.slow
-def test_is_fast_enough_to_feed_training():
-    source = SyntheticSource(seed=3, size=(384, 384))
-    source[0]
-    start = time.process_time()
-    for i in range(1, 11):
-        source[i]
-    # About 40 ms without the checks of types that tests run with.
-    assert (time.process_time() - start) / 10 < 0.2
