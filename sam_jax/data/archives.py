@@ -1,4 +1,7 @@
-"""Arrays out of .npz and .mat files, of which a small one can unpack to any size: they are measured before that."""
+"""Arrays out of .npz and .mat files, of which a small one can unpack to any size: they are measured before that.
+
+SciPy's readers take long to import, and few data sets have .mat files: they are imported where one is read.
+"""
 
 import io
 import struct
@@ -8,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 _NPY_HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
@@ -58,6 +60,17 @@ def read_npz(path: Path, array: str, most: int) -> np.ndarray:
             return np.lib.format.read_array(file, allow_pickle=False)
 
 
+def measure_mat(path: Path) -> list[tuple[int, ...]]:
+    """The shapes of the variables of a .mat file.
+
+    Raises:
+        ValueError: The file is damaged; as do other exceptions of SciPy.
+    """
+    import scipy.io
+
+    return [shape for _, shape, _ in scipy.io.whosmat(path)]
+
+
 def read_mat(path: Path, variable: str, most: int) -> np.ndarray:
     """Read a variable of a .mat file.
 
@@ -69,6 +82,8 @@ def read_mat(path: Path, variable: str, most: int) -> np.ndarray:
     Raises:
         ValueError: The file unpacks to more, or is damaged; as do other exceptions of SciPy.
     """
+    import scipy.io
+
     content = path.read_bytes()
     _check_mat(content, most)
     return scipy.io.loadmat(io.BytesIO(content))[variable]

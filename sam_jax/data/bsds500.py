@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import scipy.io
 from jaxtyping import Bool, Integer, UInt8
 
-from sam_jax.data.archives import measure_npz, read_mat, read_npz
+from sam_jax.data.archives import measure_mat, measure_npz, read_mat, read_npz
 from sam_jax.data.example import Example, LabelMasks, RecordError, check_size
 from sam_jax.data.folders import Photo, list_files, list_photos, read_photo, strip_ending
 from sam_jax.data.hints import read_hints
@@ -155,7 +154,7 @@ def _count_people(folder: Path, truth: str | None) -> int:
         if truth.endswith(".npz"):
             people = measure_npz(folder / truth, "segmentations")[0]
         else:
-            people = max(shape for _, shape, _ in scipy.io.whosmat(folder / truth))[-1]
+            people = max(measure_mat(folder / truth))[-1]
     except Exception:  # as in `_read_truth`
         return 1
     return people if people <= MOST_PEOPLE else 1
