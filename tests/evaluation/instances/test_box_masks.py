@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from sam_jax import SamPredictor, load
+from sam_jax import SamPredictor
 from sam_jax.evaluation.instances.box_masks import (
     BOXES_AT_ONCE,
     InstanceConfig,
@@ -127,8 +127,8 @@ def test_order_of_images_makes_no_difference(tmp_path):
 
 
 @pytest.mark.slow
-def test_segment_anything_answers_boxes():
-    predictor = SamPredictor(load(image_size=128))
+def test_segment_anything_answers_boxes(miniature):
+    predictor = SamPredictor(miniature)
     boxes = np.array([[10.0, 20, 60, 80], [30, 5, 90, 50]])
     image = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), np.uint8)
     answer = segment_boxes(predictor, image, boxes, InstanceConfig())
@@ -136,5 +136,6 @@ def test_segment_anything_answers_boxes():
     masks, iou, _ = predictor.predict_batch(
         boxes=boxes, mask_inputs=low[:, 0], multimask_output=False
     )
+    assert all(0 < mask.mean() < 1 for mask in masks)
     np.testing.assert_array_equal([decode_rle(rle) for rle in answer.rles], masks[:, 0])
     np.testing.assert_array_equal(answer.predicted_iou, iou[:, 0])

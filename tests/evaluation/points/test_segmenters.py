@@ -1,9 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from sam_jax import Model, SamPredictor
+from sam_jax import SamPredictor
 from sam_jax.data.example import Example
 from sam_jax.evaluation.points.annotator import Clicks
 from sam_jax.evaluation.points.classical import CLASSICAL_SEGMENTERS
@@ -14,7 +12,6 @@ from sam_jax.evaluation.points.segmenters import (
     point_methods,
 )
 from sam_jax.evaluation.points.sessions import PointsConfig, click_objects
-from sam_jax.models import TINY, init_variables
 from sam_jax.types import InputError
 
 SIZE = (12, 17)
@@ -90,9 +87,8 @@ def test_methods_that_cannot_be_made():
 
 
 @pytest.mark.slow
-def test_segment_anything_by_the_protocol():
-    config = replace(TINY, image_encoder=replace(TINY.image_encoder, image_size=(128, 128)))
-    predictor = SamPredictor(Model(config, init_variables(config, seed=0)))
+def test_segment_anything_by_the_protocol(miniature):
+    predictor = SamPredictor(miniature)
     truth = np.zeros((40, 70), bool)
     truth[5:25, 10:30] = True
     image = np.full((40, 70, 3), 20, np.uint8)
