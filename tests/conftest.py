@@ -32,6 +32,9 @@ from hypothesis import settings
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
+# Where this is set, every program that the tests start would compile this package's Python anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 if "PYTEST_XDIST_WORKER" not in os.environ:
     # One folder for this run, all its workers and the programs that they start: in one that is kept, the files of
     # programs that run with other settings would be in JAX's way, and it would warn.
