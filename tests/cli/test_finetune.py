@@ -22,7 +22,7 @@ from sam_jax.inference import SamPredictor, load
 from sam_jax.models import init_variables
 from sam_jax.training import embeddings
 from sam_jax.training.pictures import GAP
-from tests.training.conftest import MINIATURE, QUICK_AND_ALONE
+from tests.training.conftest import MINIATURE, QUICK_AND_ALONE, SHORT
 
 
 @pytest.fixture(scope="module")
@@ -109,22 +109,22 @@ def assert_gain(kept, printed, photos, weights):
 
 @pytest.mark.slow
 def test_trains_the_decoder_the_same_with_and_without_keeping_embeddings(photos, weights, tmp_path):
-    options = [photos, "--checkpoint", weights, "--steps", 10, "--masks", 2, "--iterations", 1]
+    options = [photos, "--checkpoint", weights, *SHORT]
     kept, plain = tmp_path / "kept", tmp_path / "plain"
     ended = finetune(*options, "--hold-back", 3, "--output", kept)
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.startswith(f"trained 10 steps: {kept / 'weights.safetensors'}\n")
+    assert ended.stdout.startswith(f"trained 4 steps: {kept / 'weights.safetensors'}\n")
     assert_gain(kept, ended.stdout, photos, weights)
-    assert ended.stderr.startswith(f"preparing 10 steps of training in {kept}\n")
+    assert ended.stderr.startswith(f"preparing 4 steps of training in {kept}\n")
     assert f"encoding 4 images: 0.0 MB in {kept / 'embeddings'}" in ended.stderr
     assert len(list((kept / "embeddings").glob("*/*"))) == 4
-    assert (kept / "pictures" / "step_0000010.png").exists()
+    assert (kept / "pictures" / "step_0000004.png").exists()
 
     result = kept / "weights.safetensors"
     assert difference(result, weights, "image_encoder") == 0
     assert difference(result, weights, "mask_decoder") > 1e-4
     lines = [json.loads(line) for line in (kept / "metrics.jsonl").read_text().splitlines()]
-    assert lines[-1]["step"] == 10
+    assert lines[-1]["step"] == 4
 
     used = tmp_path / "used"
     for part in ("images", "labels"):
@@ -254,8 +254,7 @@ def test_what_is_left_out_is_counted_and_named(photos, weights, tmp_path):
     small = Image.fromarray(np.asarray([[0, 60, 0], [120, 0, 200]], np.uint8))
     small.resize((60, 40), Image.Resampling.BILINEAR).save(data / "labels" / "soft.png")
     Image.new("L", (40, 60), 1).save(data / "labels" / "turned.png")
-    end = ("--steps", 4, "--batch-size", 2, "--iterations", 1)
-    done = finetune(data, "--checkpoint", weights, "--output", tmp_path / "run", *end)
+    done = finetune(data, "--checkpoint", weights, "--output", tmp_path / "run", *SHORT)
     assert done.returncode == 0, done.stderr
     start, _, rest = done.stderr.partition("first step")
     assert "4 images to train on" in start

@@ -26,7 +26,7 @@ from tests.data_engine.conftest import Client, write_photos
 from tests.data_engine.test_journal import draw
 from tests.data_engine.test_server import begin, predict, save
 from tests.data_engine.test_versions import automatic
-from tests.training.conftest import QUICK_AND_ALONE
+from tests.training.conftest import QUICK_AND_ALONE, SHORT
 
 CLICK = [70.5, 40.0, 1]
 
@@ -74,8 +74,7 @@ def test_a_version_is_trained_killed_finished_taken_up_and_gone_back_from(server
     first, before, number = draw_next(client, None)
     for _ in range(2):
         _, _, number = draw_next(client, number)
-    options = ["--steps", "4", "--masks", "1", "--iterations", "1"]
-    command = ["engine", "train", server.database, *options]
+    command = ["engine", "train", server.database, *SHORT]
     killed = subprocess.Popen([sys.executable, "-m", "sam_jax", *command], env=os.environ)
     snapshot = tmp_path / "photos/annotations.versions/1/masks.sqlite"
     until(snapshot.is_file)

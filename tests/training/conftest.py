@@ -101,6 +101,9 @@ QUICK_AND_ALONE = {
 }
 """For processes with one device, where compiling takes longer than running."""
 
+SHORT = ("--steps", "4", "--masks", "2", "--iterations", "1")
+"""Options of fine-tuning that every process of the tests has, so that `MINIATURE`'s step is compiled once."""
+
 
 class Program:
     """`sam-jax train` on `RUN`, in processes of its own that share their compiled programs."""
