@@ -23,6 +23,7 @@ from sam_jax.data.sources import open_source
 from sam_jax.ops.boxes import mask_to_box_xywh
 from sam_jax.storage import whole
 from tests.clip_models import make_colour_clip
+from tests.training.conftest import QUICK_AND_ALONE
 
 pytestmark = [
     pytest.mark.usefixtures("devices"),
@@ -246,7 +247,7 @@ def test_killed_in_the_middle(photos, weights, tmp_path):
     output = tmp_path / "out"
     command = [sys.executable, "-m", "sam_jax", "generate", photos, "--output", output]
     command += ["--checkpoint", weights, *LENIENT, "--coco"]
-    environment = {**os.environ, "XLA_FLAGS": ""}  # one device
+    environment = os.environ | QUICK_AND_ALONE
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
