@@ -19,7 +19,7 @@ from PIL import Image
 from skimage import data
 
 from experiments.data_engine.crowd import Server
-from sam_jax.checkpoints import save_checkpoint
+from sam_jax.checkpoints import SHIPPED, convert_checkpoint, save_checkpoint
 from sam_jax.data_engine.browser_decoding import NO_OFFER, BrowserDecoding
 from sam_jax.data_engine.database import Database
 from sam_jax.data_engine.segmenter import Segmenter
@@ -226,10 +226,18 @@ def client(workplace):
         yield client
 
 
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory):
+    """The weights in the package, for a small input that is wider than high."""
+    path = tmp_path_factory.mktemp("shipped") / "small.safetensors"
+    convert_checkpoint(SHIPPED, path, image_size=(128, 192))
+    return path
+
+
 @pytest.fixture
-def command():
+def command(shipped):
     """Weights and further options of `sam-jax annotate`; a module may have others."""
-    return ("default",)
+    return (str(shipped),)
 
 
 @pytest.fixture

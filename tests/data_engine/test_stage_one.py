@@ -17,6 +17,11 @@ pytestmark = pytest.mark.slow
 PEOPLE, ACTIONS = 3, 4
 
 
+@pytest.fixture
+def command():
+    return ("default",)
+
+
 def masks_in(server, photo=1):
     """The masks of a photo as the database has them."""
     with contextlib.closing(sqlite3.connect(server.database)) as connection:
