@@ -108,10 +108,9 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
     mask = read_mask(tmp_path / "masks" / "0_mask_0.png")
     assert (mask & disc).sum() / (mask | disc).sum() > 0.9
 
-    assert (
-        sam_jax("train", "debug", "--steps", "6")
-        == "trained 6 steps: runs/debug/weights.safetensors\n"
-    )
+    short = ("--interaction.iterations", "1", "--interaction.refine-iterations", "0")
+    trained = sam_jax("train", "debug", "--steps", "6", *short)
+    assert trained == "trained 6 steps: runs/debug/weights.safetensors\n"
     metrics = (tmp_path / "runs/debug/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in metrics] == [5, 6]
 
@@ -120,7 +119,8 @@ def test_the_wheel_works_outside_the_checkout(tmp_path):
     weights = (tmp_path / "runs/debug/weights.safetensors").read_bytes()
     assert (tmp_path / "again.safetensors").read_bytes() == weights
 
-    options = ("--clicks", "1", "--no-noc", "--pictures", "0", "--output", "points")
+    options = ("--clicks", "1", "--no-noc", "--pictures", "0", "--image-size", "128")
+    options += ("--output", "points")
     sam_jax("evaluate", "points", "discs=discs", *options)
     (row,) = json.loads((tmp_path / "points" / "results.json").read_text())["tables"][0]["rows"]
     assert (row["images"], row["masks"]) == (2, 2)
