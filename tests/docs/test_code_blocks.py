@@ -38,7 +38,7 @@ SMALL_VIT = SamConfig(
         out_channels=32,
     ),
     prompt_encoder=PromptEncoderConfig(width=32),
-    mask_decoder=MaskDecoderConfig(width=32, mlp_width=64, iou_head_width=32),
+    mask_decoder=MaskDecoderConfig(width=32, depth=1, mlp_width=64, iou_head_width=32),
 )
 """What stands for the official ViT-B and for the weights in the package: built alike, small, with random weights."""
 
