@@ -28,6 +28,11 @@ from .conftest import MINIATURE
 SAM = make_sam(MINIATURE, Compute())
 
 
+@jax.jit
+def encode(model, images, fitted):
+    return encode_image(model, normalise(images, fitted))
+
+
 @pytest.fixture(scope="module")
 def variables():
     return jax.device_put(init_variables(MINIATURE, 0))
@@ -74,7 +79,7 @@ def files(store):
 
 
 def test_they_are_what_the_encoder_says(batch, store, variables):
-    expected = encode_image(Model(MINIATURE, variables), normalise(batch.images, batch.fitted))
+    expected = encode(Model(MINIATURE, variables), batch.images, batch.fitted)
     embedded = store.embed(batch)
     assert embedded.embeddings.shape == (16, 2, 3, 16)
     np.testing.assert_allclose(embedded.embeddings, expected, atol=1e-5)
@@ -95,7 +100,7 @@ def test_an_embedding_of_several_arrays(batch, tmp_path, no_encoding):
     assert shapes.costs == (8, 12, 4)
     assert store.bytes_per_image == 4 * (2 * 3 * 16 + 2 * 3 * 4 * 4 + 2 * 3 * 16 * 2 + 8 * 12 * 4)
     model = Model(config, {"params": {"image_encoder": jax.device_put(encoder)}})
-    expected = encode_image(model, normalise(batch.images[:1], batch.fitted[:1]))
+    expected = encode(model, batch.images[:1], batch.fitted[:1])
     jax.tree.map(
         lambda found, one: np.testing.assert_allclose(found[0], one[0], rtol=1e-4, atol=1e-5),
         first,
