@@ -1,4 +1,3 @@
-import functools
 from dataclasses import replace
 
 import jax
@@ -17,7 +16,7 @@ from sam_jax.models import (
     init_variables,
 )
 from sam_jax.training.interaction import Interaction, find_inside, simulate_session
-from sam_jax.training.step import compute_gradients, compute_loss, draw_drop_path
+from sam_jax.training.step import compute_gradients, draw_drop_path
 from sam_jax.types import InputError, PointLabel
 
 CONFIG = SamConfig(
@@ -60,41 +59,37 @@ def make_batch(b=3, n=2):
 KEYS = jax.random.split(jax.random.key(5), 3)
 
 
-@functools.cache
-def simulate(interaction):
-    return jax.jit(lambda model, batch, keys: compute_loss(model, batch, keys, interaction))
-
-
-@pytest.mark.parametrize(("refine_iterations", "box_share"), [(0, 1.0), (1, 0.0), (2, 1.0)])
-def test_what_the_annotator_does(refine_iterations, box_share):
-    interaction = Interaction(
-        iterations=5, refine_iterations=refine_iterations, box_share=box_share
+def simulate(batch, **settings):
+    """Labels and points of sessions of four iterations, on image embeddings of noise."""
+    b, n = batch.valid.shape
+    embeddings = np.random.default_rng(1).standard_normal((b, 4, 6, 16), np.float32)
+    interaction = Interaction(iterations=4, **settings)
+    _, session = jax.jit(lambda *arrays: simulate_session(*arrays, interaction))(
+        MODEL, embeddings, batch.fitted, batch.masks, batch.valid, KEYS
     )
-    batch = make_batch()
-    _, session = simulate(interaction)(MODEL, batch, KEYS)
     labels, points = np.asarray(session.labels), np.asarray(session.points)
-    first = (
-        [PointLabel.TOP_LEFT, PointLabel.BOTTOM_RIGHT]
-        if box_share
-        else [PointLabel.FOREGROUND, PointLabel.NOT_A_POINT]
-    )
-    assert (labels[:, :, :2] == first).all()
+    assert labels.shape == (b, n, 5)
     added = np.isin(labels[:, :, 2:], (PointLabel.FOREGROUND, PointLabel.BACKGROUND))
-    assert (added.sum(axis=2) == 4 - refine_iterations).all()
-    if refine_iterations:
+    assert (added.sum(axis=2) == 3 - interaction.refine_iterations).all()
+    if interaction.refine_iterations:
         assert not added[:, :, -1].any(), "the last iteration adds no point"
     columns, rows = np.moveaxis(points.astype(int) // 4, -1, 0)
     images, prompts, _ = np.indices(labels.shape)
     truth = batch.masks[images, prompts, rows, columns]
     is_point = np.isin(labels, (PointLabel.FOREGROUND, PointLabel.BACKGROUND))
     assert (truth == (labels == PointLabel.FOREGROUND))[is_point].all()
+    return labels, points
+
+
+def test_an_annotator_who_begins_with_a_box():
+    labels, _ = simulate(make_batch(), refine_iterations=1, box_share=1.0)
+    assert (labels[:, :, :2] == [PointLabel.TOP_LEFT, PointLabel.BOTTOM_RIGHT]).all()
 
 
 def test_an_annotator_who_clicks_in_the_middle():
-    interaction = Interaction(iterations=2, refine_iterations=0, box_share=0.0, centre_share=1.0)
     batch = make_batch()
-    _, session = simulate(interaction)(MODEL, batch, KEYS)
-    points = np.asarray(session.points)
+    labels, points = simulate(batch, refine_iterations=0, box_share=0.0, centre_share=1.0)
+    assert (labels[:, :, :2] == [PointLabel.FOREGROUND, PointLabel.NOT_A_POINT]).all()
     for i, j in np.ndindex(3, 2):
         rows, columns = np.nonzero(batch.masks[i, j])  # 5 x 7 cells, whose middle is 1 x 3
         middle = 4 * np.array([columns.min() + 2, rows.min() + 2])
@@ -103,37 +98,35 @@ def test_an_annotator_who_clicks_in_the_middle():
 
 
 def test_the_second_idle_iteration_is_anywhere_before_the_last():
-    interaction = Interaction(iterations=4, refine_iterations=2)
-    batch = jax.tree.map(lambda leaf: np.repeat(leaf[:1], 3, axis=0), make_batch())
-    batch = batch._replace(
-        masks=np.repeat(batch.masks[:, :1], 20, axis=1), valid=np.ones((3, 20), bool)
-    )
-    _, session = simulate(interaction)(MODEL, batch, KEYS)
-    idle = (np.asarray(session.labels)[:, :, 2:] == PointLabel.ABSENT).sum(axis=(0, 1))
+    labels, _ = simulate(make_batch(n=20), refine_iterations=2, box_share=0.0)
+    assert (labels[:, :, :2] == [PointLabel.FOREGROUND, PointLabel.NOT_A_POINT]).all()
+    idle = (labels[:, :, 2:] == PointLabel.ABSENT).sum(axis=(0, 1))
     assert idle.sum() == 2 * 60
     assert idle[-1] == 60
     assert (idle[:-1] > 10).all()
 
 
-def test_parts_of_a_batch_add_up():
+@pytest.fixture(scope="module")
+def gradients():
+    """What to differentiate by, and gradients and metrics of a batch and of each of its images."""
+    params = MODEL.variables["params"]
+    trainable = {**params, "prompt_encoder": jax.tree.map(lambda _: None, params["prompt_encoder"])}
     batch, interaction = make_batch(), Interaction(iterations=2, refine_iterations=1)
     batch = batch._replace(valid=np.array([[True, True], [True, False], [False, False]]))
 
     @jax.jit
-    def gradients(model, batch, keys):
-        return compute_gradients(
-            model, model.variables["params"], batch, keys, interaction, drop_path=0.5
-        )
+    def differentiate(model, trainable, batch, keys):
+        return compute_gradients(model, trainable, batch, keys, interaction, drop_path=0.5)
 
-    whole, *parts = jax.device_get(
-        [gradients(MODEL, batch, KEYS)]
-        + [
-            gradients(
-                MODEL, jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], batch), KEYS[i : i + 1]
-            )
-            for i in range(3)
-        ]
-    )
+    parts = [jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], batch) for i in range(3)]
+    of_parts = [
+        differentiate(MODEL, trainable, part, KEYS[i : i + 1]) for i, part in enumerate(parts)
+    ]
+    return trainable, *jax.device_get((differentiate(MODEL, trainable, batch, KEYS), of_parts))
+
+
+def test_parts_of_a_batch_add_up(gradients):
+    _, whole, parts = gradients
     together = jax.tree.map(lambda *leaves: sum(leaves[1:], leaves[0]), *parts)
     assert float(whole[1].masks) == 3
     largest = max(np.abs(leaf).max() for leaf in jax.tree.leaves(whole[0]))
@@ -180,17 +173,10 @@ def test_masks_in_groups_are_learned_as_all_together():
         np.testing.assert_allclose(one, other, atol=1e-4 * largest)
 
 
-def test_only_trainable_leaves_get_gradients():
-    params = MODEL.variables["params"]
-    trainable = {name: None if name == "image_encoder" else params[name] for name in params}
-    trainable["image_encoder"] = jax.tree.map(lambda _: None, params["image_encoder"])
-    gradients, _ = jax.jit(
-        lambda model, trainable: compute_gradients(
-            model, trainable, make_batch(), KEYS, Interaction(iterations=1, refine_iterations=0)
-        )
-    )(MODEL, trainable)
-    assert jax.tree.structure(gradients) == jax.tree.structure(trainable)
-    assert float(jnp.abs(gradients["mask_decoder"]["mask_tokens"]).max()) > 0
+def test_only_trainable_leaves_get_gradients(gradients):
+    trainable, (of_leaves, _), _ = gradients
+    assert jax.tree.structure(of_leaves) == jax.tree.structure(trainable)
+    assert np.abs(of_leaves["mask_decoder"]["mask_tokens"]).max() > 0
 
 
 def test_drop_path_keeps_the_mean():
