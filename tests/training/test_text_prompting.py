@@ -18,10 +18,11 @@ from sam_jax.data.transforms import frame_example, render_mask
 from sam_jax.models import Model, init_variables
 from sam_jax.models.clip import embed_images
 from sam_jax.training.config import DataConfig, Reporting, Synthetic, TrainConfig
+from sam_jax.training.feed import make_loader, open_sources
 from sam_jax.training.interaction import simulate_session
 from sam_jax.training.loop import train
 from sam_jax.training.preparation import prepare
-from sam_jax.training.text_prompting import CropFeatures, TextPrompting, draw_growths
+from sam_jax.training.text_prompting import CropFeatures, TextPrompting, add_text, draw_growths
 from sam_jax.types import InputError, PointLabel
 from tests.clip_models import make_colour_clip
 from tests.training.conftest import CONFIG, MINIATURE
@@ -112,30 +113,43 @@ def test_a_framed_example_has_the_embeddings_of_its_masks(example):
     np.testing.assert_array_equal(plain.masks, framed.masks)
 
 
-@pytest.mark.parametrize(("share", "alone_share"), [(1.0, 1.0), (1.0, 0.0), (0.0, 1.0)])
-def test_text_is_the_first_prompt_and_stays(batch, share, alone_share):
-    interaction = replace(
-        CONFIG.interaction, text_share=share, text_alone_share=alone_share, box_share=0.0
-    )
-    variables = jax.tree.map(jnp.asarray, init_variables(WITH_TEXT))
-    model = Model(WITH_TEXT, variables)
-    text = np.random.default_rng(0).standard_normal((16, 2, 3, 3)).astype(np.float32)
-    text[3, 1] = 0
+@pytest.fixture(scope="module")
+def play(batch):
+    """Simulates sessions that begin with a point where they don't begin with text."""
+    model = Model(WITH_TEXT, jax.tree.map(jnp.asarray, init_variables(WITH_TEXT)))
     embeddings = np.random.default_rng(1).standard_normal((16, 2, 3, 16)).astype(np.float32)
     keys = jax.random.split(jax.random.key(0), 16)
     simulate = jax.jit(simulate_session, static_argnames="interaction")
     given = (model, embeddings, batch.fitted, batch.masks, batch.valid, keys)
-    _, session = simulate(*given, interaction=interaction, text=text)
-    _, without = simulate(*given, interaction=interaction)
+
+    def play(text, **shares):
+        interaction = replace(CONFIG.interaction, box_share=0.0, **shares)
+        return simulate(*given, interaction=interaction, text=text)[1]
+
+    return play
+
+
+@pytest.fixture(scope="module")
+def without_text(play):
+    return play(None)
+
+
+@pytest.mark.parametrize("share", [1.0, 0.0])
+def test_text_is_the_first_prompt_and_stays(play, without_text, share):
+    text = np.random.default_rng(0).standard_normal((16, 2, 3, 3)).astype(np.float32)
+    text[3, 1] = 0
+    session = play(text, text_share=share, text_alone_share=0.5)
     alone = [PointLabel.ABSENT, PointLabel.NOT_A_POINT]
     point = [PointLabel.FOREGROUND, PointLabel.NOT_A_POINT]
     has_text = np.full((16, 2), share == 1)
     has_text[3, 1] = False
-    expected = np.where((has_text & (alone_share == 1))[..., None], alone, point)
-    np.testing.assert_array_equal(session.labels, expected)
-    np.testing.assert_array_equal(without.labels, np.broadcast_to(point, (16, 2, 2)))
-    np.testing.assert_array_equal(session.points, without.points)
-    change = np.abs(np.asarray(session.first) - without.first).max(axis=(2, 3))
+    is_alone = np.asarray(session.labels[..., 0] == PointLabel.ABSENT)
+    assert 8 < is_alone.sum() < 24 if share else not is_alone.any()
+    assert not is_alone[~has_text].any()
+    np.testing.assert_array_equal(session.labels, np.where(is_alone[..., None], alone, point))
+    np.testing.assert_array_equal(without_text.labels, np.broadcast_to(point, (16, 2, 2)))
+    np.testing.assert_array_equal(session.points, without_text.points)
+    change = np.abs(np.asarray(session.first) - without_text.first).max(axis=(2, 3))
     assert (change[has_text] > 1e-5).all()
     assert (change[~has_text] < 1e-5).all()
 
@@ -161,25 +175,29 @@ def config(tmp_path_factory, clip):
     )
 
 
-def test_kept_or_not_steps_are_the_same_and_only_the_projection_moves(tmp_path, config, capsys):
+def take_batch(config, embeddings):
+    sources = add_text(open_sources(config), config.text, 3, embeddings)
+    loader = make_loader(config, sources)
+    batch = next(loader)
+    loader.close()
+    return batch
+
+
+def test_kept_or_not_batches_are_the_same_and_only_the_projection_moves(tmp_path, config, capsys):
     train(config, tmp_path / "kept")
     assert "embedding the masks of 16 images by CLIP" in "".join(capsys.readouterr())
+    embeddings = tmp_path / "kept" / "embeddings"
+    assert [path.name[:5] for path in embeddings.iterdir()] == ["text-"]
     unkept = replace(config, text=replace(config.text, keep=False))
-    train(unkept, tmp_path / "unkept")
-    names = [path.name for path in (tmp_path / "kept" / "embeddings").iterdir()]
-    assert [name[:5] for name in names] == ["text-"]
+    train(unkept, tmp_path / "unkept", max_seconds=0.0)
     assert not (tmp_path / "unkept" / "embeddings").exists()
-    kept, again, first = (
-        flatten(load_checkpoint(path)[1])
-        for path in (
-            tmp_path / "kept" / "weights.safetensors",
-            tmp_path / "unkept" / "weights.safetensors",
-            config.start_from,
-        )
-    )
+    batches = take_batch(config, embeddings), take_batch(unkept, tmp_path / "none")
+    assert np.abs(batches[0].text).max() > 0
+    jax.tree.map(np.testing.assert_array_equal, *batches)
+    trained = flatten(load_checkpoint(tmp_path / "kept" / "weights.safetensors")[1])
+    first = flatten(load_checkpoint(config.start_from)[1])
     fresh = flatten(init_variables(WITH_TEXT, config.seed))
-    for path, leaf in kept.items():
-        np.testing.assert_array_equal(leaf, again[path])
+    for path, leaf in trained.items():
         if "text_projection" in path:
             assert not np.array_equal(leaf, fresh[path])
         else:
