@@ -57,7 +57,7 @@ def quick_compilation():
 @pytest.fixture(scope="session")
 def batch():
     loader = Loader(
-        [Ingredient(SyntheticSource(size=(64, 96)))],
+        [Ingredient(SyntheticSource(seed=1, size=(64, 96), plain=1.0))],
         LoaderConfig(frame=MINIATURE.image_encoder.image_size, batch_size=16, num_masks=2),
     )
     batch = next(loader)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import re
 from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -75,8 +76,25 @@ def make_step(config, plan, gradients_of):
     )
 
 
+class Run(NamedTuple):
+    """A few steps.
+
+    Attributes:
+        before: The parameters before the first step, in the memory of this machine.
+        state: The state after the last step.
+        metrics: Metrics of each step.
+    """
+
+    before: Any
+    state: TrainState
+    metrics: list[Any]
+
+    @property
+    def moves(self):
+        return jax.tree.map(np.subtract, jax.device_get(self.state.params), self.before)
+
+
 def run(config, batch, devices, gradients_of, steps=2):
-    """The state before, the state after and all metrics."""
     plan = prepare(config, device_mesh(jax.devices()[:devices]))
     step = make_step(config, plan, gradients_of)
     state = first_state(config, plan)
@@ -85,11 +103,7 @@ def run(config, batch, devices, gradients_of, steps=2):
         with jax.transfer_guard("disallow"):
             state, *of_step = step(state, place_batch(batch, plan.mesh))
         metrics.append(jax.device_get(of_step))
-    return before, state, metrics
-
-
-def moves(before, state):
-    return jax.tree.map(np.subtract, jax.device_get(state.params), before)
+    return Run(before, state, metrics)
 
 
 def with_execution(config, **settings):
@@ -114,33 +128,22 @@ def on_one_device(batch):
 def test_a_step_is_the_same_however_it_is_divided(
     batch, on_one_device, relative_difference, devices, settings
 ):
-    before, state, metrics = on_one_device
     other = run(with_execution(ENCODER_ONLY, **settings), batch, devices, encoder_gradients)
-    for mine, theirs in zip(other[2], metrics, strict=True):
+    for mine, theirs in zip(other.metrics, on_one_device.metrics, strict=True):
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), mine, theirs)
     # Adam makes full steps of gradients that are only rounding, such as those of keys' biases.
-    assert relative_difference(moves(other[0], other[1]), moves(before, state)) < 5e-3
-    assert relative_difference(other[1].opt_state, state.opt_state) < 1e-5
+    assert relative_difference(other.moves, on_one_device.moves) < 5e-3
+    assert relative_difference(other.state.opt_state, on_one_device.state.opt_state) < 1e-5
+
+
+def on_no_device(leaf):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(np.asarray(jax.random.key_data(leaf)))
+    return np.asarray(leaf)
 
 
 def test_under_pmap_too(batch, on_one_device, relative_difference):
-    before, state, metrics = on_one_device
-    compare_with_pmap(
-        ENCODER_ONLY, encoder_gradients, batch, state, metrics, relative_difference, before
-    )
-
-
-def on_no_device(tree):
-    def uncommitted(leaf):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(np.asarray(jax.random.key_data(leaf)))
-        return np.asarray(leaf)
-
-    return jax.tree.map(uncommitted, tree)
-
-
-def compare_with_pmap(config, gradients_of, batch, state, metrics, relative_difference, before):
-    plan = prepare(config, device_mesh(jax.devices()[:1]))
+    plan = prepare(ENCODER_ONLY, device_mesh(jax.devices()[:1]))
     devices = 8
 
     @partial(jax.pmap, axis_name="devices", in_axes=(None, 0, 0))
@@ -148,20 +151,20 @@ def compare_with_pmap(config, gradients_of, batch, state, metrics, relative_diff
         model = plan.objective.make_model({"params": state.params, **state.constants})
         trainable = pick_trainable(state.params, plan.frozen)
         gradients, sums = jax.lax.psum(
-            accumulate_gradients(gradients_of, model, trainable, batch, keys, 1), "devices"
+            accumulate_gradients(encoder_gradients, model, trainable, batch, keys, 1), "devices"
         )
         return update_state(state, gradients, sums, plan.optimiser, plan.frozen)
 
     divided = jax.tree.map(lambda leaf: leaf.reshape(devices, -1, *leaf.shape[1:]), batch)
-    mine = first_state(config, plan)
-    for expected in metrics:
+    mine = jax.tree.map(on_no_device, first_state(ENCODER_ONLY, plan))
+    for expected in on_one_device.metrics:
         keys = on_no_device(image_keys(mine, len(batch.images)).reshape(devices, -1))
-        mine, *of_step = jax.tree.map(lambda leaf: leaf[0], step(on_no_device(mine), divided, keys))
-        jax.tree.map(
-            partial(np.testing.assert_allclose, rtol=1e-5), jax.device_get(of_step), expected
-        )
-    assert relative_difference(mine.opt_state, state.opt_state) < 1e-4
-    assert relative_difference(moves(before, mine), moves(before, state)) < 5e-3
+        of_devices = jax.tree.map(on_no_device, step(mine, divided, keys))
+        mine, *of_step = jax.tree.map(lambda leaf: leaf[0], of_devices)
+        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5), of_step, expected)
+    moves = jax.tree.map(np.subtract, mine.params, on_one_device.before)
+    assert relative_difference(mine.opt_state, on_one_device.state.opt_state) < 1e-4
+    assert relative_difference(moves, on_one_device.moves) < 5e-3
 
 
 @pytest.fixture(scope="module")
@@ -221,10 +224,11 @@ def test_parameters_are_gathered_and_gradients_scattered_block_by_block(by_block
 
 
 def test_frozen_parameters_stay_and_have_no_optimiser_state(on_one_device):
-    before, state, _ = on_one_device
+    before, state = on_one_device.before, on_one_device.state
+    after = jax.device_get(state.params)
     for part in ("prompt_encoder", "mask_decoder"):
-        jax.tree.map(np.testing.assert_array_equal, state.params[part], before[part])
-    moved = jax.tree.map(lambda a, b: bool((a != b).any()), state.params, before)
+        jax.tree.map(np.testing.assert_array_equal, after[part], before[part])
+    moved = jax.tree.map(lambda a, b: bool((a != b).any()), after, before)
     assert all(jax.tree.leaves(moved["image_encoder"]))
     trained = len(jax.tree.leaves(before["image_encoder"]))
     assert (
@@ -233,9 +237,8 @@ def test_frozen_parameters_stay_and_have_no_optimiser_state(on_one_device):
 
 
 def test_metrics_are_means_over_masks(batch, on_one_device):
-    _, state, metrics = on_one_device
-    assert int(state.step) == 2
-    (first, first_norm), (second, second_norm) = metrics
+    assert int(on_one_device.state.step) == 2
+    (first, first_norm), (second, second_norm) = on_one_device.metrics
     assert first.masks == batch.valid.sum()
     assert first.loss == pytest.approx(first.dice)
     assert 0.5 < first.loss < 4
@@ -246,13 +249,15 @@ def test_metrics_are_means_over_masks(batch, on_one_device):
 def test_a_batch_without_masks_changes_nothing_but_the_count(batch):
     empty = batch._replace(valid=np.zeros_like(batch.valid))
     config = dataclasses.replace(
-        ENCODER_ONLY, optimiser=dataclasses.replace(CONFIG.optimiser, weight_decay=0.0)
+        ENCODER_ONLY,
+        model=CONFIG.model,
+        optimiser=dataclasses.replace(CONFIG.optimiser, weight_decay=0.0),
     )
-    before, state, metrics = run(config, empty, 1, encoder_gradients, steps=1)
-    ((means, norm),) = metrics
+    alone = run(config, empty, 1, encoder_gradients, steps=1)
+    ((means, norm),) = alone.metrics
     assert (means.masks, means.loss, norm) == (0, 0, 0)
-    jax.tree.map(np.testing.assert_array_equal, jax.device_get(state.params), before)
-    assert int(state.step) == 1
+    jax.tree.map(np.testing.assert_array_equal, jax.device_get(alone.state.params), alone.before)
+    assert int(alone.state.step) == 1
 
 
 def test_the_state_is_used_up(batch):
@@ -265,14 +270,13 @@ def test_the_state_is_used_up(batch):
 @pytest.mark.slow
 def test_a_step_of_sam_is_the_same_on_eight_devices(batch, relative_difference):
     play = partial(compute_gradients, interaction=CONFIG.interaction)
-    before, state, metrics = run(CONFIG, batch, 1, play)
-    assert metrics[1][0].loss < metrics[0][0].loss
-    _, other, others = run(with_execution(CONFIG, parameters="sharded"), batch, 8, play)
-    for mine, theirs in zip(others, metrics, strict=True):
+    one = run(CONFIG, batch, 1, play)
+    assert one.metrics[1][0].loss < one.metrics[0][0].loss
+    eight = run(with_execution(CONFIG, parameters="sharded"), batch, 8, play)
+    for mine, theirs in zip(eight.metrics, one.metrics, strict=True):
         jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4), mine, theirs)
-    assert relative_difference(other.opt_state, state.opt_state) < 1e-4
-    assert relative_difference(moves(before, other), moves(before, state)) < 5e-3
-    compare_with_pmap(CONFIG, play, batch, state, metrics, relative_difference, before)
+    assert relative_difference(eight.state.opt_state, one.state.opt_state) < 1e-4
+    assert relative_difference(eight.moves, one.moves) < 5e-3
 
 
 def test_states_of_equal_seeds_are_equal(batch):
