@@ -49,9 +49,10 @@ class Score(NamedTuple):
     best: float
 
 
-def make_batch(model: SamConfig, images: int, masks: int, min_cells: int = 1) -> Batch:
-    """Drawn pictures, each with that many masks of at least `min_cells` cells of low-resolution logits."""
-    source = SyntheticSource(seed=1, size=model.image_encoder.image_size)
+def make_batch(
+    model: SamConfig, source: SyntheticSource, images: int, masks: int, min_cells: int = 1
+) -> Batch:
+    """The first pictures, each with that many masks of at least `min_cells` cells of low-resolution logits."""
     framed = [
         frame_example(
             source[index],
@@ -125,7 +126,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--goal", type=float, default=0.95)
     options = parser.parse_args()
-    batch = make_batch(SMALL_INPUT, options.images, options.masks)
+    source = SyntheticSource(seed=1, size=SMALL_INPUT.image_encoder.image_size)
+    batch = make_batch(SMALL_INPUT, source, options.images, options.masks)
     print("  step  seconds  mIoU trusted  best of three")
     for score in overfit(SMALL_INPUT, batch, options.steps, every=25):
         line = f"{score.step:6d}{score.seconds:9.0f}{score.trusted:14.3f}{score.best:15.3f}"
