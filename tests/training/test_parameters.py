@@ -95,8 +95,10 @@ def test_layer_decay_goes_by_structure():
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 def test_the_last_layer_of_a_head_is_not_hidden_however_deep(depth):
+    encoder = dataclasses.replace(VIT_B.image_encoder, depth=1, global_blocks=())
     decoder = dataclasses.replace(VIT_B.mask_decoder, iou_head_depth=depth, depth=4)
-    params = abstract_variables(dataclasses.replace(VIT_B, mask_decoder=decoder))["params"]
+    config = dataclasses.replace(VIT_B, image_encoder=encoder, mask_decoder=decoder)
+    params = abstract_variables(config)["params"]
     hidden = find_hidden(params)["mask_decoder"]
     head = hidden["iou_prediction_head"]
     of_layers = [head[f"layers_{index}"]["kernel"] for index in range(len(head))]
