@@ -2,6 +2,7 @@
 
 import json
 import lzma
+import shutil
 
 import numpy as np
 import pytest
@@ -16,23 +17,24 @@ HEIGHT, WIDTH = 180, 300
 SKY, THING = (90, 140, 220), (150, 40, 30)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def thing() -> np.ndarray:
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     return (rows - 100) ** 2 + (columns - 120) ** 2 < 50**2
 
 
-@pytest.fixture
-def folder(tmp_path, thing):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, thing):
     """Every photo shows a disc before a sky; of COCO's two, the first may be learned from."""
+    data = tmp_path_factory.mktemp("data")
     photo = Image.fromarray(np.where(thing[..., None], THING, SKY).astype(np.uint8))
     places = [f"davis2016/images/{sequence}/00000.png" for sequence in SEQUENCES]
     places += ["coco_tiny/images/1.png", "coco_tiny/images/2.png", "photos/one.jpg"]
     for place in places:
-        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        photo.save(tmp_path / place, quality=95)
+        (data / place).parent.mkdir(parents=True, exist_ok=True)
+        photo.save(data / place, quality=95)
     for sequence in SEQUENCES:
-        masks = tmp_path / "davis2016/masks" / sequence
+        masks = data / "davis2016/masks" / sequence
         masks.mkdir(parents=True)
         Image.fromarray(thing.astype(np.uint8) * 255).save(masks / "00000.png")
     size = {"height": HEIGHT, "width": WIDTH, "flickr_url": "http://example.com/1"}
@@ -56,15 +58,20 @@ def folder(tmp_path, thing):
             for image in (1, 2)
         ],
     }
-    (tmp_path / "coco_tiny/instances.json").write_text(json.dumps(document))
-    return tmp_path
+    (data / "coco_tiny/instances.json").write_text(json.dumps(document))
+    return data
 
 
-def test_things_are_told_from_what_they_stand_before(folder, thing) -> None:
-    write_photos(folder, folder / "out")
-    regions, surroundings = (
-        open_source(folder / "out" / part) for part in ("regions", "surroundings")
-    )
+@pytest.fixture(scope="module")
+def written(folder, tmp_path_factory):
+    """What is written of it."""
+    out = tmp_path_factory.mktemp("photos") / "out"
+    write_photos(folder, out)
+    return out
+
+
+def test_things_are_told_from_what_they_stand_before(written, thing) -> None:
+    regions, surroundings = (open_source(written / part) for part in ("regions", "surroundings"))
     assert len(regions) == len(surroundings) == len(SEQUENCES) + 2
     for source, truth in ((regions, thing), (surroundings, ~thing)):
         for index in range(len(source)):
@@ -73,7 +80,7 @@ def test_things_are_told_from_what_they_stand_before(folder, thing) -> None:
             assert (largest != truth).mean() < 0.03
 
 
-def test_outlined_things_join_those_of_the_data_sets(folder, thing) -> None:
+def test_outlined_things_join_those_of_the_data_sets(folder, thing, tmp_path) -> None:
     """On one photo at half its size; on another beside the mask that it has."""
     half = thing[::2, ::2]
     upper = half.copy()
@@ -90,10 +97,10 @@ def test_outlined_things_join_those_of_the_data_sets(folder, thing) -> None:
         }
         for file, masks in drawn.items()
     ]
-    outlines = folder / "outlines.json.xz"
+    outlines = tmp_path / "outlines.json.xz"
     outlines.write_bytes(lzma.compress(json.dumps({"photos": photos}).encode()))
-    write_photos(folder, folder / "out", outlines)
-    things, objects = (open_source(folder / "out" / part) for part in ("things", "objects"))
+    write_photos(folder, tmp_path / "out", outlines)
+    things, objects = (open_source(tmp_path / "out" / part) for part in ("things", "objects"))
     assert len(things) == 2
     assert len(objects) == len(SEQUENCES) + 2
     of_sequence, of_photo = (things[index] for index in range(2))
@@ -106,21 +113,20 @@ def test_outlined_things_join_those_of_the_data_sets(folder, thing) -> None:
     np.testing.assert_array_equal(of_sequence.masks[1], ~thing)
 
 
-def test_what_is_not_free_is_held_back(folder) -> None:
-    write_photos(folder, folder / "out")
-    assert len(open_source(folder / "out/objects")) == len(SEQUENCES) + 1
-    held_back = json.loads((folder / "out/held_back/instances.json").read_text())
+def test_what_is_not_free_is_held_back(written) -> None:
+    assert len(open_source(written / "objects")) == len(SEQUENCES) + 1
+    held_back = json.loads((written / "held_back/instances.json").read_text())
     assert [image["id"] for image in held_back["images"]] == [2]
     assert [annotation["image_id"] for annotation in held_back["annotations"]] == [2]
-    credits = (folder / "out/credits.csv").read_text().splitlines()
+    credits = (written / "credits.csv").read_text().splitlines()
     assert credits[1:] == ["1.png,CC BY,http://example.com/1"]
 
 
-def test_a_folder_that_is_complete_is_left_alone(folder) -> None:
-    write_photos(folder, folder / "out")
-    (folder / "out/objects/one.json").write_text("as it was")
-    write_photos(folder, folder / "out")
-    assert (folder / "out/objects/one.json").read_text() == "as it was"
+def test_a_folder_that_is_complete_is_left_alone(folder, written, tmp_path) -> None:
+    shutil.copytree(written, tmp_path / "out")
+    (tmp_path / "out/objects/one.json").write_text("as it was")
+    write_photos(folder, tmp_path / "out")
+    assert (tmp_path / "out/objects/one.json").read_text() == "as it was"
 
 
 def test_missing_data_are_named(tmp_path) -> None:
