@@ -21,7 +21,9 @@ from experiments.tiny.stages import LIKE_SAM, NEW_LAYERS_FASTER, STAGES, Stage
 from sam_jax.checkpoints import load_checkpoint
 from sam_jax.models import (
     TINY,
+    MaskDecoderConfig,
     Model,
+    PromptEncoderConfig,
     abstract_variables,
     decode_masks,
     encode_image,
@@ -36,27 +38,28 @@ SMALL = replace(
     TINY,
     image_encoder=replace(
         TINY.image_encoder,
-        width=72,
-        depth=2,
+        width=16,
+        depth=1,
         num_heads=2,
         window_size=2,
-        global_blocks=(1,),
+        global_blocks=(),
+        out_channels=16,
+    ),
+    prompt_encoder=PromptEncoderConfig(width=16),
+    mask_decoder=MaskDecoderConfig(
+        width=16, depth=1, num_heads=2, mlp_width=32, iou_head_depth=2, iou_head_width=16
     ),
 )
 ROW = Stage(
     name="flat",
     side=32,
-    steps=3,
+    steps=2,
     rate=1e-3,
     last_rate=0.1,
     mixture=Mixture(flat=1.0),
     masks=2,
     warmup_steps=1,
-    model=replace(
-        SMALL,
-        mask_decoder=replace(SMALL.mask_decoder, depth=1, iou_head_depth=2),
-        fine=None,
-    ),
+    model=replace(SMALL, fine=None),
 )
 ROWS = (ROW, replace(ROW, name="again", kept=0.25))
 """Of a model like SAM, which compiles quickly and once; adding layers has a test of its own."""
