@@ -40,7 +40,7 @@ from .conftest import CONFIG
 CONFIG_OF_MAE = PretrainConfig(
     model=MaeConfig(
         image_size=(64, 96),
-        encoder=TransformerConfig(width=16, depth=2, num_heads=2),
+        encoder=TransformerConfig(width=16, depth=1, num_heads=2),
         decoder=TransformerConfig(width=8, depth=1, num_heads=2),
     ),
     data=DataConfig(sources=(Stored(path="photos", augmentation=PRETRAINING),), batch_size=8),
@@ -122,12 +122,12 @@ def test_what_a_run_leaves(finished, photos):
     assert "flop_utilisation" not in lines[0]
     assert work == pytest.approx([work[0]] * 11)
     # A photo a device: the encoder sees 6 of 24 patches, the decoder all; three times that forward and back.
-    forward = 2 * (6 * 768 * 16 + 2 * 6 * 12 * 16**2 + 24 * 12 * 8**2 + 24 * 8 * 768)
+    forward = 2 * (6 * 768 * 16 + 6 * 12 * 16**2 + 24 * 12 * 8**2 + 24 * 8 * 768)
     assert 2 * forward < work[0] * 1e12 < 6 * forward
     assert "broken.png" in (finished / "skipped_records.txt").read_text()
     config, variables = load_mae(finished / "weights.safetensors")
     assert config == CONFIG_OF_MAE.model
-    assert np.abs(variables["params"]["encoder"]["blocks_1"]["mlp"]["lin2"]["bias"]).max() > 0
+    assert np.abs(variables["params"]["encoder"]["blocks_0"]["mlp"]["lin2"]["bias"]).max() > 0
     with Image.open(finished / "pictures" / "step_0000012.png") as picture:
         assert picture.size == (3 * (96 + 4), 4 * (64 + 4))
 
@@ -139,10 +139,10 @@ def test_segmentation_starts_from_it(finished):
         image_encoder=ImageEncoderConfig(
             image_size=(32, 48),
             width=16,
-            depth=2,
+            depth=1,
             num_heads=2,
             window_size=2,
-            global_blocks=(1,),
+            global_blocks=(),
             out_channels=CONFIG.model.image_encoder.out_channels,
         ),
     )
@@ -152,11 +152,11 @@ def test_segmentation_starts_from_it(finished):
     state = first_state(config, prepare(config), said.append)
     _, pretrained = load_mae(weights)
     np.testing.assert_array_equal(
-        state.params["image_encoder"]["blocks_1"]["attn"]["qkv"]["kernel"],
-        pretrained["params"]["encoder"]["blocks_1"]["attn"]["qkv"]["kernel"],
+        state.params["image_encoder"]["blocks_0"]["attn"]["qkv"]["kernel"],
+        pretrained["params"]["encoder"]["blocks_0"]["attn"]["qkv"]["kernel"],
     )
     assert len(said) == 1
-    assert said[0].startswith(f"{weights}: took 27 of ")
+    assert said[0].startswith(f"{weights}: took 15 of ")
     assert "resized positions from 4x6 to 2x3; dropped " in said[0]
     again = dataclasses.replace(CONFIG_OF_MAE, start_from=weights)
     state = first_state(again, prepare(again))
