@@ -163,8 +163,8 @@ def simulate_session(
 
     Gradients flow through every iteration, and through the mask prompts from one iteration to the next, but not through
     what the annotator does. Iterations after the first are computed again in the backward pass, so their number hardly
-    costs memory. Of more masks than `Compute.prompts_at_once`, a group goes through all iterations before the next
-    begins, and the first iteration is computed again, too.
+    costs memory. Of more masks than `Compute.prompts_at_once`, those of some images, or some of one image, go through
+    all iterations before the next begin, and the first iteration is computed again, too.
 
     Args:
         model: The model to train.
@@ -182,22 +182,28 @@ def simulate_session(
     """
     truth, valid = jnp.asarray(truth), jnp.asarray(valid)
     b, n, h, w = truth.shape
+    at_once = model.compute.prompts_at_once
     text = None if text is None else jnp.asarray(text)
-    at_once = max(1, model.compute.prompts_at_once // b)
-    hold = functools.partial(
-        _hold_session, model, embeddings, find_inside(fitted, (h, w)), keys, n, interaction
-    )
-    if at_once >= n:
-        held = hold(jnp.arange(n), truth, text)
-    else:
-        # What a few masks need stays in a TPU's own memory from one operation to the next.
-        def hold_group(group: Any) -> _Held:
-            places, *others = group
-            truth, text = jax.tree.map(_swap, others)
-            return jax.tree.map(_swap, hold(places, truth, text, is_one_of_many=True))
+    images = (embeddings, find_inside(fitted, (h, w)), keys, truth, text)
 
-        masks_first = jax.tree.map(_swap, (truth, text))
-        held = jax.tree.map(_swap, map_groups(hold_group, (jnp.arange(n), *masks_first), at_once))
+    def hold(images: Any) -> _Held:
+        embeddings, inside, keys, truth, text = images
+        hold_some = functools.partial(
+            _hold_session, model, embeddings, inside, keys, n, interaction, at_once < b * n
+        )
+        if at_once >= n:
+            return hold_some(jnp.arange(n), truth, text)
+
+        def hold_group(group: Any) -> _Held:
+            places, *of_masks = group
+            return jax.tree.map(_swap, hold_some(places, *jax.tree.map(_swap, of_masks)))
+
+        masks = (jnp.arange(n), *jax.tree.map(_swap, (truth, text)))
+        return jax.tree.map(_swap, map_groups(hold_group, masks, at_once))
+
+    # What a few masks need stays in a TPU's own memory from one operation to the next.
+    together = max(1, at_once // n)
+    held = hold(images) if together >= b else map_groups(hold, images, together)
     metrics = _add_up(held, valid)
     return metrics, Session(held.points, held.labels, held.first.logits, held.last)
 
@@ -213,13 +219,12 @@ def _hold_session(
     keys: Key[Array, " b"],
     count: int,
     interaction: Interaction,
+    is_one_of_many: bool,
     places: Int[Array, " m"],
     truth: Bool[Array, "b m h w"],
     text: Float[Array, "b m k c"] | None,
-    *,
-    is_one_of_many: bool = False,
 ) -> _Held:
-    """The sessions of some of an image's `count` masks, of which `places` are the numbers.
+    """The sessions of some of each image's `count` masks, of which `places` are the numbers.
 
     As one of many, it keeps nothing of the first iteration for the backward pass.
     """
