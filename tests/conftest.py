@@ -142,12 +142,16 @@ def bucket(object_store, request):
 
 
 @pytest.fixture
-def full_disk():
-    """Makes blocks in which no file of this process can grow beyond 16 bytes."""
+def full_disk(monkeypatch):
+    """Makes blocks in which no file of this process can grow beyond 16 bytes.
+
+    Python does not notice that a module's bytecode was cut short, so none is written.
+    """
 
     @contextlib.contextmanager
     def limit():
         before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        monkeypatch.setattr(sys, "dont_write_bytecode", True)
         resource.setrlimit(resource.RLIMIT_FSIZE, (16, before[1]))
         try:
             yield

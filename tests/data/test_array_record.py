@@ -294,6 +294,7 @@ def test_no_space_left(sa1b_folder, tmp_path):
     code = (
         "import resource, sys\n"
         "from sam_jax.cli.main import main\n"
+        "sys.dont_write_bytecode = True\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))\n"
         f"sys.exit(main(['dataset', 'build', {str(sa1b_folder)!r}, '--output', {str(tmp_path)!r}]))\n"
     )

@@ -38,6 +38,7 @@ def save(step):
 save(3)
 if jax.process_index() == int(sys.argv[2]):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    sys.dont_write_bytecode = True
     resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
 try:
     save(6)

@@ -249,6 +249,7 @@ from sam_jax.types import RunError
 run = Run(Path(sys.argv[1]))
 run.save(3)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.dont_write_bytecode = True
 resource.setrlimit(resource.RLIMIT_FSIZE, (16, 16))
 try:
     run.save(6)
