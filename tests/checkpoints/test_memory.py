@@ -28,11 +28,11 @@ print(int(peak) * 1024)
 def test_vit_l_converts_within_1_3_times_its_file(tmp_path):
     float32 = np.dtype(np.float32)
 
-    def draw(shape):
+    def fill(shape):
         return lambda: np.ones(shape, np.float32)
 
     shapes = official_shapes(VIT_L)
-    tensors = {key: LazyTensor(shape, float32, draw(shape)) for key, shape in shapes.items()}
+    tensors = {key: LazyTensor(shape, float32, fill(shape)) for key, shape in shapes.items()}
     source = tmp_path / "vit_l.pth"
     write_pth(source, tensors)
     size = source.stat().st_size
